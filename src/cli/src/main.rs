@@ -1,0 +1,58 @@
+//! `laio`: run a server under liblaio, read a process's counters, print the tables.
+
+mod memory;
+mod run;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Lazy asynchronous I/O for unmodified event-driven servers.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a program with liblaio.so preloaded, beside whatever LD_PRELOAD names already.
+    Run {
+        /// The library; by default the one beside this command, or in ../lib.
+        #[arg(long, value_name = "FILE")]
+        library: Option<PathBuf>,
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
+    },
+    /// Print the counters of a running process as JSON. Needs the right to trace it.
+    Stats {
+        /// The process.
+        pid: u32,
+    },
+    /// Print the settings, as a Markdown table.
+    Config,
+    /// Print the intercepted symbols, one a line.
+    Symbols {
+        /// As a Markdown table, with what happens there.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run { library, program } => run::run(library, &program)?,
+        Command::Stats { pid } => {
+            println!("{}", serde_json::to_string_pretty(&memory::snapshot(pid)?)?);
+        }
+        Command::Config => print!("{}", laio_core::config::markdown()),
+        Command::Symbols { markdown: true } => print!("{}", laio_core::symbols::markdown()),
+        Command::Symbols { markdown: false } => {
+            laio_core::symbols::names().for_each(|name| println!("{name}"));
+        }
+    }
+    Ok(())
+}

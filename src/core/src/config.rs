@@ -1,0 +1,317 @@
+//! The settings: one table from which parsing, the documentation and `laio config` are made.
+
+use core::fmt::Write as _;
+
+/// What the library does with a call that would block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: every call is the application's own.
+    Off,
+    /// Measure and report stalls, hold nothing back.
+    Observe,
+    /// Hold back readiness until the files are in memory.
+    On,
+}
+
+/// The settings of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `LAIO`
+    pub mode: Mode,
+    /// `LAIO_ONLY`: names of programs to act in; empty for all.
+    pub only: Vec<String>,
+    /// `LAIO_LOG`: an `env_logger` filter.
+    pub log: Option<String>,
+    /// `LAIO_STATS`: where the counters are written at exit; `%p` becomes the process id.
+    pub stats: Option<String>,
+    /// `LAIO_MAP`: pinned rules, target prefix and directory.
+    pub map: Vec<(String, String)>,
+    /// `LAIO_THREADS`: most helper threads of one event loop.
+    pub threads: u64,
+    /// `LAIO_WINDOW`: bytes of a file that are brought in before a request is let through.
+    pub window: u64,
+    /// `LAIO_WARM_MS`: how long a path that was seen in memory is taken to be there.
+    pub warm_ms: u64,
+    /// `LAIO_QUIET_MS`: how long after the last cold file requests are still looked at.
+    pub quiet_ms: u64,
+    /// `LAIO_BREAK_EVEN_US`: a device that answers faster than this is not worth a gate.
+    pub break_even_us: u64,
+}
+
+/// The type of a setting, with its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number in this range, both ends included.
+    Number(u64, u64),
+    /// Any text.
+    Text(&'static str),
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// Its type and range.
+    pub kind: Kind,
+    /// The value when it is not set; empty for none.
+    pub default: &'static str,
+    /// One sentence for the documentation.
+    pub meaning: &'static str,
+    apply: fn(&mut Config, &str) -> bool,
+}
+
+/// Every setting, in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "LAIO",
+        kind: Kind::Choice(&["on", "off", "observe"]),
+        default: "on",
+        meaning: "`on` holds back readiness, `observe` only measures and reports stalls, `off` leaves every call alone.",
+        apply: |config, value| {
+            config.mode = match value {
+                "on" => Mode::On,
+                "off" => Mode::Off,
+                "observe" => Mode::Observe,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Setting {
+        name: "LAIO_ONLY",
+        kind: Kind::Text("program names, separated by commas"),
+        default: "",
+        meaning: "Act only in programs whose executable has one of these file names; their children of other names are left alone.",
+        apply: |config, value| {
+            config.only = list(value).map(str::to_owned).collect();
+            true
+        },
+    },
+    Setting {
+        name: "LAIO_LOG",
+        kind: Kind::Text("an env_logger filter, such as `info` or `laio=debug`"),
+        default: "",
+        meaning: "What is reported on standard error: `info` tells of learnt rules, helpers and stalls.",
+        apply: |config, value| {
+            config.log = some(value);
+            true
+        },
+    },
+    Setting {
+        name: "LAIO_STATS",
+        kind: Kind::Text("a file name"),
+        default: "",
+        meaning: "Where the counters are written as JSON when the process exits; `%p` becomes the process id. `laio stats PID` reads them at any time without it.",
+        apply: |config, value| {
+            config.stats = some(value);
+            true
+        },
+    },
+    Setting {
+        name: "LAIO_MAP",
+        kind: Kind::Text("`/prefix/=/directory`, separated by commas"),
+        default: "",
+        meaning: "Pinned rules: targets under the prefix are files under the directory, known before the first request.",
+        apply: |config, value| {
+            let pairs = list(value).map(|pair| {
+                let (prefix, directory) = pair.split_once('=')?;
+                let whole = prefix.starts_with('/') && prefix.ends_with('/') && !directory.is_empty();
+                whole.then(|| (prefix.to_owned(), directory.to_owned()))
+            });
+            match pairs.collect() {
+                Some(map) => {
+                    config.map = map;
+                    true
+                }
+                None => false,
+            }
+        },
+    },
+    Setting {
+        name: "LAIO_THREADS",
+        kind: Kind::Number(1, 1024),
+        default: "64",
+        meaning: "Most helper threads of one event loop; they start with the first cold request and leave when idle.",
+        apply: |config, value| number(&mut config.threads, value, 1, 1024),
+    },
+    Setting {
+        name: "LAIO_WINDOW",
+        kind: Kind::Number(4096, 1 << 30),
+        default: "262144",
+        meaning: "Bytes of a file that are brought into memory before its request is let through.",
+        apply: |config, value| number(&mut config.window, value, 4096, 1 << 30),
+    },
+    Setting {
+        name: "LAIO_WARM_MS",
+        kind: Kind::Number(0, 3_600_000),
+        default: "2000",
+        meaning: "Milliseconds for which a path that was seen in memory is taken to be there still.",
+        apply: |config, value| number(&mut config.warm_ms, value, 0, 3_600_000),
+    },
+    Setting {
+        name: "LAIO_QUIET_MS",
+        kind: Kind::Number(0, 86_400_000),
+        default: "60000",
+        meaning: "Milliseconds without a cold file after which requests are no longer looked at, until the next stall.",
+        apply: |config, value| number(&mut config.quiet_ms, value, 0, 86_400_000),
+    },
+    Setting {
+        name: "LAIO_BREAK_EVEN_US",
+        kind: Kind::Number(0, 1_000_000),
+        default: "40",
+        meaning: "A device that answers a cold request within these microseconds is waited for: a gate would cost more.",
+        apply: |config, value| number(&mut config.break_even_us, value, 0, 1_000_000),
+    },
+];
+
+/// A value that was not taken, for one line on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The variable.
+    pub name: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it accepts.
+    pub accepts: String,
+}
+
+impl core::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Rejected { name, value, accepts } = self;
+        write!(f, "liblaio: {name}={value:?} is not {accepts}; the default is used")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut config = Config {
+            mode: Mode::On,
+            only: Vec::new(),
+            log: None,
+            stats: None,
+            map: Vec::new(),
+            threads: 0,
+            window: 0,
+            warm_ms: 0,
+            quiet_ms: 0,
+            break_even_us: 0,
+        };
+        for setting in SETTINGS {
+            (setting.apply)(&mut config, setting.default);
+        }
+        config
+    }
+}
+
+impl Config {
+    /// Reads the settings through `lookup` (a variable's name to its value). A bad value leaves the
+    /// default in place and is reported; an empty one counts as not set.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> (Config, Vec<Rejected>) {
+        let mut config = Config::default();
+        let mut rejected = Vec::new();
+        for setting in SETTINGS {
+            let Some(value) = lookup(setting.name).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            if !(setting.apply)(&mut config, &value) {
+                let accepts = setting.kind.describe();
+                rejected.push(Rejected { name: setting.name, value, accepts });
+            }
+        }
+        (config, rejected)
+    }
+}
+
+impl Kind {
+    /// What values there are, in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Kind::Choice(words) => words.join(" | "),
+            Kind::Number(least, most) => format!("a whole number from {least} to {most}"),
+            Kind::Text(what) => (*what).to_owned(),
+        }
+    }
+}
+
+/// The documentation of all settings, as a Markdown table.
+pub fn markdown() -> String {
+    let mut page = String::from("| variable | values | default | meaning |\n|---|---|---|---|\n");
+    for Setting { name, kind, default, meaning, .. } in SETTINGS {
+        let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+        let values = kind.describe().replace('|', "\\|");
+        let _ = writeln!(page, "| `{name}` | {values} | {default} | {meaning} |");
+    }
+    page
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn some(value: &str) -> Option<String> {
+    Some(value.to_owned()).filter(|value| !value.is_empty())
+}
+
+fn number(into: &mut u64, value: &str, least: u64, most: u64) -> bool {
+    match value.trim().parse() {
+        Ok(number) if (least..=most).contains(&number) => {
+            *into = number;
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> (Config, Vec<Rejected>) {
+        Config::read(|name| {
+            pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn every_default_is_acceptable_to_its_own_setting() {
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            assert!((setting.apply)(&mut config, setting.default), "{}", setting.name);
+        }
+        assert_eq!(read(&[]), (Config::default(), vec![]));
+    }
+
+    #[test]
+    fn good_values_are_taken() {
+        let (config, rejected) = read(&[
+            ("LAIO", "observe"),
+            ("LAIO_ONLY", "nginx, lighttpd"),
+            ("LAIO_MAP", "/=/srv/www,/img/=/data"),
+            ("LAIO_THREADS", "8"),
+        ]);
+        assert_eq!(rejected, []);
+        assert_eq!(config.mode, Mode::Observe);
+        assert_eq!(config.only, ["nginx", "lighttpd"]);
+        assert_eq!(config.map[1], ("/img/".to_owned(), "/data".to_owned()));
+        assert_eq!(config.threads, 8);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable_and_range_and_leaves_the_default() {
+        for (name, value) in [("LAIO", "yes"), ("LAIO_THREADS", "0"), ("LAIO_MAP", "img=/x")] {
+            let (config, rejected) = read(&[(name, value)]);
+            assert_eq!(config, Config::default());
+            let said = rejected[0].to_string();
+            assert!(said.contains(name) && said.contains(value), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_a_row_for_every_setting() {
+        let page = markdown();
+        assert!(SETTINGS.iter().all(|setting| page.contains(&format!("`{}`", setting.name))));
+    }
+}

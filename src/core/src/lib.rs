@@ -1,0 +1,32 @@
+//! The decisions of liblaio, without a single system call.
+//!
+//! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
+//! [`rules`] predicts the files that its handler will touch, [`warmth`] remembers which of them
+//! were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to whom.
+//! [`config`] is the table of settings, [`stats`] the counters and their format.
+//!
+//! Nothing here allocates after construction, so all of it may run inside a hook.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod gate;
+pub mod places;
+pub mod recent;
+pub mod recognise;
+pub mod rules;
+pub mod stats;
+pub mod symbols;
+pub mod warmth;
+
+use core::hash::{BuildHasher, Hasher};
+
+/// A 64-bit hash of a path or a host name; the same bytes give the same number in every thread.
+///
+/// A collision, also one that somebody contrived, can only make a cold file look warm (a stall) or
+/// a warm one cold (a wasted read): answers never depend on it.
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = foldhash::fast::FixedState::with_seed(0x6c61_696f).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}

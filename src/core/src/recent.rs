@@ -1,0 +1,262 @@
+//! The last requests of a thread, so that an operation can be matched with the one that caused it.
+//!
+//! Most servers open the file in the turn that read the request; a runtime may do it a turn or two
+//! later. While nothing has been cold for a while, only the bytes are kept here and nobody parses
+//! them: the first stall does.
+
+use crate::recognise::{Recogniser, Request};
+use crate::rules::{Depth, Prediction, Predictions, RuleId, Rules, MAX_PREDICTIONS};
+use arrayvec::ArrayVec;
+
+/// How many requests are remembered.
+const RECENT: usize = 16;
+
+/// How many turns of the event loop an operation may come after its request.
+const REACH: u64 = 3;
+
+/// How much of a request is kept: enough for a request line and the `Host` of nearly all.
+const KEPT: usize = 1024;
+
+/// What is known of one request.
+#[derive(Clone, Debug)]
+enum Known {
+    Nothing,
+    /// The first bytes, not looked at yet.
+    Bytes(ArrayVec<u8, KEPT>),
+    Request(Request),
+}
+
+/// A prediction without its path: enough to tell whether it came true.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    hash: u64,
+    depth: Depth,
+    rule: RuleId,
+    came_true: bool,
+}
+
+impl From<&Prediction> for Expected {
+    fn from(prediction: &Prediction) -> Self {
+        let Prediction { hash, depth, rule, .. } = *prediction;
+        Expected { hash, depth, rule, came_true: false }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    turn: u64,
+    known: Known,
+    expected: ArrayVec<Expected, MAX_PREDICTIONS>,
+    /// Whether any operation was matched with this request: only then do silent rules lose a vote,
+    /// for a server may answer from a cache of its own.
+    touched: bool,
+}
+
+/// A ring of recent requests, newest last.
+#[derive(Debug)]
+pub struct Recent {
+    entries: Vec<Entry>,
+    next: usize,
+    turn: u64,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let entry = Entry {
+            turn: 0,
+            known: Known::Nothing,
+            expected: ArrayVec::new(),
+            touched: false,
+        };
+        Recent { entries: vec![entry; RECENT], next: 0, turn: REACH + 1 }
+    }
+}
+
+impl Recent {
+    /// A new turn of the event loop begins.
+    pub fn new_turn(&mut self) {
+        self.turn += 1;
+    }
+
+    /// Keeps the first bytes that a client sent, to be parsed if something stalls.
+    pub fn keep_bytes(&mut self, bytes: &[u8]) {
+        let turn = self.turn;
+        let entry = &mut self.entries[self.next];
+        self.next = (self.next + 1) % RECENT;
+        entry.turn = turn;
+        entry.touched = false;
+        entry.expected.clear();
+        let kept = &bytes[..bytes.len().min(KEPT)];
+        // In place where bytes stood before, the usual case: a KiB is not moved about.
+        if let Known::Bytes(old) = &mut entry.known {
+            old.clear();
+            let _ = old.try_extend_from_slice(kept);
+        } else {
+            let mut fresh = ArrayVec::new();
+            let _ = fresh.try_extend_from_slice(kept);
+            entry.known = Known::Bytes(fresh);
+        }
+    }
+
+    /// Remembers a request and what was predicted for it; the entry that gives way is judged.
+    pub fn remember(&mut self, request: &Request, predictions: &Predictions, rules: &mut Rules) {
+        let entry = &mut self.entries[self.next];
+        self.next = (self.next + 1) % RECENT;
+        entry.judge(rules);
+        entry.turn = self.turn;
+        entry.touched = false;
+        entry.expected = predictions.iter().map(Expected::from).collect();
+        if let Known::Request(old) = &mut entry.known {
+            old.clone_from(request);
+        } else {
+            entry.known = Known::Request(request.clone());
+        }
+    }
+
+    /// Looks at the bytes that were kept and not parsed yet, newest turns only.
+    pub fn recognise(&mut self, recogniser: &impl Recogniser) {
+        let turn = self.turn;
+        for entry in self.entries.iter_mut().filter(|entry| entry.turn + REACH > turn) {
+            if let Known::Bytes(bytes) = &entry.known {
+                let mut request = Request::default();
+                entry.known = match recogniser.recognise(bytes, &mut request) {
+                    Ok(_) => Known::Request(request),
+                    Err(_) => Known::Nothing,
+                };
+            }
+        }
+    }
+
+    /// An operation on `path` took place: confirms the rule that predicted it, or learns one.
+    ///
+    /// Returns whether a request of this thread was found that explains it.
+    pub fn attribute(&mut self, path: &[u8], hash: u64, depth: Depth, rules: &mut Rules) -> bool {
+        let turn = self.turn;
+        let newest_first = |age: usize| (self.next + RECENT - 1 - age) % RECENT;
+        let order: [usize; RECENT] = core::array::from_fn(newest_first);
+        let in_reach = |entry: &Entry| entry.turn + REACH > turn;
+
+        for index in order {
+            let entry = &mut self.entries[index];
+            if !in_reach(entry) {
+                continue;
+            }
+            if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
+                entry.touched = true;
+                if !expected.came_true || depth > expected.depth {
+                    expected.came_true = true;
+                    expected.depth = expected.depth.max(depth);
+                    rules.confirm(expected.rule, depth);
+                }
+                return true;
+            }
+        }
+        for index in order {
+            let entry = &mut self.entries[index];
+            let Known::Request(request) = &entry.known else { continue };
+            if !in_reach(entry) {
+                continue;
+            }
+            if let Some(prediction) = rules.learn(request, path, depth) {
+                entry.touched = true;
+                let expected = Expected { came_true: true, ..Expected::from(&prediction) };
+                let _ = entry.expected.try_push(expected);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Entry {
+    /// Counts against the rules whose prediction did not come true.
+    fn judge(&self, rules: &mut Rules) {
+        if !self.touched {
+            return;
+        }
+        for expected in self.expected.iter().filter(|expected| !expected.came_true) {
+            rules.vote(expected.rule, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recognise::Http;
+
+    fn predict(rules: &Rules, target: &str) -> (Request, Predictions) {
+        let mut request = Request::default();
+        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+        Http.recognise(head.as_bytes(), &mut request).unwrap();
+        let mut predictions = Predictions::new();
+        rules.predict(&request, &mut predictions);
+        (request, predictions)
+    }
+
+    fn touch(recent: &mut Recent, rules: &mut Rules, path: &[u8]) -> bool {
+        recent.attribute(path, crate::hash(path), Depth::Data, rules)
+    }
+
+    #[test]
+    fn bytes_are_parsed_only_when_something_stalls() {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n");
+        assert!(!touch(&mut recent, &mut rules, b"/srv/a"));
+        recent.recognise(&Http);
+        assert!(touch(&mut recent, &mut rules, b"/srv/a"));
+        assert_eq!(predict(&rules, "/b").1[0].path.as_slice(), b"/srv/b");
+    }
+
+    #[test]
+    fn an_operation_may_come_two_turns_later_but_not_three() {
+        for (turns, found) in [(0, true), (2, true), (3, false)] {
+            let (mut recent, mut rules) = (Recent::default(), Rules::default());
+            let (request, predictions) = predict(&rules, "/a");
+            recent.remember(&request, &predictions, &mut rules);
+            (0..turns).for_each(|_| recent.new_turn());
+            assert_eq!(touch(&mut recent, &mut rules, b"/srv/a"), found, "after {turns} turns");
+        }
+    }
+
+    #[test]
+    fn the_matching_request_is_found_among_several() {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        for target in ["/one/x", "/two/y"] {
+            let (request, predictions) = predict(&rules, target);
+            recent.remember(&request, &predictions, &mut rules);
+        }
+        assert!(touch(&mut recent, &mut rules, b"/srv/one/x"));
+        assert_eq!(predict(&rules, "/q").1[0].path.as_slice(), b"/srv/q");
+    }
+
+    #[test]
+    fn a_server_that_answers_from_its_own_cache_is_not_held_against_a_rule() {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        let (request, predictions) = predict(&rules, "/a");
+        recent.remember(&request, &predictions, &mut rules);
+        touch(&mut recent, &mut rules, b"/srv/a");
+        for _ in 0..100 {
+            let (request, predictions) = predict(&rules, "/a");
+            recent.remember(&request, &predictions, &mut rules);
+        }
+        assert_eq!(predict(&rules, "/b").1.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_prediction_is_held_against_its_rule() {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        let (request, predictions) = predict(&rules, "/a");
+        recent.remember(&request, &predictions, &mut rules);
+        touch(&mut recent, &mut rules, b"/srv/a");
+        touch(&mut recent, &mut rules, b"/srv/a.gz");
+        assert_eq!(predict(&rules, "/b").1.len(), 2);
+        for _ in 0..40 {
+            recent.new_turn();
+            let (request, predictions) = predict(&rules, "/c");
+            recent.remember(&request, &predictions, &mut rules);
+            touch(&mut recent, &mut rules, b"/srv/c");
+        }
+        assert_eq!(predict(&rules, "/b").1.len(), 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! HTTP/1.0 and HTTP/1.1 `GET` and `HEAD`.
+
+use super::{decode_target, Recogniser, Request, Unrecognised};
+use arrayvec::ArrayVec;
+
+/// Headers that are looked at; a request with more is predicted for by its request line alone.
+const MAX_HEADERS: usize = 48;
+
+/// Longest host name that is told apart from others, the limit of DNS.
+const MAX_HOST: usize = 255;
+
+/// The recogniser of HTTP/1.x.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http;
+
+impl Recogniser for Http {
+    fn recognise(&self, bytes: &[u8], request: &mut Request) -> Result<usize, Unrecognised> {
+        // A quick no for bodies, TLS and other protocols, before the parser is asked.
+        if !b"GET ".starts_with(&bytes[..bytes.len().min(4)])
+            && !b"HEAD ".starts_with(&bytes[..bytes.len().min(5)])
+        {
+            return Err(Unrecognised::Foreign);
+        }
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = httparse::Request::new(&mut headers);
+        let taken = match head.parse(bytes) {
+            Ok(httparse::Status::Complete(taken)) => taken,
+            // What stands in the fields so far is what counts: the target decides, not the rest.
+            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => bytes.len(),
+            Err(_) => return Err(Unrecognised::Foreign),
+        };
+        // The version stands behind the target: only with it is the target known to be whole.
+        let (Some(_), Some(path)) = (head.version, head.path) else {
+            return Err(Unrecognised::Partial);
+        };
+        let (authority, path) = split_absolute_form(path.as_bytes());
+        let end = path
+            .iter()
+            .position(|&byte| byte == b'?' || byte == b'#')
+            .unwrap_or(path.len());
+        decode_target(&path[..end], &mut request.target)?;
+        request.wants_body = head.method == Some("GET");
+        request.host = authority.map_or(0, hash_host);
+        request.offset = 0;
+        for header in head.headers.iter().take_while(|header| !header.name.is_empty()) {
+            if authority.is_none() && header.name.eq_ignore_ascii_case("host") {
+                request.host = hash_host(header.value);
+            } else if header.name.eq_ignore_ascii_case("range") {
+                request.offset = range_start(header.value).unwrap_or(0);
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Splits `http://host/path` into its authority and its path; an origin-form target has none.
+fn split_absolute_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let Some(colon) = memchr::memmem::find(target, b"://") else {
+        return (None, target);
+    };
+    if target.first() == Some(&b'/') {
+        return (None, target);
+    }
+    let rest = &target[colon + 3..];
+    let slash = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+    let path = &rest[slash..];
+    (Some(&rest[..slash]), if path.is_empty() { b"/" } else { path })
+}
+
+/// Hash of a host name, in lower case and without a port; 0 for an empty or overlong one.
+fn hash_host(value: &[u8]) -> u64 {
+    let mut name = ArrayVec::<u8, MAX_HOST>::new();
+    // The port stands behind the last colon, except inside the brackets of an IPv6 literal.
+    let end = match memchr::memrchr(b':', value) {
+        Some(colon) if !value[colon..].contains(&b']') => colon,
+        _ => value.len(),
+    };
+    for byte in value[..end].trim_ascii() {
+        if name.try_push(byte.to_ascii_lowercase()).is_err() {
+            return 0;
+        }
+    }
+    if name.is_empty() {
+        0
+    } else {
+        crate::hash(&name)
+    }
+}
+
+/// The first byte of `bytes=FIRST-…`; none for a suffix range, whose start depends on the length.
+fn range_start(value: &[u8]) -> Option<u64> {
+    let ranges = core::str::from_utf8(value).ok()?.trim().strip_prefix("bytes=")?;
+    ranges.split('-').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recognise(bytes: &[u8]) -> Result<(Request, usize), Unrecognised> {
+        let mut request = Request::default();
+        let taken = Http.recognise(bytes, &mut request)?;
+        Ok((request, taken))
+    }
+
+    #[test]
+    fn a_plain_request() {
+        let bytes = b"GET /a%20b/c.html?q=1 HTTP/1.1\r\nHost: Example.ORG:8080\r\nRange: bytes=4096-\r\n\r\nGET";
+        let (request, taken) = recognise(bytes).unwrap();
+        assert_eq!(request.target.as_slice(), b"/a b/c.html");
+        assert_eq!(request.host, crate::hash(b"example.org"));
+        assert_eq!(request.offset, 4096);
+        assert!(request.wants_body);
+        assert_eq!(&bytes[taken..], b"GET");
+    }
+
+    #[test]
+    fn the_target_is_enough() {
+        let (request, taken) = recognise(b"HEAD /x HTTP/1.0\r\nHos").unwrap();
+        assert_eq!(request.target.as_slice(), b"/x");
+        assert!(!request.wants_body);
+        assert_eq!(taken, 21);
+    }
+
+    #[test]
+    fn a_split_request_line_is_partial_at_every_length() {
+        let line = b"GET /some/file.html HTTP/1.1";
+        for length in 0..line.len() {
+            assert_eq!(recognise(&line[..length]), Err(Unrecognised::Partial), "at {length}");
+        }
+    }
+
+    #[test]
+    fn other_things_are_foreign() {
+        for bytes in [&b"POST / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02", b"GETTING", b"PRI * HTTP/2.0"] {
+            assert_eq!(recognise(bytes), Err(Unrecognised::Foreign));
+        }
+    }
+
+    #[test]
+    fn hostile_targets_are_refused() {
+        for target in ["/../x", "/a/%2e%2e/x", "/a%00b", "/a/..", "x", "*"] {
+            let line = format!("GET {target} HTTP/1.1\r\n\r\n");
+            assert_eq!(recognise(line.as_bytes()), Err(Unrecognised::Refused), "{target}");
+        }
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(10_000));
+        assert_eq!(recognise(long.as_bytes()), Err(Unrecognised::Refused));
+    }
+
+    #[test]
+    fn absolute_form() {
+        let (request, _) = recognise(b"GET http://A.b:1/x/y HTTP/1.1\r\nHost: c\r\n\r\n").unwrap();
+        assert_eq!(request.target.as_slice(), b"/x/y");
+        assert_eq!(request.host, crate::hash(b"a.b"));
+        assert_eq!(recognise(b"GET http://a HTTP/1.1\r\n\r\n").unwrap().0.target.as_slice(), b"/");
+    }
+
+    #[test]
+    fn hosts_without_a_port() {
+        assert_eq!(hash_host(b"[::1]:80"), hash_host(b"[::1]"));
+        assert_ne!(hash_host(b"[::1]"), hash_host(b"[::2]"));
+        assert_eq!(hash_host(b""), 0);
+        assert_eq!(hash_host(&[b'a'; 300]), 0);
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range_start(b"bytes=0-499"), Some(0));
+        assert_eq!(range_start(b"bytes=500-,700-800"), Some(500));
+        assert_eq!(range_start(b"bytes=-500"), None);
+        assert_eq!(range_start(b"lines=5-"), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! The intercepted names, one row an operation: the single source of the hooks, the documentation
+//! and the test that compares both with the exports.
+
+/// Hands the table of intercepted symbols to the macro named.
+///
+/// A row is `"operation", "purpose" { … }` with one line for each exported name of the operation:
+/// its C prototype, and the lane that takes it with the arguments that the lane wants to see.
+#[macro_export]
+macro_rules! symbols {
+    ($consumer:ident) => {
+        $consumer! {
+            "open", "timed; teaches which file a request leads to" {
+                open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int => opened(path, flags);
+                open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int => opened(path, flags);
+                __open_2(path: *const c_char, flags: c_int) -> c_int => opened(path, flags);
+                __open64_2(path: *const c_char, flags: c_int) -> c_int => opened(path, flags);
+                openat(at: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int => opened_at(at, path, flags);
+                openat64(at: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int => opened_at(at, path, flags);
+                __openat_2(at: c_int, path: *const c_char, flags: c_int) -> c_int => opened_at(at, path, flags);
+                __openat64_2(at: c_int, path: *const c_char, flags: c_int) -> c_int => opened_at(at, path, flags);
+                creat(path: *const c_char, mode: mode_t) -> c_int => opened(path, O_CREAT | O_WRONLY | O_TRUNC);
+                creat64(path: *const c_char, mode: mode_t) -> c_int => opened(path, O_CREAT | O_WRONLY | O_TRUNC);
+                fopen(path: *const c_char, mode: *const c_char) -> *mut FILE => looked_up(path, Open, Data);
+                fopen64(path: *const c_char, mode: *const c_char) -> *mut FILE => looked_up(path, Open, Data);
+            }
+            "opendir", "timed; teaches that a request lists a directory" {
+                opendir(path: *const c_char) -> *mut DIR => looked_up(path, Opendir, Listing);
+            }
+            "readdir", "timed" {
+                readdir(directory: *mut DIR) -> *mut dirent => read_directory();
+                readdir64(directory: *mut DIR) -> *mut dirent64 => read_directory();
+            }
+            "stat", "timed; teaches which file a request leads to" {
+                stat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                stat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                lstat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                lstat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                fstatat(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                fstatat64(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                statx(at: c_int, path: *const c_char, flags: c_int, mask: c_uint, into: *mut c_void) -> c_int => looked_up_at(at, path);
+                __xstat(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                __xstat64(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                __lxstat(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                __lxstat64(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
+                __fxstatat(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                __fxstatat64(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                access(path: *const c_char, mode: c_int) -> c_int => looked_up(path, Stat, Name);
+                faccessat(at: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int => looked_up_at(at, path);
+                readlink(path: *const c_char, into: *mut c_char, size: size_t) -> ssize_t => looked_up(path, Stat, Name);
+            }
+            "read", "the request gate on a client connection; timed on a file" {
+                read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t => consumed(fd, buffer, size);
+                __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t => consumed(fd, buffer, size);
+                readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => consumed_vector(fd, vector, count);
+            }
+            "pread", "timed" {
+                pread(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t) -> ssize_t => read_at(fd);
+                pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd);
+                __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd);
+                __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd);
+                preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_at(fd);
+                preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_at(fd);
+                preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_at(fd);
+                preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => read_at(fd);
+            }
+            "sendfile", "timed" {
+                sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t => sent_file(from);
+                sendfile64(to: c_int, from: c_int, offset: *mut off64_t, count: size_t) -> ssize_t => sent_file(from);
+            }
+            "recv", "the request gate on a client connection" {
+                recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags);
+                __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags);
+                recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
+                __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
+                recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => received_message(fd, message, flags);
+            }
+            "epoll_wait", "marks a thread as an event loop, and its turns" {
+                epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited();
+                epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited();
+                epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited();
+            }
+            "epoll_ctl", "remembers what a connection is registered for; withholds held-back interest" {
+                epoll_ctl(instance: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int => registered(instance, operation, fd, event);
+            }
+            "accept", "marks a descriptor as a client connection" {
+                accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int => accepted();
+                accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int => accepted();
+            }
+            "close", "settles what a held-back connection is owed" {
+                close(fd: c_int) -> c_int => closed(fd);
+                close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => closed_range(first, last, flags);
+                closefrom(first: c_int) -> () => closed_from(first);
+            }
+            "dup", "settles what a held-back connection is owed before its number is taken over" {
+                dup(fd: c_int) -> c_int => duplicated();
+                dup2(fd: c_int, onto: c_int) -> c_int => replaced(fd, onto);
+                dup3(fd: c_int, onto: c_int, flags: c_int) -> c_int => replaced(fd, onto);
+                fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
+                fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
+            }
+        }
+    };
+}
+
+/// One intercepted operation and the exported names through which programs reach it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The operation.
+    pub operation: &'static str,
+    /// Every exported name of it: plain, 64-bit, fortified, versioned.
+    pub names: &'static [&'static str],
+    /// What the library does there.
+    pub purpose: &'static str,
+}
+
+macro_rules! rows {
+    ($($operation:literal, $purpose:literal {
+        $($name:ident($($argument:tt)*) -> $result:ty => $lane:ident($($seen:tt)*);)+
+    })+) => {
+        /// The table of intercepted symbols.
+        pub const ROWS: &[Row] = &[$(Row {
+            operation: $operation,
+            names: &[$(stringify!($name),)+],
+            purpose: $purpose,
+        },)+];
+    };
+}
+
+symbols!(rows);
+
+/// Every exported name.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().flat_map(|row| row.names).copied()
+}
+
+/// The documentation of the table, in Markdown.
+pub fn markdown() -> String {
+    let row = |row: &Row| format!("| {} | `{}` | {} |\n", row.operation, row.names.join(" "), row.purpose);
+    let rows: String = ROWS.iter().map(row).collect();
+    format!("| operation | symbols | what happens there |\n|---|---|---|\n{rows}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_name_stands_twice() {
+        let mut names: Vec<_> = super::names().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,403 @@
+//! The helper threads of one event loop.
+//!
+//! There are two kinds. *Helpers* wait for the disk. They have a descriptor table of their own, so
+//! that a file that they hold open takes no number from the application, counts against none of its
+//! limits, is inherited by none of its children and cannot be closed from under them. One *usher*
+//! shares the application's table and does nothing but give readiness back with `epoll_ctl`.
+//!
+//! The usher is started with the first cold request, and starts the first helper; helpers start
+//! further ones while there is more to do than hands. All but one leave when idle.
+
+use super::beneath::File;
+use super::job::{Job, Worker, BUFFER};
+use crate::guest::{clock, program};
+use crate::readiness::{carry_out, table};
+use laio_core::places::Places;
+use laio_core::stats::{Counter, Counters};
+use laio_core::warmth::WarmTable;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most requests that wait for helpers at once; beyond, a request goes straight.
+pub const MAX_JOBS: usize = 1024;
+
+/// How long a helper without work stays.
+const IDLE: Duration = Duration::from_secs(1);
+
+const STACK: usize = 64 * 1024;
+
+/// Which end of the queue a job joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Its files were in memory a moment ago: most likely nothing will be waited for.
+    Urgent,
+    /// First come, first served.
+    Normal,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    urgent: VecDeque<Box<Job>>,
+    normal: VecDeque<Box<Job>>,
+    helpers: u64,
+    idle: u64,
+    stop: bool,
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Box<Job>> {
+        self.urgent.pop_front().or_else(|| self.normal.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.normal.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Finished {
+    jobs: Vec<Box<Job>>,
+    /// Whether the usher waits for jobs (or is busy with an earlier batch).
+    usher_waits: bool,
+    /// No job will ever come again.
+    over: bool,
+}
+
+/// State of the threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Threads {
+    None,
+    Running,
+    /// They cannot run here: requests go straight.
+    Impossible,
+}
+
+/// One event loop's helpers and their queue.
+#[derive(Debug)]
+pub struct Pool {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    finished: Mutex<Finished>,
+    news: Condvar,
+    free: Mutex<Vec<Box<Job>>>,
+    threads: Mutex<Threads>,
+    pins: Pins,
+    /// What is known to be in memory.
+    pub warm: WarmTable,
+    /// What cold requests cost, by directory.
+    pub places: Places,
+    counters: &'static Counters,
+    most: u64,
+    window: u64,
+}
+
+impl Pool {
+    /// A pool without threads, with room for all its jobs.
+    pub fn new(counters: &'static Counters, most: u64, window: u64) -> Pool {
+        let queue = Queue {
+            urgent: VecDeque::with_capacity(MAX_JOBS),
+            normal: VecDeque::with_capacity(MAX_JOBS),
+            ..Queue::default()
+        };
+        let finished = Finished { jobs: Vec::with_capacity(MAX_JOBS), ..Finished::default() };
+        Pool {
+            queue: Mutex::new(queue),
+            work: Condvar::new(),
+            finished: Mutex::new(finished),
+            news: Condvar::new(),
+            free: Mutex::new(Vec::with_capacity(MAX_JOBS)),
+            threads: Mutex::new(Threads::None),
+            pins: Pins::default(),
+            warm: WarmTable::default(),
+            places: Places::default(),
+            counters,
+            most,
+            window,
+        }
+    }
+
+    /// Makes room for jobs, at a place where memory may be allocated.
+    pub fn provide(&self, jobs: usize) {
+        let mut free = self.free.lock();
+        while free.len() < jobs {
+            free.push(Box::new(Job::with_room()));
+        }
+    }
+
+    /// An empty job, or nothing where too many wait already.
+    pub fn take(&self) -> Option<Box<Job>> {
+        self.free.lock().pop()
+    }
+
+    /// Gives back a job that was not submitted.
+    pub fn give_back(&self, mut job: Box<Job>) {
+        job.paths.clear();
+        self.free.lock().push(job);
+    }
+
+    /// Whether helpers can run in this process, as far as is known.
+    pub fn is_possible(&self) -> bool {
+        *self.threads.lock() != Threads::Impossible && program::is_same_process()
+    }
+
+    /// Hands a job to the helpers. [`Pool::start`] must follow before the loop waits.
+    pub fn submit(&self, job: Box<Job>, urgency: Urgency) {
+        let mut queue = self.queue.lock();
+        match urgency {
+            Urgency::Urgent => queue.urgent.push_back(job),
+            Urgency::Normal => queue.normal.push_back(job),
+        }
+        let wake = queue.idle > 0;
+        drop(queue);
+        if wake {
+            self.work.notify_one();
+        }
+    }
+
+    /// Starts the threads if there are none yet. Called where the loop begins to wait, for a thread
+    /// cannot be made just anywhere.
+    pub fn start(self: &Arc<Self>) {
+        let mut threads = self.threads.lock();
+        if *threads != Threads::None {
+            return;
+        }
+        let pool = Arc::clone(self);
+        // Signals are the application's: a thread inherits the mask of its maker.
+        let unblocked = block_signals();
+        let usher = spawn("laio-usher", move || pool.usher());
+        restore_signals(&unblocked);
+        *threads = if usher.is_ok() { Threads::Running } else { Threads::Impossible };
+        drop(threads);
+        if let Err(error) = usher {
+            log::warn!("no thread can be started ({error}): requests go straight");
+            self.give_up();
+        }
+    }
+
+    /// The event loop is gone: helpers finish what they have and leave.
+    pub fn stop(&self) {
+        self.queue.lock().stop = true;
+        self.work.notify_all();
+    }
+
+    /// The usher: the only thread of ours that shares the application's descriptor table.
+    fn usher(self: Arc<Self>) {
+        if self.spawn_helper(true).is_err() {
+            self.give_up();
+            return;
+        }
+        log::info!("helpers are started");
+        let mut batch = Vec::with_capacity(MAX_JOBS);
+        loop {
+            let mut finished = self.finished.lock();
+            while finished.jobs.is_empty() && !finished.over {
+                finished.usher_waits = true;
+                self.news.wait(&mut finished);
+            }
+            finished.usher_waits = false;
+            let over = finished.over;
+            std::mem::swap(&mut finished.jobs, &mut batch);
+            drop(finished);
+            for job in batch.drain(..) {
+                complete(&job);
+                self.give_back(job);
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    fn spawn_helper(self: &Arc<Self>, first: bool) -> std::io::Result<()> {
+        let mut queue = self.queue.lock();
+        if queue.helpers >= self.most {
+            return Ok(());
+        }
+        queue.helpers += 1;
+        drop(queue);
+        let pool = Arc::clone(self);
+        let spawned = spawn("laio-helper", move || pool.helper(first));
+        match spawned {
+            Ok(()) => self.counters.count(Counter::Helpers),
+            Err(_) => self.queue.lock().helpers -= 1,
+        }
+        spawned
+    }
+
+    fn helper(self: Arc<Self>, first: bool) {
+        if first && !leave_descriptor_table() {
+            log::warn!("close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight");
+            *self.threads.lock() = Threads::Impossible;
+            self.give_up();
+            return;
+        }
+        let mut worker = Worker {
+            counters: self.counters,
+            window: self.window,
+            pins: &self.pins,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+        };
+        while let Some(job) = self.wait_for_work() {
+            self.work_on(&mut worker, &job);
+            self.finish(job);
+        }
+    }
+
+    /// The next job; nothing when this helper is to leave.
+    fn wait_for_work(self: &Arc<Self>) -> Option<Box<Job>> {
+        let mut queue = self.queue.lock();
+        let mut settled = false;
+        loop {
+            if let Some(job) = queue.next() {
+                let more_hands = !queue.is_empty() && queue.idle == 0 && queue.helpers < self.most;
+                drop(queue);
+                if more_hands {
+                    // Without another one the queue is served all the same, more slowly.
+                    let _ = self.spawn_helper(false);
+                }
+                return Some(job);
+            }
+            if queue.stop {
+                return self.leave(queue);
+            }
+            queue.idle += 1;
+            // The last helper keeps the descriptor table, and stays without a timer.
+            let timed_out = if settled {
+                self.work.wait(&mut queue);
+                false
+            } else {
+                self.work.wait_for(&mut queue, IDLE).timed_out()
+            };
+            queue.idle -= 1;
+            if timed_out && queue.is_empty() && !queue.stop {
+                if queue.helpers > 1 {
+                    return self.leave(queue);
+                }
+                self.pins.release();
+                settled = true;
+            } else {
+                settled = false;
+            }
+        }
+    }
+
+    fn leave(&self, mut queue: parking_lot::MutexGuard<'_, Queue>) -> Option<Box<Job>> {
+        queue.helpers -= 1;
+        let last = queue.helpers == 0;
+        drop(queue);
+        if last {
+            self.pins.release();
+            self.finished.lock().over = true;
+            self.news.notify_one();
+        }
+        None
+    }
+
+    fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
+        let sleeps = clock::usage().sleeps;
+        let begin = clock::nanoseconds();
+        for (prediction, offset) in &job.paths {
+            worker.warm(prediction, *offset);
+            self.warm.insert(prediction.hash, clock::milliseconds());
+        }
+        let took = clock::nanoseconds() - begin;
+        self.counters.add(Counter::JobTime, took);
+        if clock::usage().sleeps == sleeps {
+            self.counters.count(Counter::JobsWarm);
+        } else if let Some((prediction, _)) = job.paths.first() {
+            let directory = prediction.path.get(..prediction.root).unwrap_or_default();
+            self.places.sample(laio_core::hash(directory), took);
+        }
+    }
+
+    fn finish(&self, job: Box<Job>) {
+        self.counters.count(Counter::JobsDone);
+        let mut finished = self.finished.lock();
+        finished.jobs.push(job);
+        let wake = finished.usher_waits;
+        drop(finished);
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Opens every gate: nobody will work on the jobs that wait.
+    fn give_up(&self) {
+        *self.threads.lock() = Threads::Impossible;
+        while let Some(job) = { self.queue.lock().next() } {
+            self.finish(job);
+        }
+        let jobs = std::mem::take(&mut self.finished.lock().jobs);
+        jobs.iter().for_each(|job| complete(job));
+    }
+}
+
+/// Gives the connection's readiness back, if it is still the one that the job was for.
+fn complete(job: &Job) {
+    if let Some(slot) = table::accepted(job.fd) {
+        // Under the lock: a `close` in between would hand the number to somebody else.
+        let mut state = slot.lock();
+        carry_out(job.fd, state.complete(job.ticket));
+    }
+}
+
+/// Files held open for a while, so that what a job brought in stays until the handler has used it:
+/// an open file keeps its name and its inode in memory.
+#[derive(Debug, Default)]
+pub struct Pins(Mutex<VecDeque<File>>);
+
+impl Pins {
+    /// Keeps a file open until as many newer ones have come as jobs can wait, or all is idle.
+    pub fn keep(&self, file: File) {
+        let mut pins = self.0.lock();
+        pins.push_back(file);
+        let oldest = if pins.len() > MAX_JOBS { pins.pop_front() } else { None };
+        drop(pins);
+        drop(oldest);
+    }
+
+    /// Closes all of them. On a helper only: the numbers are of the helpers' descriptor table.
+    fn release(&self) {
+        let pins = std::mem::take(&mut *self.0.lock());
+        drop(pins);
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        // Whoever drops the pool last may not be a helper. Their table closes what is left with them.
+        std::mem::take(self.0.get_mut()).into_iter().for_each(std::mem::forget);
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(run).map(drop)
+}
+
+/// Gives this thread (and those that it starts) an empty descriptor table of its own.
+fn leave_descriptor_table() -> bool {
+    // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)
+    };
+    done == 0
+}
+
+fn block_signals() -> libc::sigset_t {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: both sets are owned here and zero is a valid one. The C library leaves the signals
+    // unblocked that it needs to change credentials in all threads.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: the set comes from `block_signals`.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
+}

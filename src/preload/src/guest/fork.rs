@@ -1,0 +1,24 @@
+//! After `fork` the child has our memory but none of our threads.
+
+use super::program;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Asks to be told in every child that `fork` makes.
+///
+/// Children made by `vfork`, `_Fork` or a raw `clone` are not announced to anybody; for them
+/// [`program::is_same_process`] is asked wherever it matters.
+pub fn watch() {
+    // SAFETY: the handler lives as long as the library, which is never unloaded, and does nothing
+    // that is not allowed in the child of a process with several threads.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// Leaves everything of the parent's behind, without a lock (its owner may not exist here) and
+/// without freeing memory (nor may the allocator's).
+extern "C" fn in_child() {
+    program::remember_pid();
+    program::SERVES.store(false, Relaxed);
+    program::STATS.clear();
+    crate::readiness::table::abandon();
+    crate::event_loop::abandon();
+}

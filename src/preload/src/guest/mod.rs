@@ -1,0 +1,8 @@
+//! What a library owes the process that it is a guest in.
+
+pub mod clock;
+pub mod errno;
+pub mod fork;
+pub mod log;
+pub mod program;
+pub mod startup;

@@ -1,0 +1,36 @@
+//! The beginning and the end of the library in a process.
+//!
+//! Every program that inherits `LD_PRELOAD` comes through here, so it does little: it resolves the
+//! names that it stands in for, reads the environment and leaves. No thread, no descriptor and no
+//! table is made before a thread that waits in `epoll_wait` has accepted a connection.
+
+use super::{errno, fork, log, program};
+use laio_core::config::Config;
+
+#[used]
+#[link_section = ".init_array"]
+static START: extern "C" fn() = start;
+
+#[used]
+#[link_section = ".fini_array"]
+static END: extern "C" fn() = end;
+
+extern "C" fn start() {
+    let _kept = errno::Kept::new();
+    crate::hooks::resolve();
+    let (config, rejected) = Config::read(|name| {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    });
+    rejected.iter().for_each(|rejected| log::complain(&format!("{rejected}\n")));
+    if let Some(filter) = &config.log {
+        log::start(filter);
+    }
+    program::wake(config);
+    if program::awake() {
+        fork::watch();
+    }
+}
+
+extern "C" fn end() {
+    program::write_stats();
+}

@@ -1,0 +1,68 @@
+//! The life of a descriptor number.
+
+use crate::guest::{errno, program};
+use crate::readiness::table;
+use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, F_DUPFD, F_DUPFD_CLOEXEC};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// `accept`.
+#[inline]
+pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
+    let fd = real();
+    if fd >= 0 {
+        let _kept = errno::Kept::new();
+        program::SERVES.store(true, Relaxed);
+        table::accept(fd);
+    }
+    fd
+}
+
+/// `close`. Before the call: afterwards the number may be somebody else's at once.
+#[inline]
+pub fn closed(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
+    table::forget(fd);
+    real()
+}
+
+/// `close_range`.
+#[inline]
+pub fn closed_range(real: impl FnOnce() -> c_int, first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    if flags & CLOSE_RANGE_CLOEXEC as c_int == 0 && first <= last {
+        table::forget_range(first, last);
+    }
+    real()
+}
+
+/// `closefrom`.
+#[inline]
+pub fn closed_from(real: impl FnOnce(), first: c_int) {
+    table::forget_range(first.max(0).unsigned_abs(), c_uint::MAX);
+    real();
+}
+
+/// `dup`: the new number may have been a connection's, closed by ways that no hook sees.
+#[inline]
+pub fn duplicated(real: impl FnOnce() -> c_int) -> c_int {
+    let fd = real();
+    table::forget(fd);
+    fd
+}
+
+/// `dup2` and `dup3` close the number that they take over.
+#[inline]
+pub fn replaced(real: impl FnOnce() -> c_int, fd: c_int, onto: c_int) -> c_int {
+    if fd != onto {
+        table::forget(onto);
+    }
+    real()
+}
+
+/// `fcntl`: of interest only where it makes a new number.
+#[inline]
+pub fn controlled(real: impl FnOnce() -> c_int, command: c_int) -> c_int {
+    if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) {
+        duplicated(real)
+    } else {
+        real()
+    }
+}

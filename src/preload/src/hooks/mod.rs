@@ -1,0 +1,56 @@
+//! The exported symbols: the thin shell.
+//!
+//! A hook is made from each line of `laio_core::symbols` by `redhook`. It does nothing but hand the
+//! real function and the arguments that matter to its lane, a plain function in this folder. Until
+//! the library has woken up (another library's constructor may be calling), and wherever it does not
+//! act, the real function is called and nothing else.
+
+mod descriptor;
+mod file;
+mod socket;
+mod wait;
+
+use descriptor::*;
+use file::*;
+use libc::*;
+use socket::*;
+use wait::*;
+
+use crate::guest::program;
+use laio_core::rules::Depth::*;
+use laio_core::stats::Call::*;
+
+macro_rules! hooks {
+    ($($operation:literal, $purpose:literal {
+        $($name:ident($($argument:ident: $type:ty),*) -> $result:ty => $lane:ident($($seen:expr),*);)+
+    })+) => {
+        $($(
+            mod $name {
+                // What `redhook` writes is of its own edition and its own style.
+                #![allow(static_mut_refs, missing_docs, clippy::undocumented_unsafe_blocks)]
+                #![allow(unused_imports, missing_abi, unsafe_op_in_unsafe_fn, clippy::missing_safety_doc)]
+                #![allow(clippy::missing_transmute_annotations, non_camel_case_types, clashing_extern_declarations)]
+                use super::*;
+
+                redhook::hook! {
+                    unsafe fn $name($($argument: $type),*) -> $result => hook {
+                        let real = || redhook::real!($name)($($argument),*);
+                        if program::awake() { $lane(real, $($seen),*) } else { real() }
+                    }
+                }
+
+                /// Finds the real function now, so that no call has to.
+                pub fn resolve() {
+                    let _ = redhook::real!($name);
+                }
+            }
+        )+)+
+
+        /// Finds all real functions.
+        pub fn resolve() {
+            $($($name::resolve();)+)+
+        }
+    };
+}
+
+laio_core::symbols!(hooks);

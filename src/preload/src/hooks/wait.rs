@@ -1,0 +1,71 @@
+//! The wait of an event loop, and what it waits for.
+
+use crate::event_loop;
+use crate::guest::{errno, program};
+use crate::readiness::{carry_out, table};
+use laio_core::gate::{Control, ADD, DEL, MOD};
+use libc::{c_int, epoll_event};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// `epoll_wait` and its kin: passed on untouched, for all that they return is the kernel's truth.
+#[inline]
+pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
+    if !event_loop::is_current() {
+        if program::SERVES.load(Relaxed) {
+            let _kept = errno::Kept::new();
+            event_loop::begin();
+        }
+        return real();
+    }
+    let kept = errno::Kept::new();
+    event_loop::with(|state| state.turn_ends());
+    drop(kept);
+    let count = real();
+    let _kept = errno::Kept::new();
+    event_loop::with(|state| state.turn_begins());
+    count
+}
+
+/// `epoll_ctl`.
+#[inline]
+pub fn registered(
+    real: impl FnOnce() -> c_int,
+    instance: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
+) -> c_int {
+    let Some(slot) = table::accepted(fd) else { return real() };
+    if !matches!(operation, ADD | DEL | MOD) || (operation != DEL && event.is_null()) {
+        return real();
+    }
+    let (events, data) = if operation == DEL {
+        (0, 0)
+    } else {
+        // SAFETY: the application passes this as a valid event; the structure may be packed.
+        let event = unsafe { std::ptr::read_unaligned(event) };
+        (event.events, event.u64)
+    };
+    let mut state = slot.lock();
+    let closed = state.is_closed();
+    let (passed, first, undo) = state.control(Control { instance, operation, events, data });
+    carry_out(fd, first);
+    // A gate that is closed is opened by another thread: it must not come in between. An open one
+    // is closed by this thread only, and no lock is held over the call.
+    let held = if closed { Some(state) } else { drop(state); None };
+    let result = if passed == events { real() } else { pass(instance, operation, fd, passed, data) };
+    if result != 0 {
+        match held {
+            Some(mut state) => state.refused(undo),
+            None => slot.lock().refused(undo),
+        }
+    }
+    result
+}
+
+/// The application's own call with part of its interest held back: its event is not written to.
+fn pass(instance: c_int, operation: c_int, fd: c_int, events: u32, data: u64) -> c_int {
+    let mut event = epoll_event { events, u64: data };
+    // SAFETY: the event lives until the call returns; the numbers are the application's.
+    unsafe { libc::syscall(libc::SYS_epoll_ctl, instance, operation, fd, &mut event) as c_int }
+}

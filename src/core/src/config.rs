@@ -161,7 +161,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "LAIO_BREAK_EVEN_US",
         kind: Kind::Number(0, 1_000_000),
-        default: "40",
+        default: "10",
         meaning: "A device that answers a cold request within these microseconds is waited for: a gate would cost more.",
         apply: |config, value| number(&mut config.break_even_us, value, 0, 1_000_000),
     },

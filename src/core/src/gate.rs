@@ -421,7 +421,7 @@ mod tests {
                     Step::Control(operation, events) => {
                         let wanted = Control { instance: 1, operation, events, data: 5 };
                         let (passed, first, undo) = descriptor.control(wanted);
-                        first.into_iter().for_each(|c| drop(ours.control(c)));
+                        first.into_iter().for_each(|c| prop_assert_ours(&mut ours, c));
                         let done = ours.control(Control { events: passed, ..wanted });
                         if !done {
                             descriptor.refused(undo);

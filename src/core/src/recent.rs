@@ -35,9 +35,9 @@ struct Expected {
     came_true: bool,
 }
 
-impl From<&Prediction> for Expected {
-    fn from(prediction: &Prediction) -> Self {
-        let Prediction { hash, depth, rule, .. } = *prediction;
+impl From<Prediction<'_>> for Expected {
+    fn from(prediction: Prediction<'_>) -> Self {
+        let Prediction { hash, depth, rule, .. } = prediction;
         Expected { hash, depth, rule, came_true: false }
     }
 }
@@ -157,9 +157,9 @@ impl Recent {
             if !in_reach(entry) {
                 continue;
             }
-            if let Some(prediction) = rules.learn(request, path, depth) {
+            if let Some(rule) = rules.learn(request, path, depth) {
                 entry.touched = true;
-                let expected = Expected { came_true: true, ..Expected::from(&prediction) };
+                let expected = Expected { hash, depth, rule, came_true: true };
                 let _ = entry.expected.try_push(expected);
                 return true;
             }
@@ -189,9 +189,13 @@ mod tests {
         let mut request = Request::default();
         let head = format!("GET {target} HTTP/1.1\r\n\r\n");
         Http.recognise(head.as_bytes(), &mut request).unwrap();
-        let mut predictions = Predictions::new();
+        let mut predictions = Predictions::default();
         rules.predict(&request, &mut predictions);
         (request, predictions)
+    }
+
+    fn first(predictions: &Predictions) -> &[u8] {
+        predictions.iter().next().unwrap().path
     }
 
     fn touch(recent: &mut Recent, rules: &mut Rules, path: &[u8]) -> bool {
@@ -205,7 +209,7 @@ mod tests {
         assert!(!touch(&mut recent, &mut rules, b"/srv/a"));
         recent.recognise(&Http);
         assert!(touch(&mut recent, &mut rules, b"/srv/a"));
-        assert_eq!(predict(&rules, "/b").1[0].path.as_slice(), b"/srv/b");
+        assert_eq!(first(&predict(&rules, "/b").1), b"/srv/b");
     }
 
     #[test]
@@ -227,7 +231,7 @@ mod tests {
             recent.remember(&request, &predictions, &mut rules);
         }
         assert!(touch(&mut recent, &mut rules, b"/srv/one/x"));
-        assert_eq!(predict(&rules, "/q").1[0].path.as_slice(), b"/srv/q");
+        assert_eq!(first(&predict(&rules, "/q").1), b"/srv/q");
     }
 
     #[test]

@@ -11,8 +11,11 @@ use arrayvec::ArrayVec;
 /// Longest path that is predicted, in bytes.
 pub const MAX_PATH: usize = 1024;
 
-/// Most paths predicted for one request.
-pub const MAX_PREDICTIONS: usize = 6;
+/// Most paths predicted at once.
+pub const MAX_PREDICTIONS: usize = 8;
+
+/// Bytes that the paths of one list may take together.
+const MAX_TEXT: usize = 2048;
 
 /// Most rules of one event loop.
 const MAX_RULES: usize = 96;
@@ -35,27 +38,99 @@ pub enum Depth {
     Listing,
 }
 
-/// A path, in bytes.
-pub type Path = ArrayVec<u8, MAX_PATH>;
-
 /// A path that the handler of a request is expected to touch.
-#[derive(Clone, Debug)]
-pub struct Prediction {
+#[derive(Clone, Copy, Debug)]
+pub struct Prediction<'a> {
     /// The whole path as the server will name it.
-    pub path: Path,
+    pub path: &'a [u8],
     /// How many of its bytes are the learnt directory; what follows comes from the request, and
     /// must be resolved beneath it.
     pub root: usize,
     /// How much of it the handler will want.
     pub depth: Depth,
+    /// Where it will begin to read, in bytes from the start of the file.
+    pub offset: u64,
     /// [`crate::hash`] of the path.
     pub hash: u64,
     /// The rule that said so.
     pub rule: RuleId,
 }
 
-/// The predictions for one request.
-pub type Predictions = ArrayVec<Prediction, MAX_PREDICTIONS>;
+impl<'a> Prediction<'a> {
+    /// The learnt directory.
+    pub fn directory(&self) -> &'a [u8] {
+        self.path.get(..self.root).unwrap_or_default()
+    }
+
+    /// Under which it stands in the table of warm paths: the inode may be in memory without the
+    /// data, and one window of the data without another.
+    pub fn key(&self, window: u64) -> u64 {
+        warm_key(self.hash, self.depth, self.offset.checked_div(window).unwrap_or(0))
+    }
+}
+
+/// The key of a path's hash, at this depth and in this window of its data.
+pub fn warm_key(hash: u64, depth: Depth, window_number: u64) -> u64 {
+    hash ^ (window_number * 4 + depth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// A prediction but for its path, which stands in the text at this place.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    start: usize,
+    end: usize,
+    root: usize,
+    depth: Depth,
+    offset: u64,
+    hash: u64,
+    rule: RuleId,
+}
+
+/// A bounded list of predictions in one piece of memory: it is large, so it is made once and kept.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    text: ArrayVec<u8, MAX_TEXT>,
+    items: ArrayVec<Item, MAX_PREDICTIONS>,
+}
+
+impl Predictions {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.items.clear();
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
+        self.items.iter().map(|item| {
+            let Item { start, end, root, depth, offset, hash, rule } = *item;
+            let path = self.text.get(start..end).unwrap_or_default();
+            Prediction { path, root, depth, offset, hash, rule }
+        })
+    }
+
+    /// Adds a copy of a prediction; false where there is no room.
+    pub fn push(&mut self, prediction: Prediction<'_>) -> bool {
+        let Prediction { path, root, depth, offset, hash, rule } = prediction;
+        let start = self.text.len();
+        if self.items.is_full() || self.text.try_extend_from_slice(path).is_err() {
+            return false;
+        }
+        let end = self.text.len();
+        self.items.push(Item { start, end, root, depth, offset, hash, rule });
+        true
+    }
+}
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,17 +188,23 @@ impl Rule {
         Some(if self.shape.trim { up_to_last_slash(rest) } else { rest })
     }
 
-    fn predict(&self, target: &[u8], id: RuleId) -> Option<Prediction> {
-        let rest = self.rest(target)?;
-        let mut path = Path::new();
-        for part in [self.directory.as_slice(), rest, self.shape.suffix.as_slice()] {
-            path.try_extend_from_slice(part).ok()?;
+    /// Adds what this rule predicts to a list, where there is room.
+    fn predict(&self, request: &Request, rule: RuleId, into: &mut Predictions) {
+        let Some(rest) = self.rest(&request.target) else { return };
+        let start = into.text.len();
+        let parts = [self.directory.as_slice(), rest, self.shape.suffix.as_slice()];
+        let fits = parts.iter().all(|part| into.text.try_extend_from_slice(part).is_ok());
+        let path = into.text.get(start..).unwrap_or_default();
+        let root = self.directory.len();
+        if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || into.items.is_full() {
+            into.text.truncate(start);
+            return;
         }
-        if climbs(&path[self.directory.len()..]) {
-            return None;
-        }
-        let hash = crate::hash(&path);
-        Some(Prediction { path, root: self.directory.len(), depth: self.depth, hash, rule: id })
+        // The answer to HEAD carries no data.
+        let no_body = !request.wants_body && self.depth == Depth::Data;
+        let depth = if no_body { Depth::Name } else { self.depth };
+        let (end, hash) = (into.text.len(), crate::hash(path));
+        into.items.push(Item { start, end, root, depth, offset: request.offset, hash, rule });
     }
 }
 
@@ -184,12 +265,7 @@ impl Rules {
         }
         for index in chosen {
             let id = RuleId { index: index as u16, serial: self.rules[index].serial };
-            if let Some(mut prediction) = self.rules[index].predict(&request.target, id) {
-                if !request.wants_body && prediction.depth == Depth::Data {
-                    prediction.depth = Depth::Name;
-                }
-                into.push(prediction);
-            }
+            self.rules[index].predict(request, id, into);
         }
     }
 
@@ -212,16 +288,15 @@ impl Rules {
         }
     }
 
-    /// Learns from an operation on `path` that followed `request`, and returns what the rule would
-    /// have predicted, or nothing where the two have nothing to do with each other.
-    pub fn learn(&mut self, request: &Request, path: &[u8], depth: Depth) -> Option<Prediction> {
+    /// Learns from an operation on `path` that followed `request`: returns the rule that would have
+    /// predicted it, or nothing where the two have nothing to do with each other.
+    pub fn learn(&mut self, request: &Request, path: &[u8], depth: Depth) -> Option<RuleId> {
         let target = request.target.as_slice();
         let (shape, directory) = self
             .lay_beside(target, path, b"", false)
             .or_else(|| self.lay_suffix_beside(target, path))
             .or_else(|| self.lay_companion_beside(target, path))?;
-        let id = self.insert_for_host(shape, directory, depth, request.host)?;
-        self.rules.get(id.index as usize)?.predict(target, id)
+        self.insert_for_host(shape, directory, depth, request.host)
     }
 
     /// `/d1/f` beside `/srv/www/d1/f`: the longest common tail, cut at a `/`.
@@ -354,7 +429,7 @@ fn common_tail(one: &[u8], other: &[u8]) -> usize {
     memchr::memchr(b'/', tail).map_or(0, |slash| tail.len() - slash)
 }
 
-const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
+const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_PATH <= MAX_TEXT && MAX_RULES <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
@@ -368,22 +443,25 @@ mod tests {
         request
     }
 
-    fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<Prediction> {
+    fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<RuleId> {
         rules.learn(&request(0, target), path.as_bytes(), Depth::Data)
     }
 
     fn predicted(rules: &Rules, host: u64, target: &str) -> Vec<String> {
-        let mut predictions = Predictions::new();
+        let mut predictions = Predictions::default();
         rules.predict(&request(host, target), &mut predictions);
-        let path = |p: Prediction| String::from_utf8(p.path.to_vec()).unwrap();
-        predictions.into_iter().map(path).collect()
+        let path = |p: Prediction<'_>| String::from_utf8(p.path.to_vec()).unwrap();
+        predictions.iter().map(path).collect()
     }
 
     #[test]
     fn a_document_root() {
         let mut rules = Rules::default();
-        let said = learn(&mut rules, "/d1/f.html", "/srv/www/d1/f.html").unwrap();
-        assert_eq!((said.path.as_slice(), said.root), (&b"/srv/www/d1/f.html"[..], 9));
+        learn(&mut rules, "/d1/f.html", "/srv/www/d1/f.html").unwrap();
+        let mut predictions = Predictions::default();
+        rules.predict(&request(0, "/d1/g.html"), &mut predictions);
+        let said = predictions.iter().next().unwrap();
+        assert_eq!((said.path, said.directory()), (&b"/srv/www/d1/g.html"[..], &b"/srv/www/"[..]));
         assert_eq!(predicted(&rules, 0, "/x/y/z.png"), ["/srv/www/x/y/z.png"]);
         assert!(predicted(&rules, 0, "/x/").is_empty());
     }
@@ -443,12 +521,12 @@ mod tests {
         let mut rules = Rules::default();
         let said = learn(&mut rules, "/a", "/srv/a").unwrap();
         for _ in 0..10 {
-            rules.vote(said.rule, false);
+            rules.vote(said, false);
         }
         assert!(predicted(&rules, 0, "/b").is_empty());
         learn(&mut rules, "/b", "/new/b").unwrap();
         assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
-        rules.vote(said.rule, true);
+        rules.vote(said, true);
         assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
     }
 
@@ -456,14 +534,16 @@ mod tests {
     fn depth_follows_the_deepest_look() {
         let mut rules = Rules::default();
         let request = request(0, "/a");
-        let said = rules.learn(&request, b"/srv/a", Depth::Name).unwrap();
-        assert_eq!(said.depth, Depth::Name);
-        rules.confirm(said.rule, Depth::Data);
-        let mut predictions = Predictions::new();
-        rules.predict(&request, &mut predictions);
-        assert_eq!(predictions[0].depth, Depth::Data);
-        rules.predict(&Request { wants_body: false, ..request }, &mut predictions);
-        assert_eq!(predictions[0].depth, Depth::Name);
+        let rule = rules.learn(&request, b"/srv/a", Depth::Name).unwrap();
+        let mut predictions = Predictions::default();
+        let mut depth = |rules: &Rules, request: &Request| {
+            rules.predict(request, &mut predictions);
+            predictions.iter().next().unwrap().depth
+        };
+        assert_eq!(depth(&rules, &request), Depth::Name);
+        rules.confirm(rule, Depth::Data);
+        assert_eq!(depth(&rules, &request), Depth::Data);
+        assert_eq!(depth(&rules, &Request { wants_body: false, ..request }), Depth::Name);
     }
 
     #[test]
@@ -506,9 +586,9 @@ mod tests {
                     learn(&mut rules, target, path);
                 }
             }
-            let mut predictions = Predictions::new();
+            let mut predictions = Predictions::default();
             rules.predict(&request(0, &target), &mut predictions);
-            for p in predictions {
+            for p in predictions.iter() {
                 prop_assert!(!climbs(&p.path[p.root..]));
             }
         }

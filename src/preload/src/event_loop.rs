@@ -4,10 +4,12 @@
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
 //! goes straight.
 
-use crate::engine::job::{Job, MAX_PATHS};
+use crate::engine::file_system;
+use crate::engine::job::Job;
 use crate::engine::pool::{Pool, Urgency, MAX_JOBS};
 use crate::engine::probe::{probe, Answer};
-use crate::guest::clock::{self, Usage};
+use crate::guest::clock::{self, TickRate, Usage};
+use crate::guest::errno;
 use crate::guest::program::{self, STATS};
 use crate::readiness::table::Slot;
 use crate::readiness::{carry_out, table};
@@ -15,7 +17,7 @@ use laio_core::config::{Config, Mode};
 use laio_core::gate::Read;
 use laio_core::recent::Recent;
 use laio_core::recognise::{Http, Recogniser, Request, Unrecognised, MAX_PIPELINED};
-use laio_core::rules::{Depth, Predictions, Rules};
+use laio_core::rules::{warm_key, Depth, Predictions, Rules};
 use laio_core::stats::{Call, Counter, Counters};
 use laio_core::warmth::Warmth;
 use parking_lot::Mutex;
@@ -29,8 +31,12 @@ use std::sync::Arc;
 /// How much of what a client sent is looked at.
 const LOOK: usize = 4096;
 
-/// An operation that took longer than this may have waited for a disk.
+/// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
+
+/// An operation on a file system without a device of its own that took longer than these nanoseconds
+/// has waited: such file systems do not count the blocks that they read.
+const LONG: u64 = 500_000;
 
 /// Connections whose request line was cut in the middle, remembered at once.
 const PARTIALS: usize = 16;
@@ -128,6 +134,11 @@ pub struct EventLoop {
     request: Request,
     predictions: Predictions,
     partials: Vec<Partial>,
+    tick_rate: TickRate,
+    /// Ticks after which an operation is suspected of having waited for a disk.
+    suspicious: u64,
+    /// When that is set back to [`SUSPICIOUS`], in milliseconds.
+    suspicious_until: u64,
     /// Milliseconds at the beginning of this turn.
     now: u64,
     /// Until when requests are looked at before they are read.
@@ -151,6 +162,7 @@ impl EventLoop {
                 log::warn!("LAIO_MAP: {prefix}={directory} is too long; it is left out");
             }
         }
+        let tick_rate = TickRate::measure();
         let now = clock::milliseconds();
         // Pinned rules speak before the first stall, so there is something to look for at once.
         let attentive_until = if rules.is_empty() { 0 } else { now + config.quiet_ms };
@@ -162,8 +174,11 @@ impl EventLoop {
             recent: Recent::default(),
             look: Box::new([0; LOOK]),
             request: Request::default(),
-            predictions: Predictions::new(),
+            predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
+            tick_rate,
+            suspicious: tick_rate.ticks(SUSPICIOUS),
+            suspicious_until: now,
             now,
             attentive_until,
             baseline: clock::usage(),
@@ -180,6 +195,7 @@ impl EventLoop {
     /// The loop is about to wait.
     pub fn turn_ends(&mut self) {
         if self.jobs_wait {
+            let _kept = errno::Kept::new();
             self.jobs_wait = false;
             self.pool.start();
         }
@@ -190,7 +206,12 @@ impl EventLoop {
     pub fn turn_begins(&mut self) {
         self.now = clock::milliseconds();
         self.recent.new_turn();
+        if self.now >= self.suspicious_until {
+            self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
+            self.suspicious_until = self.now + 1000;
+        }
         if self.attentive() {
+            let _kept = errno::Kept::new();
             self.rebase();
         }
     }
@@ -209,6 +230,7 @@ impl EventLoop {
             self.counters.count_alone(Counter::Quiet);
             return Verdict::Quiet;
         }
+        let _kept = errno::Kept::new();
         let read = slot.lock().read();
         match read {
             Read::Pass => return Verdict::Warmed,
@@ -223,8 +245,11 @@ impl EventLoop {
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         match rustix::net::recv(socket, &mut self.look[..], flags) {
-            // Nothing there, or the end: the real read says so, also where it is to block.
-            Ok((0, _)) | Err(Errno::AGAIN) => Verdict::Straight,
+            Ok((0, _)) => Verdict::Straight,
+            // The answer of the real read, given at once: a request that arrives in between would
+            // be read without having been looked at. A blocking socket is to block, though.
+            Err(Errno::AGAIN) if is_nonblocking(fd) => Verdict::Fail(Errno::AGAIN),
+            Err(Errno::AGAIN) => Verdict::Straight,
             Err(Errno::NOTSOCK) => {
                 table::forget(fd);
                 Verdict::Straight
@@ -241,18 +266,19 @@ impl EventLoop {
         self.below_break_even % laio_core::places::SAMPLE == 0
     }
 
-    /// A level-triggered loop must not spin on a client that is gone; everybody else waits.
+    /// A level-triggered loop must not spin on a client that is gone, and a socket that has been made
+    /// blocking meanwhile must not answer `EAGAIN`; everybody else waits.
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
         use rustix::event::{poll, PollFd, PollFlags, Timespec};
         // SAFETY: as above.
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut set = [PollFd::new(&socket, PollFlags::empty())];
         let gone = poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0);
-        if !gone {
+        if !gone && is_nonblocking(fd) {
             self.counters.count(Counter::ReadWhileClosed);
             return Verdict::Fail(Errno::AGAIN);
         }
-        self.counters.count(Counter::ClientGone);
+        self.counters.count(if gone { Counter::ClientGone } else { Counter::Ungateable });
         let mut state = slot.lock();
         carry_out(fd, state.abandon());
         Verdict::Straight
@@ -303,22 +329,22 @@ impl EventLoop {
 
     /// Adds what is cold among the predictions to the job, which is made when the first is.
     fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) {
-        for prediction in &self.predictions {
-            let known = self.pool.warm.get(prediction.hash, self.now, self.config.warm_ms);
+        for prediction in self.predictions.iter() {
+            let key = prediction.key(self.config.window);
+            let known = self.pool.warm.get(key, self.now, self.config.warm_ms);
             if known == Warmth::Warm {
                 continue;
             }
-            let directory = prediction.path.get(..prediction.root).unwrap_or_default();
             let break_even = self.config.break_even_us * 1000;
-            if self.pool.places.is_cheap(laio_core::hash(directory), break_even)
+            if self.pool.places.is_cheap(laio_core::hash(prediction.directory()), break_even)
                 && self.below_break_even % laio_core::places::SAMPLE != 0
             {
                 self.counters.count_alone(Counter::BelowBreakEven);
                 continue;
             }
             self.counters.count_alone(Counter::Probes);
-            if probe(prediction, self.request.offset, self.config.window) == Answer::Warm {
-                self.pool.warm.insert(prediction.hash, self.now);
+            if probe(prediction, self.config.window) == Answer::Warm {
+                self.pool.warm.insert(key, self.now);
                 continue;
             }
             if known == Warmth::Unknown {
@@ -328,10 +354,10 @@ impl EventLoop {
                 *job = self.pool.take();
             }
             match job {
-                Some(job) if job.paths.len() < MAX_PATHS => {
-                    job.paths.push((prediction.clone(), self.request.offset));
+                // What is beyond the room of one job will stall, if the disk is really asked.
+                Some(job) => {
+                    let _ = job.paths.push(prediction);
                 }
-                Some(_) => {}
                 None => self.counters.count(Counter::QueueFull),
             }
         }
@@ -411,40 +437,59 @@ impl EventLoop {
 
     // ---- file operations: straight, or a stall ----
 
-    /// A file operation is done, and took from `begin` to `end`, in nanoseconds.
-    pub fn operated(&mut self, operation: &Operation<'_>, begin: u64, end: u64) {
-        let took = end.saturating_sub(begin);
-        let stalled = took > SUSPICIOUS && self.has_blocked(operation, took);
+    /// A file operation is done, and took so many ticks. What it was is asked for only if it stalled
+    /// or something can be learnt from it.
+    #[inline]
+    pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
+        let suspicious = ticks > self.suspicious;
+        if !suspicious && !self.attentive() {
+            self.counters.count_alone(Counter::Straight);
+        } else if let Some(operation) = what() {
+            self.consider(operation, suspicious.then_some(ticks));
+        }
+    }
+
+    #[cold]
+    fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
+        let _kept = errno::Kept::new();
+        let was_attentive = self.attentive();
+        let stalled = suspicious
+            .is_some_and(|ticks| self.has_blocked(operation, self.tick_rate.nanoseconds(ticks)));
         if !stalled {
             self.counters.count_alone(Counter::Straight);
-            if !self.attentive() {
-                return;
-            }
-        } else if !self.attentive() {
+        } else if !was_attentive {
             self.recent.recognise(&Http);
         }
-        if let Some((path, depth)) = operation.teaches() {
-            let hash = laio_core::hash(path);
-            if stalled {
-                self.pool.warm.remove(hash);
-            }
-            let explained = self.recent.attribute(path, hash, depth, &mut self.rules);
-            if stalled && !explained {
-                self.counters.count(Counter::Unexplained);
-            }
+        let Subject::Path(path, depth) = operation.subject else { return };
+        if !stalled && !was_attentive {
+            return;
+        }
+        let hash = laio_core::hash(path);
+        if stalled {
+            self.pool.warm.remove(warm_key(hash, depth, 0));
+        }
+        let explained = self.recent.attribute(path, hash, depth, &mut self.rules);
+        if stalled && !explained {
+            self.counters.count(Counter::Unexplained);
         }
     }
 
     /// Whether the thread slept in this operation; if so it is counted and remembered.
-    #[cold]
-    fn has_blocked(&mut self, operation: &Operation<'_>, took: u64) -> bool {
-        // Beyond the sleeps of the waits since the last look, none but this call's are possible.
-        let waits = self.waits;
+    fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
+        let (waits, attentive) = (self.waits, self.attentive());
         let before = self.rebase();
-        let slept = self.baseline.sleeps - before.sleeps > waits;
         let read_blocks = self.baseline.blocks > before.blocks;
+        // An attentive loop has asked at the beginning of this turn, so a sleep since is this call's.
+        // A quiet one has asked long ago, and a sleep may have had any reason; only where no device
+        // counts the blocks that are read is it taken for an answer.
+        let slept = self.baseline.sleeps - before.sleeps > waits
+            && (attentive || took > LONG && operation.is_opaque());
         if !slept && !read_blocks || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
+            if !attentive {
+                // On a busy machine every call is slow: a quiet loop does not ask each time.
+                self.suspicious = (2 * self.suspicious).min(self.tick_rate.ticks(2 * LONG));
+            }
             return false;
         }
         self.counters.count(Counter::Stall);
@@ -489,13 +534,6 @@ pub struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    fn teaches(&self) -> Option<(&[u8], Depth)> {
-        match self.subject {
-            Subject::Path(path, depth) => Some((path, depth)),
-            _ => None,
-        }
-    }
-
     /// A read from a pipe or a terminal may sleep as well; that is no disk's fault.
     fn is_on_file(&self) -> bool {
         use rustix::fs::{fstat, FileType};
@@ -505,6 +543,17 @@ impl Operation<'_> {
         fstat(file).is_ok_and(|status| {
             matches!(FileType::from_raw_mode(status.st_mode), FileType::RegularFile | FileType::Directory)
         })
+    }
+
+    /// Whether it was on a file system that reads no blocks of a device of its own.
+    fn is_opaque(&self) -> bool {
+        let kind = match self.subject {
+            Subject::Path(path, _) | Subject::Unlearnt(path) => file_system::kind_at(path),
+            // SAFETY: as in `is_on_file`.
+            Subject::Descriptor(fd) => file_system::kind(unsafe { BorrowedFd::borrow_raw(fd) }),
+            Subject::Nameless => return false,
+        };
+        kind == file_system::Kind::Opaque
     }
 
     fn with_path(&self, act: impl FnOnce(&[u8])) {

@@ -4,7 +4,7 @@ use super::{decode_target, Recogniser, Request, Unrecognised};
 use arrayvec::ArrayVec;
 
 /// Headers that are looked at; a request with more is predicted for by its request line alone.
-const MAX_HEADERS: usize = 48;
+const MAX_HEADERS: usize = 32;
 
 /// Longest host name that is told apart from others, the limit of DNS.
 const MAX_HOST: usize = 255;

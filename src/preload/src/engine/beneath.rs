@@ -63,7 +63,7 @@ pub struct Beneath<'p> {
 
 impl<'p> Beneath<'p> {
     /// Opens the learnt directory.
-    pub fn new(prediction: &'p Prediction, patience: Patience) -> Result<Beneath<'p>, Errno> {
+    pub fn new(prediction: Prediction<'p>, patience: Patience) -> Result<Beneath<'p>, Errno> {
         let (directory, rest) = prediction.path.split_at_checked(prediction.root).ok_or(Errno::INVAL)?;
         // A target such as `//etc` leaves an absolute rest; beneath the directory it is relative.
         let start = rest.iter().position(|&byte| byte != b'/').unwrap_or(rest.len());

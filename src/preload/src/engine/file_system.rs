@@ -1,7 +1,7 @@
 //! What a file system can say about blocking, by its magic number.
 
 use rustix::fd::BorrowedFd;
-use rustix::fs::fstatfs;
+use rustix::fs::{fstatfs, statfs, StatFs};
 
 /// How a file system is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,15 @@ const F2FS: u64 = 0xf2f5_2010;
 
 /// Classifies the file system of an open file.
 pub fn kind(file: BorrowedFd<'_>) -> Kind {
-    let Ok(status) = fstatfs(file) else { return Kind::Opaque };
+    fstatfs(file).map_or(Kind::Opaque, classify)
+}
+
+/// Classifies the file system on which a path lies (or would lie).
+pub fn kind_at(path: &[u8]) -> Kind {
+    statfs(path).map_or(Kind::Opaque, classify)
+}
+
+fn classify(status: StatFs) -> Kind {
     match status.f_type as u64 {
         TMPFS | RAMFS | PROC | SYSFS | DEVPTS | HUGETLBFS => Kind::Memory,
         EXT | XFS | BTRFS | F2FS => Kind::Probing,

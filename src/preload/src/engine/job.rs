@@ -2,14 +2,11 @@
 
 use super::beneath::{Beneath, File, Patience};
 use super::pool::Pins;
-use laio_core::rules::{Depth, Prediction, MAX_PREDICTIONS};
+use laio_core::rules::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use rustix::fs::{fstat, statat, AtFlags, FileType, RawDir};
 use rustix::io::{pread, Errno};
 use std::mem::MaybeUninit;
-
-/// Most cold paths of one job: those of a few pipelined requests.
-pub const MAX_PATHS: usize = 2 * MAX_PREDICTIONS;
 
 /// Names of a directory whose inodes are brought in at most.
 const MAX_ENTRIES: usize = 4096;
@@ -24,15 +21,8 @@ pub struct Job {
     pub fd: i32,
     /// Its gate's ticket.
     pub ticket: u32,
-    /// The paths, each with the offset at which reading will begin.
-    pub paths: Vec<(Prediction, u64)>,
-}
-
-impl Job {
-    /// A job with room for its paths, so that filling it allocates nothing.
-    pub fn with_room() -> Job {
-        Job { paths: Vec::with_capacity(MAX_PATHS), ..Job::default() }
-    }
+    /// What it will touch.
+    pub paths: Predictions,
 }
 
 /// A helper's means.
@@ -49,21 +39,21 @@ pub struct Worker<'p> {
 
 impl Worker<'_> {
     /// Brings in what one prediction names. Failures are the handler's to meet.
-    pub fn warm(&mut self, prediction: &Prediction, offset: u64) {
-        match self.try_warm(prediction, offset) {
+    pub fn warm(&mut self, prediction: Prediction<'_>) {
+        match self.try_warm(prediction) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(_) => self.counters.count(Counter::PathsRefused),
         }
     }
 
-    fn try_warm(&mut self, prediction: &Prediction, offset: u64) -> Result<(), Errno> {
+    fn try_warm(&mut self, prediction: Prediction<'_>) -> Result<(), Errno> {
         let beneath = Beneath::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
         let kind = FileType::from_raw_mode(fstat(&named)?.st_mode);
         let pinned = match (kind, prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
                 let file = beneath.open()?;
-                self.read(&file, offset)?;
+                self.read(&file, prediction.offset)?;
                 file
             }
             (FileType::Directory, Depth::Listing) => {
@@ -100,7 +90,11 @@ fn list(directory: &File) -> Result<(), Errno> {
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut count = 0;
     while let Some(entry) = entries.next().filter(|_| count < MAX_ENTRIES) {
-        let _ = statat(directory, entry?.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        let entry = entry?;
+        // The directory is open, and its parent may be outside of what was learnt.
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            let _ = statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        }
         count += 1;
     }
     Ok(())

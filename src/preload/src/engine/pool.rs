@@ -122,7 +122,7 @@ impl Pool {
     pub fn provide(&self, jobs: usize) {
         let mut free = self.free.lock();
         while free.len() < jobs {
-            free.push(Box::new(Job::with_room()));
+            free.push(Box::<Job>::default());
         }
     }
 
@@ -298,17 +298,16 @@ impl Pool {
     fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
         let sleeps = clock::usage().sleeps;
         let begin = clock::nanoseconds();
-        for (prediction, offset) in &job.paths {
-            worker.warm(prediction, *offset);
-            self.warm.insert(prediction.hash, clock::milliseconds());
+        for prediction in job.paths.iter() {
+            worker.warm(prediction);
+            self.warm.insert(prediction.key(self.window), clock::milliseconds());
         }
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
         if clock::usage().sleeps == sleeps {
             self.counters.count(Counter::JobsWarm);
-        } else if let Some((prediction, _)) = job.paths.first() {
-            let directory = prediction.path.get(..prediction.root).unwrap_or_default();
-            self.places.sample(laio_core::hash(directory), took);
+        } else if let Some(prediction) = job.paths.iter().next() {
+            self.places.sample(laio_core::hash(prediction.directory()), took);
         }
     }
 

@@ -20,9 +20,9 @@ pub enum Answer {
 /// How far apart a window is sampled. Eviction goes by folios and readahead by more than this.
 const STRIDE: u64 = 64 * 1024;
 
-/// Asks for one prediction; the handler is expected to read `window` bytes from `offset`.
-pub fn probe(prediction: &Prediction, offset: u64, window: u64) -> Answer {
-    match try_probe(prediction, offset, window) {
+/// Asks for one prediction; the handler is expected to read `window` bytes.
+pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
+    match try_probe(prediction, window) {
         Ok(answer) => answer,
         Err(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Answer::Cold,
         // Not there, not allowed, not beneath the directory: known without the disk.
@@ -30,7 +30,7 @@ pub fn probe(prediction: &Prediction, offset: u64, window: u64) -> Answer {
     }
 }
 
-fn try_probe(prediction: &Prediction, offset: u64, window: u64) -> Result<Answer, Errno> {
+fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
     let beneath = Beneath::new(prediction, Patience::Cached)?;
     let named = beneath.look()?;
     let status = fstat(&named)?;
@@ -46,7 +46,7 @@ fn try_probe(prediction: &Prediction, offset: u64, window: u64) -> Result<Answer
         Kind::Opaque => return Ok(Answer::Cold),
         Kind::Probing => {}
     }
-    let size = status.st_size.unsigned_abs();
+    let (offset, size) = (prediction.offset, status.st_size.unsigned_abs());
     let end = size.min(offset.saturating_add(window));
     if offset >= end {
         return Ok(Answer::Warm);

@@ -6,13 +6,7 @@ pub struct Kept(libc::c_int);
 impl Kept {
     /// Notes the present value.
     pub fn new() -> Kept {
-        // SAFETY: the C library hands out a valid pointer to this thread's errno.
-        Kept(unsafe { *libc::__errno_location() })
-    }
-
-    /// Whether the value that is kept is this one.
-    pub fn is(&self, errno: libc::c_int) -> bool {
-        self.0 == errno
+        Kept(get())
     }
 }
 
@@ -20,6 +14,16 @@ impl Drop for Kept {
     fn drop(&mut self) {
         set(self.0);
     }
+}
+
+/// Whether it has this value.
+pub fn is(errno: libc::c_int) -> bool {
+    get() == errno
+}
+
+fn get() -> libc::c_int {
+    // SAFETY: the C library hands out a valid pointer to this thread's errno.
+    unsafe { *libc::__errno_location() }
 }
 
 /// Sets `errno`, as a system call that fails would.

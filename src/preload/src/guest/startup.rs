@@ -4,7 +4,7 @@
 //! names that it stands in for, reads the environment and leaves. No thread, no descriptor and no
 //! table is made before a thread that waits in `epoll_wait` has accepted a connection.
 
-use super::{errno, fork, log, program};
+use super::{clock, errno, fork, log, program};
 use laio_core::config::Config;
 
 #[used]
@@ -27,6 +27,7 @@ extern "C" fn start() {
     }
     program::wake(config);
     if program::awake() {
+        clock::TickRate::begin();
         fork::watch();
     }
 }

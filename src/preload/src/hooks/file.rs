@@ -76,20 +76,22 @@ pub fn sent_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
     timed(real, || Operation { call: Call::Sendfile, subject: Subject::Descriptor(fd) })
 }
 
-/// Performs a call on an event loop's thread and tells the loop how long it took.
+/// Performs a call on an event loop's thread and tells the loop how long it took. What the call was
+/// about is worked out only where it matters.
 #[inline]
 fn timed<'a, R>(real: impl FnOnce() -> R, operation: impl FnOnce() -> Operation<'a>) -> R {
     if !event_loop::is_current() {
         return real();
     }
-    let begin = clock::nanoseconds();
+    let begin = clock::ticks();
     let result = real();
-    let end = clock::nanoseconds();
-    let kept = errno::Kept::new();
-    // A path that the kernel could not read we cannot read either.
-    if !kept.is(libc::EFAULT) {
-        event_loop::with(|state| state.operated(&operation(), begin, end));
-    }
+    let end = clock::ticks();
+    event_loop::with(|state| {
+        state.operated(end.saturating_sub(begin), || {
+            // A path that the kernel could not read we cannot read either.
+            (!errno::is(libc::EFAULT)).then(operation)
+        });
+    });
     result
 }
 

@@ -89,9 +89,7 @@ fn gated(
     let Some(slot) = event_loop::is_current().then(|| table::accepted(fd)).flatten() else {
         return real();
     };
-    let kept = errno::Kept::new();
     let verdict = event_loop::with(|state| state.before_read(fd, slot));
-    drop(kept);
     let verdict = verdict.unwrap_or(Verdict::Straight);
     if let Verdict::Fail(error) = verdict {
         errno::set(error.raw_os_error());

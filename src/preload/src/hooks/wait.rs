@@ -17,11 +17,8 @@ pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
         }
         return real();
     }
-    let kept = errno::Kept::new();
     event_loop::with(|state| state.turn_ends());
-    drop(kept);
     let count = real();
-    let _kept = errno::Kept::new();
     event_loop::with(|state| state.turn_begins());
     count
 }

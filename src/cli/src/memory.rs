@@ -10,8 +10,8 @@ use std::io::{Read, Seek, SeekFrom};
 pub fn snapshot(pid: u32) -> Result<Snapshot> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))
         .with_context(|| format!("there is no process {pid}, or it may not be looked at"))?;
-    let (base, path) = mapped_library(&maps)
-        .with_context(|| format!("process {pid} runs without liblaio.so"))?;
+    let (base, path) =
+        mapped_library(&maps).with_context(|| format!("process {pid} runs without liblaio.so"))?;
     // Through the process's own eyes: it may live in another root, and the file be replaced since.
     let image = fs::read(format!("/proc/{pid}/root{path}"))
         .with_context(|| format!("cannot read {path} as process {pid} sees it"))?;
@@ -19,18 +19,31 @@ pub fn snapshot(pid: u32) -> Result<Snapshot> {
     let section = image
         .section_by_name(SECTION)
         .with_context(|| format!("{path} has no section {SECTION}: another version?"))?;
-    let first = image.segments().map(|segment| segment.address()).min().unwrap_or(0);
+    let first = image
+        .segments()
+        .map(|segment| segment.address())
+        .min()
+        .unwrap_or(0);
 
     let mut memory = fs::File::open(format!("/proc/{pid}/mem"))
         .with_context(|| format!("the memory of process {pid} may not be read"))?;
     memory.seek(SeekFrom::Start(base + section.address() - first))?;
     let mut bytes = vec![0; section.size() as usize];
-    memory.read_exact(&mut bytes).with_context(|| format!("reading process {pid}"))?;
+    memory
+        .read_exact(&mut bytes)
+        .with_context(|| format!("reading process {pid}"))?;
 
     let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let snapshot = Snapshot::decode(&bytes, pid, &program);
-    ensure!(snapshot.is_some(), "process {pid} runs another version of liblaio.so");
+    ensure!(
+        snapshot.is_some(),
+        "process {pid} runs another version of liblaio.so"
+    );
     snapshot.context("unreadable counters")
 }
 
@@ -54,6 +67,9 @@ mod tests {
                     7f00-7f10 r--p 00000000 08:01 2  /opt/a b/liblaio.so\n\
                     7f10-7f20 r-xp 00010000 08:01 2  /opt/a b/liblaio.so\n";
         assert_eq!(mapped_library(maps), Some((0x7f00, "/opt/a b/liblaio.so")));
-        assert_eq!(mapped_library("7f00-7f10 r--p 0 08:01 2 /x/notliblaio.so\n"), None);
+        assert_eq!(
+            mapped_library("7f00-7f10 r--p 0 08:01 2 /x/notliblaio.so\n"),
+            None
+        );
     }
 }

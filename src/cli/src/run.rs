@@ -18,17 +18,28 @@ pub fn run(library: Option<PathBuf>, program: &[OsString]) -> Result<()> {
         .with_context(|| format!("the library {} is not there", library.display()))?;
     let preload = joined(&library, std::env::var_os("LD_PRELOAD").as_deref());
     check(&library, &preload)?;
-    let error = Command::new(name).args(arguments).env("LD_PRELOAD", preload).exec();
+    let error = Command::new(name)
+        .args(arguments)
+        .env("LD_PRELOAD", preload)
+        .exec();
     Err(error).with_context(|| format!("cannot run {}", name.display()))
 }
 
 fn beside_this_command() -> Result<PathBuf> {
     let command = std::env::current_exe().context("where is this command?")?;
-    let directory = command.parent().context("this command is in no directory")?;
-    let places = [directory.join("liblaio.so"), directory.join("../lib/liblaio.so")];
+    let directory = command
+        .parent()
+        .context("this command is in no directory")?;
+    let places = [
+        directory.join("liblaio.so"),
+        directory.join("../lib/liblaio.so"),
+    ];
     match places.iter().find(|place| place.exists()) {
         Some(place) => Ok(place.clone()),
-        None => bail!("no liblaio.so beside {}: name it with --library", command.display()),
+        None => bail!(
+            "no liblaio.so beside {}: name it with --library",
+            command.display()
+        ),
     }
 }
 
@@ -45,7 +56,11 @@ fn joined(library: &Path, before: Option<&OsStr>) -> OsString {
 /// The dynamic linker only warns when it cannot load a library, so a small program is asked first.
 fn check(library: &Path, preload: &OsStr) -> Result<()> {
     ensure!(
-        !library.as_os_str().as_encoded_bytes().iter().any(|byte| b": ".contains(byte)),
+        !library
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .any(|byte| b": ".contains(byte)),
         "{} cannot be preloaded: LD_PRELOAD has no way to write a space or a colon",
         library.display()
     );
@@ -55,11 +70,17 @@ fn check(library: &Path, preload: &OsStr) -> Result<()> {
         .env("LAIO", "off")
         .output()
         .context("cannot try the library on cat")?;
-    let loaded = maps.stdout.windows(library.as_os_str().len()).any(|part| {
-        part == library.as_os_str().as_encoded_bytes()
-    });
+    let loaded = maps
+        .stdout
+        .windows(library.as_os_str().len())
+        .any(|part| part == library.as_os_str().as_encoded_bytes());
     let said = String::from_utf8_lossy(&maps.stderr);
-    ensure!(loaded, "{} was not loaded: {}", library.display(), said.trim());
+    ensure!(
+        loaded,
+        "{} was not loaded: {}",
+        library.display(),
+        said.trim()
+    );
     Ok(())
 }
 
@@ -70,7 +91,10 @@ mod tests {
     #[test]
     fn an_existing_preload_is_kept() {
         let library = Path::new("/lib/liblaio.so");
-        assert_eq!(joined(library, Some(OsStr::new("/a.so"))), "/lib/liblaio.so:/a.so");
+        assert_eq!(
+            joined(library, Some(OsStr::new("/a.so"))),
+            "/lib/liblaio.so:/a.so"
+        );
         assert_eq!(joined(library, Some(OsStr::new(""))), "/lib/liblaio.so");
         assert_eq!(joined(library, None), "/lib/liblaio.so");
     }

@@ -94,7 +94,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_LOG",
         kind: Kind::Text("an env_logger filter, such as `info` or `laio=debug`"),
         default: "",
-        meaning: "What is reported on standard error: `info` tells of learnt rules, helpers and stalls.",
+        meaning: "What is reported on standard error: `info` tells of helpers and stalls.",
         apply: |config, value| {
             config.log = some(value);
             true
@@ -180,8 +180,15 @@ pub struct Rejected {
 
 impl core::fmt::Display for Rejected {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Rejected { name, value, accepts } = self;
-        write!(f, "liblaio: {name}={value:?} is not {accepts}; the default is used")
+        let Rejected {
+            name,
+            value,
+            accepts,
+        } = self;
+        write!(
+            f,
+            "liblaio: {name}={value:?} is not {accepts}; the default is used"
+        )
     }
 }
 
@@ -218,7 +225,11 @@ impl Config {
             };
             if !(setting.apply)(&mut config, &value) {
                 let accepts = setting.kind.describe();
-                rejected.push(Rejected { name: setting.name, value, accepts });
+                rejected.push(Rejected {
+                    name: setting.name,
+                    value,
+                    accepts,
+                });
             }
         }
         (config, rejected)
@@ -239,8 +250,19 @@ impl Kind {
 /// The documentation of all settings, as a Markdown table.
 pub fn markdown() -> String {
     let mut page = String::from("| variable | values | default | meaning |\n|---|---|---|---|\n");
-    for Setting { name, kind, default, meaning, .. } in SETTINGS {
-        let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+    for Setting {
+        name,
+        kind,
+        default,
+        meaning,
+        ..
+    } in SETTINGS
+    {
+        let default = if default.is_empty() {
+            "–".to_owned()
+        } else {
+            format!("`{default}`")
+        };
         let values = kind.describe().replace('|', "\\|");
         let _ = writeln!(page, "| `{name}` | {values} | {default} | {meaning} |");
     }
@@ -248,7 +270,10 @@ pub fn markdown() -> String {
 }
 
 fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn some(value: &str) -> Option<String> {
@@ -271,7 +296,10 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> (Config, Vec<Rejected>) {
         Config::read(|name| {
-            pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 
@@ -279,7 +307,11 @@ mod tests {
     fn every_default_is_acceptable_to_its_own_setting() {
         let mut config = Config::default();
         for setting in SETTINGS {
-            assert!((setting.apply)(&mut config, setting.default), "{}", setting.name);
+            assert!(
+                (setting.apply)(&mut config, setting.default),
+                "{}",
+                setting.name
+            );
         }
         assert_eq!(read(&[]), (Config::default(), vec![]));
     }
@@ -301,7 +333,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_its_variable_and_range_and_leaves_the_default() {
-        for (name, value) in [("LAIO", "yes"), ("LAIO_THREADS", "0"), ("LAIO_MAP", "img=/x")] {
+        for (name, value) in [
+            ("LAIO", "yes"),
+            ("LAIO_THREADS", "0"),
+            ("LAIO_MAP", "img=/x"),
+        ] {
             let (config, rejected) = read(&[(name, value)]);
             assert_eq!(config, Config::default());
             let said = rejected[0].to_string();
@@ -310,8 +346,15 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_a_row_for_every_setting() {
-        let page = markdown();
-        assert!(SETTINGS.iter().all(|setting| page.contains(&format!("`{}`", setting.name))));
+    fn the_documentation_is_what_the_tables_say() {
+        let page = include_str!("../../../docs/configuration.md");
+        assert!(page.contains(&markdown()), "run scripts/generate-docs");
+        assert!(
+            page.contains(&crate::symbols::markdown()),
+            "run scripts/generate-docs"
+        );
+        assert!(SETTINGS
+            .iter()
+            .all(|setting| page.contains(&format!("`{}`", setting.name))));
     }
 }

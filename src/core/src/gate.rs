@@ -60,10 +60,18 @@ struct Registration {
 impl Registration {
     fn controls(self, events: u32) -> Controls {
         let Registration { instance, data, .. } = self;
-        let control = |operation| Control { instance, operation, events, data };
+        let control = |operation| Control {
+            instance,
+            operation,
+            events,
+            data,
+        };
         let exclusive = self.events & EXCLUSIVE != 0;
         let operations: &[i32] = if exclusive { &[DEL, ADD] } else { &[MOD] };
-        operations.iter().map(|&operation| control(operation)).collect()
+        operations
+            .iter()
+            .map(|&operation| control(operation))
+            .collect()
     }
 }
 
@@ -111,14 +119,23 @@ pub struct Descriptor {
 
 impl Default for Descriptor {
     fn default() -> Self {
-        Descriptor { registration: None, several: false, gate: Gate::Open, armed: false, ticket: 1 }
+        Descriptor {
+            registration: None,
+            several: false,
+            gate: Gate::Open,
+            armed: false,
+            ticket: 1,
+        }
     }
 }
 
 impl Descriptor {
     /// The number now names a new connection; whatever was pending for the old one is void.
     pub fn reset(&mut self) {
-        *self = Descriptor { ticket: self.ticket.wrapping_add(1), ..Descriptor::default() };
+        *self = Descriptor {
+            ticket: self.ticket.wrapping_add(1),
+            ..Descriptor::default()
+        };
     }
 
     /// Whether a gate is closed on it.
@@ -194,12 +211,21 @@ impl Descriptor {
     pub fn control(&mut self, wanted: Control) -> (u32, Controls, Undo) {
         let before = self.registration;
         let several = self.several;
-        let Control { instance, operation, events, data } = wanted;
+        let Control {
+            instance,
+            operation,
+            events,
+            data,
+        } = wanted;
         let same_instance = before.is_none_or(|registration| registration.instance == instance);
         let mut first = Controls::new();
         match operation {
             ADD | MOD if same_instance => {
-                self.registration = Some(Registration { instance, events, data });
+                self.registration = Some(Registration {
+                    instance,
+                    events,
+                    data,
+                });
                 self.armed = true;
             }
             ADD => {
@@ -212,7 +238,11 @@ impl Descriptor {
         }
         let hold = self.is_closed() && same_instance;
         let passed = if hold { events & !READABLE } else { events };
-        let undo = Undo { before, after: self.registration, several };
+        let undo = Undo {
+            before,
+            after: self.registration,
+            several,
+        };
         (passed, first, undo)
     }
 
@@ -232,7 +262,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn add(events: u32) -> Control {
-        Control { instance: 3, operation: ADD, events, data: 7 }
+        Control {
+            instance: 3,
+            operation: ADD,
+            events,
+            data: 7,
+        }
     }
 
     fn registered(events: u32) -> Descriptor {
@@ -243,7 +278,10 @@ mod tests {
     }
 
     fn modify(events: u32) -> Control {
-        Control { operation: MOD, ..add(events) }
+        Control {
+            operation: MOD,
+            ..add(events)
+        }
     }
 
     #[test]
@@ -252,7 +290,10 @@ mod tests {
         let (ticket, masked) = descriptor.close_gate().unwrap();
         assert_eq!(masked.as_slice(), [modify(4)]);
         assert_eq!(descriptor.read(), Read::Wait);
-        assert_eq!(descriptor.complete(ticket).as_slice(), [modify(IN | RDHUP | 4)]);
+        assert_eq!(
+            descriptor.complete(ticket).as_slice(),
+            [modify(IN | RDHUP | 4)]
+        );
         assert_eq!(descriptor.read(), Read::Pass);
         assert_eq!(descriptor.read(), Read::Look);
     }
@@ -276,17 +317,27 @@ mod tests {
         let (ticket, _) = descriptor.close_gate().unwrap();
         let (passed, ..) = descriptor.control(modify(IN | ONESHOT));
         assert_eq!(passed, ONESHOT);
-        assert_eq!(descriptor.complete(ticket).as_slice(), [modify(IN | ONESHOT)]);
+        assert_eq!(
+            descriptor.complete(ticket).as_slice(),
+            [modify(IN | ONESHOT)]
+        );
     }
 
     #[test]
     fn an_exclusive_interest_is_removed_and_added() {
         let mut descriptor = registered(IN | EXCLUSIVE);
         let (ticket, masked) = descriptor.close_gate().unwrap();
-        let operations = |c: &Controls| c.iter().map(|c| (c.operation, c.events)).collect::<Vec<_>>();
+        let operations = |c: &Controls| {
+            c.iter()
+                .map(|c| (c.operation, c.events))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(operations(&masked), [(DEL, EXCLUSIVE), (ADD, EXCLUSIVE)]);
         let restored = descriptor.complete(ticket);
-        assert_eq!(operations(&restored), [(DEL, IN | EXCLUSIVE), (ADD, IN | EXCLUSIVE)]);
+        assert_eq!(
+            operations(&restored),
+            [(DEL, IN | EXCLUSIVE), (ADD, IN | EXCLUSIVE)]
+        );
     }
 
     #[test]
@@ -315,7 +366,10 @@ mod tests {
     fn a_second_instance_opens_the_gate_for_good() {
         let mut descriptor = registered(IN);
         let (ticket, _) = descriptor.close_gate().unwrap();
-        let other = Control { instance: 4, ..add(IN) };
+        let other = Control {
+            instance: 4,
+            ..add(IN)
+        };
         let (passed, first, _) = descriptor.control(other);
         assert_eq!((passed, first.as_slice()), (IN, &[modify(IN)][..]));
         assert!(descriptor.complete(ticket).is_empty());
@@ -326,8 +380,14 @@ mod tests {
     fn moved_to_another_instance_while_closed() {
         let mut descriptor = registered(IN);
         let (ticket, _) = descriptor.close_gate().unwrap();
-        let _ = descriptor.control(Control { operation: DEL, ..add(0) });
-        let (passed, ..) = descriptor.control(Control { instance: 9, ..add(IN) });
+        let _ = descriptor.control(Control {
+            operation: DEL,
+            ..add(0)
+        });
+        let (passed, ..) = descriptor.control(Control {
+            instance: 9,
+            ..add(IN)
+        });
         assert_eq!(passed, 0);
         let restored = descriptor.complete(ticket);
         assert_eq!((restored[0].instance, restored[0].events), (9, IN));
@@ -354,9 +414,9 @@ mod tests {
         fn control(&mut self, control: Control) -> bool {
             let possible = match control.operation {
                 ADD => self.interest.is_none(),
-                MOD => {
-                    self.interest.is_some_and(|(events, _)| (events | control.events) & EXCLUSIVE == 0)
-                }
+                MOD => self
+                    .interest
+                    .is_some_and(|(events, _)| (events | control.events) & EXCLUSIVE == 0),
                 _ => self.interest.is_some(),
             };
             if possible {
@@ -369,7 +429,9 @@ mod tests {
 
         /// What one wait reports, with the application's side of one-shot and edges.
         fn wait(&mut self) -> bool {
-            let Some((events, data)) = self.interest else { return false };
+            let Some((events, data)) = self.interest else {
+                return false;
+            };
             let edge_or_shot = events & (EDGE | ONESHOT) != 0;
             let reported = events & IN != 0 && (!edge_or_shot || self.due);
             if reported {

@@ -33,31 +33,47 @@ pub struct Places([Place; PLACES]);
 impl Places {
     /// A job under this directory kept a helper for so long.
     pub fn sample(&self, directory: u64, nanoseconds: u64) {
-        let Some(place) = self.find(directory).or_else(|| self.claim(directory)) else { return };
+        let Some(place) = self.find(directory).or_else(|| self.claim(directory)) else {
+            return;
+        };
         let samples = place.samples.fetch_add(1, Relaxed);
         let old = place.nanoseconds.load(Relaxed);
-        let new = if samples == 0 { nanoseconds } else { old - (old >> MEMORY) + (nanoseconds >> MEMORY) };
+        let new = if samples == 0 {
+            nanoseconds
+        } else {
+            old - (old >> MEMORY) + (nanoseconds >> MEMORY)
+        };
         place.nanoseconds.store(new, Relaxed);
     }
 
     /// Whether a device answers within `break_even` nanoseconds, as far as is known.
     pub fn is_cheap(&self, directory: u64, break_even: u64) -> bool {
-        self.find(directory).is_some_and(|place| place.is_cheap(break_even))
+        self.find(directory)
+            .is_some_and(|place| place.is_cheap(break_even))
     }
 
     /// Whether every directory that is known at all is cheap.
     pub fn all_cheap(&self, break_even: u64) -> bool {
-        let mut known = self.0.iter().filter(|place| place.directory.load(Relaxed) != 0).peekable();
+        let mut known = self
+            .0
+            .iter()
+            .filter(|place| place.directory.load(Relaxed) != 0)
+            .peekable();
         known.peek().is_some() && known.all(|place| place.is_cheap(break_even))
     }
 
     fn find(&self, directory: u64) -> Option<&Place> {
-        self.0.iter().find(|place| place.directory.load(Relaxed) == directory)
+        self.0
+            .iter()
+            .find(|place| place.directory.load(Relaxed) == directory)
     }
 
     fn claim(&self, directory: u64) -> Option<&Place> {
         self.0.iter().find(|place| {
-            place.directory.compare_exchange(0, directory, Relaxed, Relaxed).is_ok()
+            place
+                .directory
+                .compare_exchange(0, directory, Relaxed, Relaxed)
+                .is_ok()
         })
     }
 }

@@ -37,8 +37,15 @@ struct Expected {
 
 impl From<Prediction<'_>> for Expected {
     fn from(prediction: Prediction<'_>) -> Self {
-        let Prediction { hash, depth, rule, .. } = prediction;
-        Expected { hash, depth, rule, came_true: false }
+        let Prediction {
+            hash, depth, rule, ..
+        } = prediction;
+        Expected {
+            hash,
+            depth,
+            rule,
+            came_true: false,
+        }
     }
 }
 
@@ -68,7 +75,11 @@ impl Default for Recent {
             expected: ArrayVec::new(),
             touched: false,
         };
-        Recent { entries: vec![entry; RECENT], next: 0, turn: REACH + 1 }
+        Recent {
+            entries: vec![entry; RECENT],
+            next: 0,
+            turn: REACH + 1,
+        }
     }
 }
 
@@ -116,7 +127,11 @@ impl Recent {
     /// Looks at the bytes that were kept and not parsed yet, newest turns only.
     pub fn recognise(&mut self, recogniser: &impl Recogniser) {
         let turn = self.turn;
-        for entry in self.entries.iter_mut().filter(|entry| entry.turn + REACH > turn) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.turn + REACH > turn)
+        {
             if let Known::Bytes(bytes) = &entry.known {
                 let mut request = Request::default();
                 entry.known = match recogniser.recognise(bytes, &mut request) {
@@ -153,13 +168,20 @@ impl Recent {
         }
         for index in order {
             let entry = &mut self.entries[index];
-            let Known::Request(request) = &entry.known else { continue };
+            let Known::Request(request) = &entry.known else {
+                continue;
+            };
             if !in_reach(entry) {
                 continue;
             }
             if let Some(rule) = rules.learn(request, path, depth) {
                 entry.touched = true;
-                let expected = Expected { hash, depth, rule, came_true: true };
+                let expected = Expected {
+                    hash,
+                    depth,
+                    rule,
+                    came_true: true,
+                };
                 let _ = entry.expected.try_push(expected);
                 return true;
             }
@@ -219,7 +241,11 @@ mod tests {
             let (request, predictions) = predict(&rules, "/a");
             recent.remember(&request, &predictions, &mut rules);
             (0..turns).for_each(|_| recent.new_turn());
-            assert_eq!(touch(&mut recent, &mut rules, b"/srv/a"), found, "after {turns} turns");
+            assert_eq!(
+                touch(&mut recent, &mut rules, b"/srv/a"),
+                found,
+                "after {turns} turns"
+            );
         }
     }
 

@@ -65,7 +65,11 @@ impl<'a> Prediction<'a> {
     /// Under which it stands in the table of warm paths: the inode may be in memory without the
     /// data, and one window of the data without another.
     pub fn key(&self, window: u64) -> u64 {
-        warm_key(self.hash, self.depth, self.offset.checked_div(window).unwrap_or(0))
+        warm_key(
+            self.hash,
+            self.depth,
+            self.offset.checked_div(window).unwrap_or(0),
+        )
     }
 }
 
@@ -113,21 +117,51 @@ impl Predictions {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
         self.items.iter().map(|item| {
-            let Item { start, end, root, depth, offset, hash, rule } = *item;
+            let Item {
+                start,
+                end,
+                root,
+                depth,
+                offset,
+                hash,
+                rule,
+            } = *item;
             let path = self.text.get(start..end).unwrap_or_default();
-            Prediction { path, root, depth, offset, hash, rule }
+            Prediction {
+                path,
+                root,
+                depth,
+                offset,
+                hash,
+                rule,
+            }
         })
     }
 
     /// Adds a copy of a prediction; false where there is no room.
     pub fn push(&mut self, prediction: Prediction<'_>) -> bool {
-        let Prediction { path, root, depth, offset, hash, rule } = prediction;
+        let Prediction {
+            path,
+            root,
+            depth,
+            offset,
+            hash,
+            rule,
+        } = prediction;
         let start = self.text.len();
         if self.items.is_full() || self.text.try_extend_from_slice(path).is_err() {
             return false;
         }
         let end = self.text.len();
-        self.items.push(Item { start, end, root, depth, offset, hash, rule });
+        self.items.push(Item {
+            start,
+            end,
+            root,
+            depth,
+            offset,
+            hash,
+            rule,
+        });
         true
     }
 }
@@ -172,7 +206,11 @@ impl Rule {
     }
 
     fn vote(&mut self, hit: bool) {
-        *(if hit { &mut self.hits } else { &mut self.misses }) += 1;
+        *(if hit {
+            &mut self.hits
+        } else {
+            &mut self.misses
+        }) += 1;
         if self.hits + self.misses > MAX_VOTES {
             self.hits /= 2;
             self.misses /= 2;
@@ -185,15 +223,27 @@ impl Rule {
             return None;
         }
         let rest = target.strip_prefix(self.shape.prefix.as_slice())?;
-        Some(if self.shape.trim { up_to_last_slash(rest) } else { rest })
+        Some(if self.shape.trim {
+            up_to_last_slash(rest)
+        } else {
+            rest
+        })
     }
 
     /// Adds what this rule predicts to a list, where there is room.
     fn predict(&self, request: &Request, rule: RuleId, into: &mut Predictions) {
-        let Some(rest) = self.rest(&request.target) else { return };
+        let Some(rest) = self.rest(&request.target) else {
+            return;
+        };
         let start = into.text.len();
-        let parts = [self.directory.as_slice(), rest, self.shape.suffix.as_slice()];
-        let fits = parts.iter().all(|part| into.text.try_extend_from_slice(part).is_ok());
+        let parts = [
+            self.directory.as_slice(),
+            rest,
+            self.shape.suffix.as_slice(),
+        ];
+        let fits = parts
+            .iter()
+            .all(|part| into.text.try_extend_from_slice(part).is_ok());
         let path = into.text.get(start..).unwrap_or_default();
         let root = self.directory.len();
         if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || into.items.is_full() {
@@ -203,8 +253,20 @@ impl Rule {
         // The answer to HEAD carries no data.
         let no_body = !request.wants_body && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
-        let (end, hash) = (into.text.len(), crate::hash(path));
-        into.items.push(Item { start, end, root, depth, offset: request.offset, hash, rule });
+        // `stat` and `opendir` name a directory with its last slash or without.
+        let end = start + without_last_slash(path).len();
+        into.text.truncate(end);
+        let hash = crate::hash(into.text.get(start..).unwrap_or_default());
+        let root = root.min(end - start);
+        into.items.push(Item {
+            start,
+            end,
+            root,
+            depth,
+            offset: request.offset,
+            hash,
+            rule,
+        });
     }
 }
 
@@ -217,7 +279,10 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { rules: Vec::with_capacity(MAX_RULES), next_serial: 0 }
+        Rules {
+            rules: Vec::with_capacity(MAX_RULES),
+            next_serial: 0,
+        }
     }
 }
 
@@ -237,7 +302,9 @@ impl Rules {
             return false;
         };
         let whole = directory.last() == Some(&b'/') || directory.try_push(b'/').is_ok();
-        whole && prefix.ends_with(b"/") && self.insert(shape, &directory, Depth::Data, true).is_some()
+        whole
+            && prefix.ends_with(b"/")
+            && self.insert(shape, &directory, Depth::Data, true).is_some()
     }
 
     /// Predicts what the handler of `request` will touch, best rule of each kind.
@@ -264,7 +331,10 @@ impl Rules {
             }
         }
         for index in chosen {
-            let id = RuleId { index: index as u16, serial: self.rules[index].serial };
+            let id = RuleId {
+                index: index as u16,
+                serial: self.rules[index].serial,
+            };
             self.rules[index].predict(request, id, into);
         }
     }
@@ -292,6 +362,14 @@ impl Rules {
     /// predicted it, or nothing where the two have nothing to do with each other.
     pub fn learn(&mut self, request: &Request, path: &[u8], depth: Depth) -> Option<RuleId> {
         let target = request.target.as_slice();
+        let path = without_last_slash(path);
+        if target == b"/" && depth == Depth::Listing {
+            // The document root itself: nothing of its path stands in the target.
+            let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(path).ok()?;
+            directory.try_push(b'/').ok()?;
+            let shape = shape(0, target, true, false, b"")?;
+            return self.insert_for_host(shape, &directory, depth, request.host);
+        }
         let (shape, directory) = self
             .lay_beside(target, path, b"", false)
             .or_else(|| self.lay_suffix_beside(target, path))
@@ -299,7 +377,8 @@ impl Rules {
         self.insert_for_host(shape, directory, depth, request.host)
     }
 
-    /// `/d1/f` beside `/srv/www/d1/f`: the longest common tail, cut at a `/`.
+    /// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
+    /// `/`.
     fn lay_beside<'p>(
         &self,
         target: &[u8],
@@ -307,7 +386,17 @@ impl Rules {
         suffix: &[u8],
         trim: bool,
     ) -> Option<(Shape, &'p [u8])> {
-        let (rest, base) = if trim { (up_to_last_slash(target), path) } else { (target, path) };
+        let rest = if trim {
+            up_to_last_slash(target)
+        } else {
+            target
+        };
+        let rest = if path.ends_with(b"/") {
+            rest
+        } else {
+            without_last_slash(rest)
+        };
+        let base = path;
         let tail = common_tail(rest, base);
         if tail == 0 {
             return None;
@@ -367,7 +456,13 @@ impl Rules {
         self.insert(shape, directory, depth, false)
     }
 
-    fn insert(&mut self, shape: Shape, directory: &[u8], depth: Depth, pinned: bool) -> Option<RuleId> {
+    fn insert(
+        &mut self,
+        shape: Shape,
+        directory: &[u8],
+        depth: Depth,
+        pinned: bool,
+    ) -> Option<RuleId> {
         let directory = ArrayVec::try_from(directory).ok()?;
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
@@ -379,24 +474,50 @@ impl Rules {
             } else if rule.pinned {
                 return None;
             } else {
-                *rule = Rule { shape, directory, depth, hits: 1, misses: 0, pinned, serial };
+                *rule = Rule {
+                    shape,
+                    directory,
+                    depth,
+                    hits: 1,
+                    misses: 0,
+                    pinned,
+                    serial,
+                };
             }
             let serial = rule.serial;
-            return Some(RuleId { index: index as u16, serial });
+            return Some(RuleId {
+                index: index as u16,
+                serial,
+            });
         }
-        let rule = Rule { shape, directory, depth, hits: 1, misses: 0, pinned, serial };
+        let rule = Rule {
+            shape,
+            directory,
+            depth,
+            hits: 1,
+            misses: 0,
+            pinned,
+            serial,
+        };
         let index = if self.rules.len() < MAX_RULES {
             self.rules.push(rule);
             self.rules.len() - 1
         } else {
             // The one that was right the least often gives way.
             let weakest = |(_, rule): &(usize, &Rule)| (rule.trusted(), rule.hits, rule.serial);
-            let rivals = self.rules.iter().enumerate().filter(|(_, rule)| !rule.pinned);
+            let rivals = self
+                .rules
+                .iter()
+                .enumerate()
+                .filter(|(_, rule)| !rule.pinned);
             let (index, _) = rivals.min_by_key(weakest)?;
             self.rules[index] = rule;
             index
         };
-        Some(RuleId { index: index as u16, serial })
+        Some(RuleId {
+            index: index as u16,
+            serial,
+        })
     }
 }
 
@@ -416,6 +537,14 @@ fn shape(
     })
 }
 
+/// A path without the slash at its end, as rules and hashes know it; the root stays what it is.
+pub fn without_last_slash(path: &[u8]) -> &[u8] {
+    match path.strip_suffix(b"/") {
+        Some(rest) if !rest.is_empty() => rest,
+        _ => path,
+    }
+}
+
 /// Everything up to and including the last slash; nothing where there is none.
 fn up_to_last_slash(path: &[u8]) -> &[u8] {
     memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..=slash])
@@ -429,7 +558,8 @@ fn common_tail(one: &[u8], other: &[u8]) -> usize {
     memchr::memchr(b'/', tail).map_or(0, |slash| tail.len() - slash)
 }
 
-const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_PATH <= MAX_TEXT && MAX_RULES <= u16::MAX as usize);
+const _: () =
+    assert!(MAX_TARGET <= MAX_PATH && MAX_PATH <= MAX_TEXT && MAX_RULES <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
@@ -438,7 +568,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(host: u64, target: &str) -> Request {
-        let mut request = Request { host, wants_body: true, ..Request::default() };
+        let mut request = Request {
+            host,
+            wants_body: true,
+            ..Request::default()
+        };
         decode_target(target.as_bytes(), &mut request.target).unwrap();
         request
     }
@@ -461,7 +595,10 @@ mod tests {
         let mut predictions = Predictions::default();
         rules.predict(&request(0, "/d1/g.html"), &mut predictions);
         let said = predictions.iter().next().unwrap();
-        assert_eq!((said.path, said.directory()), (&b"/srv/www/d1/g.html"[..], &b"/srv/www/"[..]));
+        assert_eq!(
+            (said.path, said.directory()),
+            (&b"/srv/www/d1/g.html"[..], &b"/srv/www/"[..])
+        );
         assert_eq!(predicted(&rules, 0, "/x/y/z.png"), ["/srv/www/x/y/z.png"]);
         assert!(predicted(&rules, 0, "/x/").is_empty());
     }
@@ -485,8 +622,28 @@ mod tests {
         learn(&mut rules, "/a.css", "/srv/www/.htpasswd").unwrap();
         assert_eq!(
             predicted(&rules, 0, "/d/b.css"),
-            ["/srv/www/d/b.css", "/srv/www/d/b.css.gz", "/srv/www/d/.htpasswd"]
+            [
+                "/srv/www/d/b.css",
+                "/srv/www/d/b.css.gz",
+                "/srv/www/d/.htpasswd"
+            ]
         );
+    }
+
+    #[test]
+    fn listings() {
+        for (target, path) in [
+            ("/a/b/", "/srv/www/a/b"),
+            ("/", "/srv/www"),
+            ("/", "/srv/www/"),
+        ] {
+            let mut rules = Rules::default();
+            rules
+                .learn(&request(0, target), path.as_bytes(), Depth::Listing)
+                .unwrap();
+            assert_eq!(predicted(&rules, 0, "/c/"), ["/srv/www/c"]);
+            assert_eq!(predicted(&rules, 0, "/"), ["/srv/www"]);
+        }
     }
 
     #[test]
@@ -501,8 +658,12 @@ mod tests {
     fn virtual_hosts_part_ways() {
         let mut rules = Rules::default();
         for _ in 0..2 {
-            rules.learn(&request(1, "/a"), b"/srv/one/a", Depth::Data).unwrap();
-            rules.learn(&request(2, "/a"), b"/srv/two/a", Depth::Data).unwrap();
+            rules
+                .learn(&request(1, "/a"), b"/srv/one/a", Depth::Data)
+                .unwrap();
+            rules
+                .learn(&request(2, "/a"), b"/srv/two/a", Depth::Data)
+                .unwrap();
         }
         assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
         assert_eq!(predicted(&rules, 2, "/b"), ["/srv/two/b"]);
@@ -543,7 +704,16 @@ mod tests {
         assert_eq!(depth(&rules, &request), Depth::Name);
         rules.confirm(rule, Depth::Data);
         assert_eq!(depth(&rules, &request), Depth::Data);
-        assert_eq!(depth(&rules, &Request { wants_body: false, ..request }), Depth::Name);
+        assert_eq!(
+            depth(
+                &rules,
+                &Request {
+                    wants_body: false,
+                    ..request
+                }
+            ),
+            Depth::Name
+        );
     }
 
     #[test]
@@ -567,6 +737,7 @@ mod tests {
             prop_assume!(!climbs(tail.as_bytes()) && !climbs(path.as_bytes()));
             let mut rules = Rules::default();
             if learn(&mut rules, &tail, &path).is_some() {
+                let path = String::from_utf8(without_last_slash(path.as_bytes()).to_vec()).unwrap();
                 prop_assert!(predicted(&rules, 0, &tail).contains(&path));
             } else {
                 prop_assert!(false, "nothing learnt from {} and {}", tail, path);

@@ -126,8 +126,9 @@ pub enum Call {
 }
 
 impl Call {
-    const NAMES: [&'static str; 7] =
-        ["open", "stat", "opendir", "readdir", "read", "pread", "sendfile"];
+    const NAMES: [&'static str; 7] = [
+        "open", "stat", "opendir", "readdir", "read", "pread", "sendfile",
+    ];
 
     /// The operation's plain name.
     pub fn name(self) -> &'static str {
@@ -141,7 +142,9 @@ impl Call {
 pub struct Counters([AtomicU64; Counter::ALL.len()]);
 
 impl Counters {
-    const ZERO: Counters = Counters([const { AtomicU64::new(0) }; Counter::ALL.len()]);
+    const fn zero() -> Counters {
+        Counters([const { AtomicU64::new(0) }; Counter::ALL.len()])
+    }
 
     /// Counts one.
     #[inline]
@@ -176,14 +179,16 @@ struct Row {
 }
 
 impl Row {
-    const ZERO: Row = Row {
-        count: AtomicU64::new(0),
-        total_ns: AtomicU64::new(0),
-        max_ns: AtomicU64::new(0),
-        call: AtomicU32::new(0),
-        length: AtomicU32::new(0),
-        path: [const { AtomicU64::new(0) }; PATH / 8],
-    };
+    const fn zero() -> Row {
+        Row {
+            count: AtomicU64::new(0),
+            total_ns: AtomicU64::new(0),
+            max_ns: AtomicU64::new(0),
+            call: AtomicU32::new(0),
+            length: AtomicU32::new(0),
+            path: [const { AtomicU64::new(0) }; PATH / 8],
+        }
+    }
 }
 
 /// All counters of a process, in one piece of memory.
@@ -197,11 +202,14 @@ pub struct Block {
 
 impl Block {
     /// A block with nothing counted.
-    pub const NEW: Block = Block {
-        magic: MAGIC,
-        loops: [const { Counters::ZERO }; LOOPS],
-        stalls: [const { Row::ZERO }; STALLS],
-    };
+    #[allow(clippy::new_without_default)] // It is a static's initial value; there is no other use.
+    pub const fn new() -> Block {
+        Block {
+            magic: MAGIC,
+            loops: [const { Counters::zero() }; LOOPS],
+            stalls: [const { Row::zero() }; STALLS],
+        }
+    }
 
     /// The counters of the event loop with this number.
     pub fn counters(&self, number: usize) -> &Counters {
@@ -232,7 +240,11 @@ impl Block {
                 row.max_ns.fetch_max(nanoseconds, Relaxed);
                 return;
             }
-            let weight = if count == 0 { 0 } else { row.total_ns.load(Relaxed) };
+            let weight = if count == 0 {
+                0
+            } else {
+                row.total_ns.load(Relaxed)
+            };
             if weight < lightest.1 {
                 lightest = (row, weight);
             }
@@ -254,11 +266,17 @@ impl Block {
     /// Reads the block of this process.
     pub fn snapshot(&self, pid: u32, program: &str, mode: &str) -> Snapshot {
         let counted = |counter: &Counter| {
-            self.loops.iter().map(|counters| counters.0[*counter as usize].load(Relaxed)).sum()
+            self.loops
+                .iter()
+                .map(|counters| counters.0[*counter as usize].load(Relaxed))
+                .sum()
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
         let stalls = self.stalls.iter().map(|row| {
-            let words = row.path.iter().flat_map(|place| place.load(Relaxed).to_le_bytes());
+            let words = row
+                .path
+                .iter()
+                .flat_map(|place| place.load(Relaxed).to_le_bytes());
             let path: Vec<u8> = words.take(row.length.load(Relaxed) as usize).collect();
             let numbers = [&row.count, &row.total_ns, &row.max_ns].map(|place| place.load(Relaxed));
             (row.call.load(Relaxed), numbers, path)
@@ -331,14 +349,23 @@ impl Snapshot {
         stalls: impl Iterator<Item = (u32, [u64; 3], Vec<u8>)>,
     ) -> Snapshot {
         let group = |wanted: &str| {
-            let labelled = Counter::ALL.iter().zip(totals).map(|(c, total)| (c.label(), *total));
+            let labelled = Counter::ALL
+                .iter()
+                .zip(totals)
+                .map(|(c, total)| (c.label(), *total));
             let within = labelled.filter(|((group, _), _)| *group == wanted);
-            within.map(|((_, name), total)| (name.to_owned(), total)).collect()
+            within
+                .map(|((_, name), total)| (name.to_owned(), total))
+                .collect()
         };
         let mut stalls: Vec<Stall> = stalls
             .filter(|(_, [count, ..], _)| *count > 0)
             .map(|(call, [count, total, max], path)| Stall {
-                call: Call::NAMES.get(call as usize).copied().unwrap_or("unknown").to_owned(),
+                call: Call::NAMES
+                    .get(call as usize)
+                    .copied()
+                    .unwrap_or("unknown")
+                    .to_owned(),
                 path: String::from_utf8_lossy(&path).into_owned(),
                 count,
                 total_us: total / 1000,
@@ -368,16 +395,24 @@ impl Snapshot {
         }
         let at = |offset: usize| {
             let field = bytes.get(offset..offset + 8);
-            field.map_or(0, |field| u64::from_le_bytes(field.try_into().unwrap_or([0; 8])))
+            field.map_or(0, |field| {
+                u64::from_le_bytes(field.try_into().unwrap_or([0; 8]))
+            })
         };
         let counted = |counter: &Counter| {
             let place = offset_of!(Block, loops) + *counter as usize * 8;
-            (0..LOOPS).map(|number| at(place + number * size_of::<Counters>())).sum()
+            (0..LOOPS)
+                .map(|number| at(place + number * size_of::<Counters>()))
+                .sum()
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
         let stalls = (0..STALLS).map(|number| {
             let row = offset_of!(Block, stalls) + number * size_of::<Row>();
-            let numbers = [offset_of!(Row, count), offset_of!(Row, total_ns), offset_of!(Row, max_ns)];
+            let numbers = [
+                offset_of!(Row, count),
+                offset_of!(Row, total_ns),
+                offset_of!(Row, max_ns),
+            ];
             let call = at(row + offset_of!(Row, call)) as u32;
             let length = (at(row + offset_of!(Row, call)) >> 32) as usize;
             let path = row + offset_of!(Row, path);
@@ -388,13 +423,14 @@ impl Snapshot {
     }
 }
 
-const _: () = assert!(offset_of!(Row, length) == offset_of!(Row, call) + 4 && cfg!(target_endian = "little"));
+const _: () =
+    assert!(offset_of!(Row, length) == offset_of!(Row, call) + 4 && cfg!(target_endian = "little"));
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static BLOCK: Block = Block::NEW;
+    static BLOCK: Block = Block::new();
 
     #[test]
     fn a_snapshot_adds_up_all_loops_and_sorts_stalls() {
@@ -408,7 +444,10 @@ mod tests {
         assert_eq!(snapshot.lanes["stall"], 3);
         assert_eq!(snapshot.reasons["warm"], 1);
         assert_eq!(snapshot.stalls[0].path, "/srv/a");
-        assert_eq!((snapshot.stalls[0].count, snapshot.stalls[0].max_us), (2, 6));
+        assert_eq!(
+            (snapshot.stalls[0].count, snapshot.stalls[0].max_us),
+            (2, 6)
+        );
         assert_eq!(snapshot.stalls[1].path, "/srv/a-long-name");
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
@@ -416,7 +455,7 @@ mod tests {
 
     #[test]
     fn the_list_of_stalls_is_bounded_and_keeps_the_heaviest() {
-        static FULL: Block = Block::NEW;
+        static FULL: Block = Block::new();
         for n in 0..2 * STALLS as u64 {
             FULL.stalled(Call::Open, format!("/{n}").as_bytes(), (n + 1) * 1000);
         }

@@ -135,7 +135,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The documentation of the table, in Markdown.
 pub fn markdown() -> String {
-    let row = |row: &Row| format!("| {} | `{}` | {} |\n", row.operation, row.names.join(" "), row.purpose);
+    let row = |row: &Row| {
+        format!(
+            "| {} | `{}` | {} |\n",
+            row.operation,
+            row.names.join(" "),
+            row.purpose
+        )
+    };
     let rows: String = ROWS.iter().map(row).collect();
     format!("| operation | symbols | what happens there |\n|---|---|---|\n{rows}")
 }

@@ -31,7 +31,9 @@ pub struct WarmTable {
 
 impl Default for WarmTable {
     fn default() -> Self {
-        WarmTable { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        WarmTable {
+            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 }
 
@@ -41,7 +43,11 @@ impl WarmTable {
         for slot in self.pair(hash) {
             let value = slot.load(Relaxed);
             if value != 0 && value >> TIME_BITS == hash >> TIME_BITS {
-                return if age(value, now) <= ttl { Warmth::Warm } else { Warmth::WasWarm };
+                return if age(value, now) <= ttl {
+                    Warmth::Warm
+                } else {
+                    Warmth::WasWarm
+                };
             }
         }
         Warmth::Unknown
@@ -54,7 +60,8 @@ impl WarmTable {
         let (one, two) = (first.load(Relaxed), second.load(Relaxed));
         let same = |old: u64| old >> TIME_BITS == hash >> TIME_BITS;
         // The older of two strangers gives way. Losing a race costs one look at the disk.
-        let replace_first = same(one) || (!same(two) && (one == 0 || age(one, now) >= age(two, now)));
+        let replace_first =
+            same(one) || (!same(two) && (one == 0 || age(one, now) >= age(two, now)));
         let slot = if replace_first { first } else { second };
         slot.store(value, Relaxed);
     }

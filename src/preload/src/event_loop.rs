@@ -17,7 +17,7 @@ use laio_core::config::{Config, Mode};
 use laio_core::gate::Read;
 use laio_core::recent::Recent;
 use laio_core::recognise::{Http, Recogniser, Request, Unrecognised, MAX_PIPELINED};
-use laio_core::rules::{warm_key, Depth, Predictions, Rules};
+use laio_core::rules::{warm_key, without_last_slash, Depth, Predictions, Rules};
 use laio_core::stats::{Call, Counter, Counters};
 use laio_core::warmth::Warmth;
 use parking_lot::Mutex;
@@ -86,8 +86,14 @@ pub fn with<R>(act: impl FnOnce(&mut EventLoop) -> R) -> Option<R> {
 
 /// Makes this thread an event loop, where its process serves connections and may be helped.
 pub fn begin() {
-    let Some(config) = program::config() else { return };
-    if is_current() || OWNER.try_with(|owner| owner.borrow().is_some()).unwrap_or(true) {
+    let Some(config) = program::config() else {
+        return;
+    };
+    if is_current()
+        || OWNER
+            .try_with(|owner| owner.borrow().is_some())
+            .unwrap_or(true)
+    {
         return;
     }
     let state = Box::into_raw(Box::new(EventLoop::new(config)));
@@ -149,7 +155,10 @@ pub struct EventLoop {
     waits: i64,
     /// Cold requests on devices not worth a gate.
     below_break_even: u64,
+    /// Jobs were submitted in this turn.
     jobs_wait: bool,
+    /// The pool has room for jobs.
+    provided: bool,
 }
 
 impl EventLoop {
@@ -165,7 +174,11 @@ impl EventLoop {
         let tick_rate = TickRate::measure();
         let now = clock::milliseconds();
         // Pinned rules speak before the first stall, so there is something to look for at once.
-        let attentive_until = if rules.is_empty() { 0 } else { now + config.quiet_ms };
+        let attentive_until = if rules.is_empty() {
+            0
+        } else {
+            now + config.quiet_ms
+        };
         EventLoop {
             config,
             counters,
@@ -185,6 +198,7 @@ impl EventLoop {
             waits: 0,
             below_break_even: 0,
             jobs_wait: false,
+            provided: false,
         }
     }
 
@@ -198,6 +212,11 @@ impl EventLoop {
             let _kept = errno::Kept::new();
             self.jobs_wait = false;
             self.pool.start();
+        }
+        if self.attentive() && !self.provided {
+            let _kept = errno::Kept::new();
+            self.provided = true;
+            self.pool.provide(MAX_JOBS);
         }
         self.waits += 1;
     }
@@ -263,7 +282,7 @@ impl EventLoop {
     /// Whether this request is gated although its device is not worth it, to keep knowing.
     fn is_sample(&mut self) -> bool {
         self.below_break_even += 1;
-        self.below_break_even % laio_core::places::SAMPLE == 0
+        self.below_break_even.is_multiple_of(laio_core::places::SAMPLE)
     }
 
     /// A level-triggered loop must not spin on a client that is gone, and a socket that has been made
@@ -273,12 +292,22 @@ impl EventLoop {
         // SAFETY: as above.
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut set = [PollFd::new(&socket, PollFlags::empty())];
-        let gone = poll(&mut set, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0);
+        let gone = poll(
+            &mut set,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        ) != Ok(0);
         if !gone && is_nonblocking(fd) {
             self.counters.count(Counter::ReadWhileClosed);
             return Verdict::Fail(Errno::AGAIN);
         }
-        self.counters.count(if gone { Counter::ClientGone } else { Counter::Ungateable });
+        self.counters.count(if gone {
+            Counter::ClientGone
+        } else {
+            Counter::Ungateable
+        });
         let mut state = slot.lock();
         carry_out(fd, state.abandon());
         Verdict::Straight
@@ -305,7 +334,11 @@ impl EventLoop {
                 Err(reason) => {
                     if number == 0 {
                         let refused = reason == Unrecognised::Refused;
-                        let counter = if refused { Counter::Refused } else { Counter::Foreign };
+                        let counter = if refused {
+                            Counter::Refused
+                        } else {
+                            Counter::Foreign
+                        };
                         self.counters.count_alone(counter);
                     }
                     break;
@@ -316,7 +349,8 @@ impl EventLoop {
                 self.counters.count_alone(Counter::Unpredicted);
             }
             self.find_cold(&mut job, &mut urgency);
-            self.recent.remember(&self.request, &self.predictions, &mut self.rules);
+            self.recent
+                .remember(&self.request, &self.predictions, &mut self.rules);
         }
         match job {
             None => {
@@ -336,8 +370,11 @@ impl EventLoop {
                 continue;
             }
             let break_even = self.config.break_even_us * 1000;
-            if self.pool.places.is_cheap(laio_core::hash(prediction.directory()), break_even)
-                && self.below_break_even % laio_core::places::SAMPLE != 0
+            if self
+                .pool
+                .places
+                .is_cheap(laio_core::hash(prediction.directory()), break_even)
+                && !self.below_break_even.is_multiple_of(laio_core::places::SAMPLE)
             {
                 self.counters.count_alone(Counter::BelowBreakEven);
                 continue;
@@ -418,7 +455,10 @@ impl EventLoop {
         if self.partials.len() == PARTIALS {
             self.partials.swap_remove(0);
         }
-        self.partials.push(Partial { fd, bytes: bytes.to_vec() });
+        self.partials.push(Partial {
+            fd,
+            bytes: bytes.to_vec(),
+        });
         slot.partial.store(true, Relaxed);
     }
 
@@ -431,7 +471,8 @@ impl EventLoop {
     pub fn read_warmed(&mut self, bytes: &[u8]) {
         if Http.recognise(bytes, &mut self.request).is_ok() {
             self.rules.predict(&self.request, &mut self.predictions);
-            self.recent.remember(&self.request, &self.predictions, &mut self.rules);
+            self.recent
+                .remember(&self.request, &self.predictions, &mut self.rules);
         }
     }
 
@@ -460,7 +501,10 @@ impl EventLoop {
         } else if !was_attentive {
             self.recent.recognise(&Http);
         }
-        let Subject::Path(path, depth) = operation.subject else { return };
+        let Subject::Path(path, depth) = operation.subject else {
+            return;
+        };
+        let path = without_last_slash(path);
         if !stalled && !was_attentive {
             return;
         }
@@ -495,7 +539,6 @@ impl EventLoop {
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
         self.attentive_until = self.now + self.config.quiet_ms;
-        self.pool.provide(MAX_JOBS);
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         operation.with_path(|path| {
             let _held = ONE_AT_A_TIME.lock();
@@ -537,11 +580,16 @@ impl Operation<'_> {
     /// A read from a pipe or a terminal may sleep as well; that is no disk's fault.
     fn is_on_file(&self) -> bool {
         use rustix::fs::{fstat, FileType};
-        let Subject::Descriptor(fd) = self.subject else { return true };
+        let Subject::Descriptor(fd) = self.subject else {
+            return true;
+        };
         // SAFETY: the application has just passed this number to the same call.
         let file = unsafe { BorrowedFd::borrow_raw(fd) };
         fstat(file).is_ok_and(|status| {
-            matches!(FileType::from_raw_mode(status.st_mode), FileType::RegularFile | FileType::Directory)
+            matches!(
+                FileType::from_raw_mode(status.st_mode),
+                FileType::RegularFile | FileType::Directory
+            )
         })
     }
 

@@ -1,11 +1,16 @@
 //! `liblaio.so`: lazy asynchronous I/O for unmodified event-driven servers, by `LD_PRELOAD`.
 //!
-//! A request's way through the library: [`hooks`] `wait` → the server → `hooks` `socket` →
-//! [`event_loop`] → `laio_core` recognise and rules → [`engine`] probe → (engine pool →
-//! [`readiness`]) → the server's own wait. [`guest`] is what a library owes the process that it is a
+//! A request's way through the library: `hooks` `wait` → the server → `hooks` `socket` →
+//! `event_loop` → `laio_core` recognise and rules → `engine` probe → (engine pool →
+//! `readiness`) → the server's own wait. `guest` is what a library owes the process that it is a
 //! guest in: start-up, fork, logging, the clock.
 
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod engine;
 mod event_loop;

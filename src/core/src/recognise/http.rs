@@ -42,7 +42,11 @@ impl Recogniser for Http {
         request.wants_body = head.method == Some("GET");
         request.host = authority.map_or(0, hash_host);
         request.offset = 0;
-        for header in head.headers.iter().take_while(|header| !header.name.is_empty()) {
+        for header in head
+            .headers
+            .iter()
+            .take_while(|header| !header.name.is_empty())
+        {
             if authority.is_none() && header.name.eq_ignore_ascii_case("host") {
                 request.host = hash_host(header.value);
             } else if header.name.eq_ignore_ascii_case("range") {
@@ -64,7 +68,10 @@ fn split_absolute_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let rest = &target[colon + 3..];
     let slash = memchr::memchr(b'/', rest).unwrap_or(rest.len());
     let path = &rest[slash..];
-    (Some(&rest[..slash]), if path.is_empty() { b"/" } else { path })
+    (
+        Some(&rest[..slash]),
+        if path.is_empty() { b"/" } else { path },
+    )
 }
 
 /// Hash of a host name, in lower case and without a port; 0 for an empty or overlong one.
@@ -89,7 +96,10 @@ fn hash_host(value: &[u8]) -> u64 {
 
 /// The first byte of `bytes=FIRST-…`; none for a suffix range, whose start depends on the length.
 fn range_start(value: &[u8]) -> Option<u64> {
-    let ranges = core::str::from_utf8(value).ok()?.trim().strip_prefix("bytes=")?;
+    let ranges = core::str::from_utf8(value)
+        .ok()?
+        .trim()
+        .strip_prefix("bytes=")?;
     ranges.split('-').next()?.trim().parse().ok()
 }
 
@@ -126,13 +136,22 @@ mod tests {
     fn a_split_request_line_is_partial_at_every_length() {
         let line = b"GET /some/file.html HTTP/1.1";
         for length in 0..line.len() {
-            assert_eq!(recognise(&line[..length]), Err(Unrecognised::Partial), "at {length}");
+            assert_eq!(
+                recognise(&line[..length]),
+                Err(Unrecognised::Partial),
+                "at {length}"
+            );
         }
     }
 
     #[test]
     fn other_things_are_foreign() {
-        for bytes in [&b"POST / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02", b"GETTING", b"PRI * HTTP/2.0"] {
+        for bytes in [
+            &b"POST / HTTP/1.1\r\n\r\n"[..],
+            b"\x16\x03\x01\x02",
+            b"GETTING",
+            b"PRI * HTTP/2.0",
+        ] {
             assert_eq!(recognise(bytes), Err(Unrecognised::Foreign));
         }
     }
@@ -141,7 +160,11 @@ mod tests {
     fn hostile_targets_are_refused() {
         for target in ["/../x", "/a/%2e%2e/x", "/a%00b", "/a/..", "x", "*"] {
             let line = format!("GET {target} HTTP/1.1\r\n\r\n");
-            assert_eq!(recognise(line.as_bytes()), Err(Unrecognised::Refused), "{target}");
+            assert_eq!(
+                recognise(line.as_bytes()),
+                Err(Unrecognised::Refused),
+                "{target}"
+            );
         }
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(10_000));
         assert_eq!(recognise(long.as_bytes()), Err(Unrecognised::Refused));
@@ -152,7 +175,14 @@ mod tests {
         let (request, _) = recognise(b"GET http://A.b:1/x/y HTTP/1.1\r\nHost: c\r\n\r\n").unwrap();
         assert_eq!(request.target.as_slice(), b"/x/y");
         assert_eq!(request.host, crate::hash(b"a.b"));
-        assert_eq!(recognise(b"GET http://a HTTP/1.1\r\n\r\n").unwrap().0.target.as_slice(), b"/");
+        assert_eq!(
+            recognise(b"GET http://a HTTP/1.1\r\n\r\n")
+                .unwrap()
+                .0
+                .target
+                .as_slice(),
+            b"/"
+        );
     }
 
     #[test]

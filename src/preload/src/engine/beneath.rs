@@ -64,16 +64,29 @@ pub struct Beneath<'p> {
 impl<'p> Beneath<'p> {
     /// Opens the learnt directory.
     pub fn new(prediction: Prediction<'p>, patience: Patience) -> Result<Beneath<'p>, Errno> {
-        let (directory, rest) = prediction.path.split_at_checked(prediction.root).ok_or(Errno::INVAL)?;
+        let (directory, rest) = prediction
+            .path
+            .split_at_checked(prediction.root)
+            .ok_or(Errno::INVAL)?;
         // A target such as `//etc` leaves an absolute rest; beneath the directory it is relative.
-        let start = rest.iter().position(|&byte| byte != b'/').unwrap_or(rest.len());
-        let rest = rest.get(start..).filter(|rest| !rest.is_empty()).unwrap_or(b".");
+        let start = rest
+            .iter()
+            .position(|&byte| byte != b'/')
+            .unwrap_or(rest.len());
+        let rest = rest
+            .get(start..)
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(b".");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = match directory {
             b"" => None,
             path => Some(openat2(CWD, path, flags, Mode::empty(), patience.flags())?.into()),
         };
-        Ok(Beneath { directory, rest, patience })
+        Ok(Beneath {
+            directory,
+            rest,
+            patience,
+        })
     }
 
     /// Names the file without opening it.

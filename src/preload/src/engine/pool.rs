@@ -57,6 +57,7 @@ impl Queue {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box)] // A job is two KiB: it changes hands by its address.
 struct Finished {
     jobs: Vec<Box<Job>>,
     /// Whether the usher waits for jobs (or is busy with an earlier batch).
@@ -76,6 +77,7 @@ enum Threads {
 
 /// One event loop's helpers and their queue.
 #[derive(Debug)]
+#[allow(clippy::vec_box)] // As above.
 pub struct Pool {
     queue: Mutex<Queue>,
     work: Condvar,
@@ -101,7 +103,10 @@ impl Pool {
             normal: VecDeque::with_capacity(MAX_JOBS),
             ..Queue::default()
         };
-        let finished = Finished { jobs: Vec::with_capacity(MAX_JOBS), ..Finished::default() };
+        let finished = Finished {
+            jobs: Vec::with_capacity(MAX_JOBS),
+            ..Finished::default()
+        };
         Pool {
             queue: Mutex::new(queue),
             work: Condvar::new(),
@@ -168,7 +173,11 @@ impl Pool {
         let unblocked = block_signals();
         let usher = spawn("laio-usher", move || pool.usher());
         restore_signals(&unblocked);
-        *threads = if usher.is_ok() { Threads::Running } else { Threads::Impossible };
+        *threads = if usher.is_ok() {
+            Threads::Running
+        } else {
+            Threads::Impossible
+        };
         drop(threads);
         if let Err(error) = usher {
             log::warn!("no thread can be started ({error}): requests go straight");
@@ -300,14 +309,16 @@ impl Pool {
         let begin = clock::nanoseconds();
         for prediction in job.paths.iter() {
             worker.warm(prediction);
-            self.warm.insert(prediction.key(self.window), clock::milliseconds());
+            self.warm
+                .insert(prediction.key(self.window), clock::milliseconds());
         }
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
         if clock::usage().sleeps == sleeps {
             self.counters.count(Counter::JobsWarm);
         } else if let Some(prediction) = job.paths.iter().next() {
-            self.places.sample(laio_core::hash(prediction.directory()), took);
+            self.places
+                .sample(laio_core::hash(prediction.directory()), took);
         }
     }
 
@@ -352,7 +363,11 @@ impl Pins {
     pub fn keep(&self, file: File) {
         let mut pins = self.0.lock();
         pins.push_back(file);
-        let oldest = if pins.len() > MAX_JOBS { pins.pop_front() } else { None };
+        let oldest = if pins.len() > MAX_JOBS {
+            pins.pop_front()
+        } else {
+            None
+        };
         drop(pins);
         drop(oldest);
     }
@@ -367,19 +382,30 @@ impl Pins {
 impl Drop for Pins {
     fn drop(&mut self) {
         // Whoever drops the pool last may not be a helper. Their table closes what is left with them.
-        std::mem::take(self.0.get_mut()).into_iter().for_each(std::mem::forget);
+        std::mem::take(self.0.get_mut())
+            .into_iter()
+            .for_each(std::mem::forget);
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(run).map(drop)
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(run)
+        .map(drop)
 }
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.
 fn leave_descriptor_table() -> bool {
     // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
     let done = unsafe {
-        libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE)
+        libc::syscall(
+            libc::SYS_close_range,
+            0,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_UNSHARE,
+        )
     };
     done == 0
 }

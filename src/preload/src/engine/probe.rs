@@ -57,7 +57,12 @@ fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
     for sample in samples {
         let mut byte = [0];
         // A miss answers EAGAIN, and has set off the read that a helper will then wait for.
-        preadv2(&file, &mut [IoSliceMut::new(&mut byte)], sample, ReadWriteFlags::NOWAIT)?;
+        preadv2(
+            &file,
+            &mut [IoSliceMut::new(&mut byte)],
+            sample,
+            ReadWriteFlags::NOWAIT,
+        )?;
     }
     Ok(Answer::Warm)
 }

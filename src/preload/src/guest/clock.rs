@@ -43,7 +43,9 @@ impl TickRate {
         let &(first_tick, first) = FIRST.get_or_init(|| (ticks(), nanoseconds()));
         let microseconds = nanoseconds().saturating_sub(first) / 1000;
         let rate = ticks().saturating_sub(first_tick).checked_div(microseconds);
-        TickRate { ticks_per_microsecond: rate.unwrap_or(1000).max(1) }
+        TickRate {
+            ticks_per_microsecond: rate.unwrap_or(1000).max(1),
+        }
     }
 
     /// Ticks in so many nanoseconds.
@@ -81,5 +83,8 @@ pub fn usage() -> Usage {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
     };
-    Usage { sleeps: usage.ru_nvcsw, blocks: usage.ru_inblock }
+    Usage {
+        sleeps: usage.ru_nvcsw,
+        blocks: usage.ru_inblock,
+    }
 }

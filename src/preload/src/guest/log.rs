@@ -14,7 +14,12 @@ pub fn start(filter: &str) {
         .target(env_logger::Target::Pipe(Box::new(StandardError)))
         .format(|out, record| {
             let pid = rustix::process::getpid();
-            writeln!(out, "liblaio[{pid:?}] {}: {}", record.level(), record.args())
+            writeln!(
+                out,
+                "liblaio[{pid:?}] {}: {}",
+                record.level(),
+                record.args()
+            )
         })
         .try_init();
     if logger.is_err() {
@@ -37,7 +42,9 @@ impl Write for StandardError {
         let kind = FileType::from_raw_mode(fstat(stderr)?.st_mode);
         let to_report_to = match kind {
             FileType::CharacterDevice | FileType::Fifo => true,
-            FileType::RegularFile => fcntl_getfl(stderr)?.contains(OFlags::APPEND) || is_first(stderr),
+            FileType::RegularFile => {
+                fcntl_getfl(stderr)?.contains(OFlags::APPEND) || is_first(stderr)
+            }
             _ => false,
         };
         if to_report_to {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering::Relaxed};
 
 /// The counters of this process, in a section of their own: `laio stats` finds them there.
 #[link_section = ".laio.stats"]
-pub static STATS: Block = Block::NEW;
+pub static STATS: Block = Block::new();
 
 const _: () = assert!(matches!(SECTION.as_bytes(), b".laio.stats"));
 
@@ -54,7 +54,10 @@ pub fn is_same_process() -> bool {
 }
 
 fn current_pid() -> u32 {
-    rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()
+    rustix::process::getpid()
+        .as_raw_nonzero()
+        .get()
+        .unsigned_abs()
 }
 
 fn is_meant(only: &[String]) -> bool {
@@ -70,17 +73,25 @@ pub fn name() -> String {
 
 /// Writes the counters where the settings say, if they say so.
 pub fn write_stats() {
-    let Some(config) = config().filter(|_| awake()) else { return };
+    let Some(config) = config().filter(|_| awake()) else {
+        return;
+    };
     let Some(pattern) = &config.stats else { return };
     let pid = current_pid();
-    let mode = if config.mode == Mode::Observe { "observe" } else { "on" };
+    let mode = if config.mode == Mode::Observe {
+        "observe"
+    } else {
+        "on"
+    };
     let snapshot = STATS.snapshot(pid, &name(), mode);
     let path = pattern.replace("%p", &pid.to_string());
     let written = serde_json::to_vec_pretty(&snapshot)
         .map_err(std::io::Error::from)
         .and_then(|json| write_whole(&path, &json));
     if let Err(error) = written {
-        super::log::complain(&format!("liblaio: LAIO_STATS: cannot write {path}: {error}\n"));
+        super::log::complain(&format!(
+            "liblaio: LAIO_STATS: cannot write {path}: {error}\n"
+        ));
     }
 }
 

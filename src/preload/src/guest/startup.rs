@@ -21,7 +21,9 @@ extern "C" fn start() {
     let (config, rejected) = Config::read(|name| {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     });
-    rejected.iter().for_each(|rejected| log::complain(&format!("{rejected}\n")));
+    rejected
+        .iter()
+        .for_each(|rejected| log::complain(&format!("{rejected}\n")));
     if let Some(filter) = &config.log {
         log::start(filter);
     }

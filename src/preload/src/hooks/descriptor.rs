@@ -26,7 +26,12 @@ pub fn closed(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
 
 /// `close_range`.
 #[inline]
-pub fn closed_range(real: impl FnOnce() -> c_int, first: c_uint, last: c_uint, flags: c_int) -> c_int {
+pub fn closed_range(
+    real: impl FnOnce() -> c_int,
+    first: c_uint,
+    last: c_uint,
+    flags: c_int,
+) -> c_int {
     if flags & CLOSE_RANGE_CLOEXEC as c_int == 0 && first <= last {
         table::forget_range(first, last);
     }

@@ -28,7 +28,10 @@ pub fn opened_at(
             flags if flags & O_PATH != 0 => Depth::Name,
             _ => Depth::Listing,
         };
-        Operation { call: Call::Open, subject: subject(at, path, reads.then_some(depth)) }
+        Operation {
+            call: Call::Open,
+            subject: subject(at, path, reads.then_some(depth)),
+        }
     });
     // The number may have been a connection's that was closed by ways that no hook sees.
     table::forget(fd);
@@ -37,43 +40,56 @@ pub fn opened_at(
 
 /// A call that looks a path up.
 #[inline]
-pub fn looked_up<R>(
-    real: impl FnOnce() -> R,
-    path: *const c_char,
-    call: Call,
-    depth: Depth,
-) -> R {
-    timed(real, || Operation { call, subject: subject(AT_FDCWD, path, Some(depth)) })
+pub fn looked_up<R>(real: impl FnOnce() -> R, path: *const c_char, call: Call, depth: Depth) -> R {
+    timed(real, || Operation {
+        call,
+        subject: subject(AT_FDCWD, path, Some(depth)),
+    })
 }
 
 /// `fstatat` and its kin.
 #[inline]
 pub fn looked_up_at<R>(real: impl FnOnce() -> R, at: c_int, path: *const c_char) -> R {
-    timed(real, || Operation { call: Call::Stat, subject: subject(at, path, Some(Depth::Name)) })
+    timed(real, || Operation {
+        call: Call::Stat,
+        subject: subject(at, path, Some(Depth::Name)),
+    })
 }
 
 /// `readdir`.
 #[inline]
 pub fn read_directory<R>(real: impl FnOnce() -> R) -> R {
-    timed(real, || Operation { call: Call::Readdir, subject: Subject::Nameless })
+    timed(real, || Operation {
+        call: Call::Readdir,
+        subject: Subject::Nameless,
+    })
 }
 
 /// `read` of something that is no client connection.
 #[inline]
 pub fn read_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation { call: Call::Read, subject: Subject::Descriptor(fd) })
+    timed(real, || Operation {
+        call: Call::Read,
+        subject: Subject::Descriptor(fd),
+    })
 }
 
 /// `pread`.
 #[inline]
 pub fn read_at<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation { call: Call::Pread, subject: Subject::Descriptor(fd) })
+    timed(real, || Operation {
+        call: Call::Pread,
+        subject: Subject::Descriptor(fd),
+    })
 }
 
 /// `sendfile` from a file.
 #[inline]
 pub fn sent_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation { call: Call::Sendfile, subject: Subject::Descriptor(fd) })
+    timed(real, || Operation {
+        call: Call::Sendfile,
+        subject: Subject::Descriptor(fd),
+    })
 }
 
 /// Performs a call on an event loop's thread and tells the loop how long it took. What the call was

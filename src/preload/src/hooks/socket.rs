@@ -69,7 +69,7 @@ pub fn received_message(
     gated(real, fd, || {
         // SAFETY: asked only after the kernel has filled this very message.
         let message = unsafe { &*message };
-        first_of(message.msg_iov, message.msg_iovlen as usize)
+        first_of(message.msg_iov, message.msg_iovlen)
     })
 }
 
@@ -86,7 +86,10 @@ fn gated(
     fd: c_int,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
-    let Some(slot) = event_loop::is_current().then(|| table::accepted(fd)).flatten() else {
+    let Some(slot) = event_loop::is_current()
+        .then(|| table::accepted(fd))
+        .flatten()
+    else {
         return real();
     };
     let verdict = event_loop::with(|state| state.before_read(fd, slot));

@@ -32,7 +32,9 @@ pub fn registered(
     fd: c_int,
     event: *mut epoll_event,
 ) -> c_int {
-    let Some(slot) = table::accepted(fd) else { return real() };
+    let Some(slot) = table::accepted(fd) else {
+        return real();
+    };
     if !matches!(operation, ADD | DEL | MOD) || (operation != DEL && event.is_null()) {
         return real();
     }
@@ -45,12 +47,26 @@ pub fn registered(
     };
     let mut state = slot.lock();
     let closed = state.is_closed();
-    let (passed, first, undo) = state.control(Control { instance, operation, events, data });
+    let (passed, first, undo) = state.control(Control {
+        instance,
+        operation,
+        events,
+        data,
+    });
     carry_out(fd, first);
     // A gate that is closed is opened by another thread: it must not come in between. An open one
     // is closed by this thread only, and no lock is held over the call.
-    let held = if closed { Some(state) } else { drop(state); None };
-    let result = if passed == events { real() } else { pass(instance, operation, fd, passed, data) };
+    let held = if closed {
+        Some(state)
+    } else {
+        drop(state);
+        None
+    };
+    let result = if passed == events {
+        real()
+    } else {
+        pass(instance, operation, fd, passed, data)
+    };
     if result != 0 {
         match held {
             Some(mut state) => state.refused(undo),

@@ -14,7 +14,13 @@ use rustix::io::Errno;
 /// changed the registration by ways that no hook sees; it then has what it asked for.
 pub fn carry_out(fd: i32, controls: Controls) {
     for control in controls {
-        let _ = epoll_ctl(control.instance, control.operation, fd, control.events, control.data);
+        let _ = epoll_ctl(
+            control.instance,
+            control.operation,
+            fd,
+            control.events,
+            control.data,
+        );
     }
 }
 
@@ -24,7 +30,10 @@ fn epoll_ctl(instance: i32, operation: i32, fd: i32, events: u32, data: u64) -> 
     // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
     // refuses what they do not name any more.
     let (instance, fd) = unsafe { (BorrowedFd::borrow_raw(instance), BorrowedFd::borrow_raw(fd)) };
-    let (flags, data) = (epoll::EventFlags::from_bits_retain(events), epoll::EventData::new_u64(data));
+    let (flags, data) = (
+        epoll::EventFlags::from_bits_retain(events),
+        epoll::EventData::new_u64(data),
+    );
     match operation {
         laio_core::gate::ADD => epoll::add(instance, fd, data, flags),
         DEL => epoll::delete(instance, fd),

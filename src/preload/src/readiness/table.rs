@@ -106,7 +106,10 @@ fn grow(fd: i32) -> Option<&'static Slot> {
     let chunk: Box<[Slot]> = (0..CHUNK).map(|_| fresh()).collect();
     let chunk: Box<Chunk> = chunk.try_into().ok()?;
     let chunk = Box::into_raw(chunk);
-    if place.compare_exchange(null_mut(), chunk, AcqRel, Acquire).is_err() {
+    if place
+        .compare_exchange(null_mut(), chunk, AcqRel, Acquire)
+        .is_err()
+    {
         // SAFETY: another thread was first; this one was never published.
         drop(unsafe { Box::from_raw(chunk) });
     }

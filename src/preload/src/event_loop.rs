@@ -10,6 +10,7 @@ use crate::engine::pool::{Pool, Urgency, MAX_JOBS};
 use crate::engine::probe::{probe, Answer};
 use crate::guest::clock::{self, TickRate, Usage};
 use crate::guest::errno;
+use crate::guest::lock::Lock;
 use crate::guest::program::{self, STATS};
 use crate::readiness::table::Slot;
 use crate::readiness::{carry_out, table};
@@ -20,7 +21,6 @@ use laio_core::recognise::{Http, Recogniser, Request, Unrecognised, MAX_PIPELINE
 use laio_core::rules::{warm_key, without_last_slash, Depth, Predictions, Rules};
 use laio_core::stats::{Call, Counter, Counters};
 use laio_core::warmth::Warmth;
-use parking_lot::Mutex;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
@@ -282,7 +282,8 @@ impl EventLoop {
     /// Whether this request is gated although its device is not worth it, to keep knowing.
     fn is_sample(&mut self) -> bool {
         self.below_break_even += 1;
-        self.below_break_even.is_multiple_of(laio_core::places::SAMPLE)
+        self.below_break_even
+            .is_multiple_of(laio_core::places::SAMPLE)
     }
 
     /// A level-triggered loop must not spin on a client that is gone, and a socket that has been made
@@ -374,7 +375,9 @@ impl EventLoop {
                 .pool
                 .places
                 .is_cheap(laio_core::hash(prediction.directory()), break_even)
-                && !self.below_break_even.is_multiple_of(laio_core::places::SAMPLE)
+                && !self
+                    .below_break_even
+                    .is_multiple_of(laio_core::places::SAMPLE)
             {
                 self.counters.count_alone(Counter::BelowBreakEven);
                 continue;
@@ -539,7 +542,7 @@ impl EventLoop {
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
         self.attentive_until = self.now + self.config.quiet_ms;
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        static ONE_AT_A_TIME: Lock<()> = Lock::new(());
         operation.with_path(|path| {
             let _held = ONE_AT_A_TIME.lock();
             STATS.stalled(operation.call, path, took);

@@ -10,14 +10,14 @@
 
 use super::beneath::File;
 use super::job::{Job, Worker, BUFFER};
+use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
 use crate::readiness::{carry_out, table};
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
-use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 /// Most requests that wait for helpers at once; beyond, a request goes straight.
@@ -79,12 +79,12 @@ enum Threads {
 #[derive(Debug)]
 #[allow(clippy::vec_box)] // As above.
 pub struct Pool {
-    queue: Mutex<Queue>,
-    work: Condvar,
-    finished: Mutex<Finished>,
-    news: Condvar,
-    free: Mutex<Vec<Box<Job>>>,
-    threads: Mutex<Threads>,
+    queue: Lock<Queue>,
+    work: Signal,
+    finished: Lock<Finished>,
+    news: Signal,
+    free: Lock<Vec<Box<Job>>>,
+    threads: Lock<Threads>,
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
@@ -108,12 +108,12 @@ impl Pool {
             ..Finished::default()
         };
         Pool {
-            queue: Mutex::new(queue),
-            work: Condvar::new(),
-            finished: Mutex::new(finished),
-            news: Condvar::new(),
-            free: Mutex::new(Vec::with_capacity(MAX_JOBS)),
-            threads: Mutex::new(Threads::None),
+            queue: Lock::new(queue),
+            work: Signal::default(),
+            finished: Lock::new(finished),
+            news: Signal::default(),
+            free: Lock::new(Vec::with_capacity(MAX_JOBS)),
+            threads: Lock::new(Threads::None),
             pins: Pins::default(),
             warm: WarmTable::default(),
             places: Places::default(),
@@ -157,7 +157,7 @@ impl Pool {
         let wake = queue.idle > 0;
         drop(queue);
         if wake {
-            self.work.notify_one();
+            self.work.wake_one();
         }
     }
 
@@ -188,7 +188,7 @@ impl Pool {
     /// The event loop is gone: helpers finish what they have and leave.
     pub fn stop(&self) {
         self.queue.lock().stop = true;
-        self.work.notify_all();
+        self.work.wake_all();
     }
 
     /// The usher: the only thread of ours that shares the application's descriptor table.
@@ -203,7 +203,7 @@ impl Pool {
             let mut finished = self.finished.lock();
             while finished.jobs.is_empty() && !finished.over {
                 finished.usher_waits = true;
-                self.news.wait(&mut finished);
+                finished = self.news.wait(finished);
             }
             finished.usher_waits = false;
             let over = finished.over;
@@ -273,11 +273,11 @@ impl Pool {
             }
             queue.idle += 1;
             // The last helper keeps the descriptor table, and stays without a timer.
-            let timed_out = if settled {
-                self.work.wait(&mut queue);
-                false
+            let timed_out;
+            (queue, timed_out) = if settled {
+                (self.work.wait(queue), false)
             } else {
-                self.work.wait_for(&mut queue, IDLE).timed_out()
+                self.work.wait_for(queue, IDLE)
             };
             queue.idle -= 1;
             if timed_out && queue.is_empty() && !queue.stop {
@@ -292,14 +292,14 @@ impl Pool {
         }
     }
 
-    fn leave(&self, mut queue: parking_lot::MutexGuard<'_, Queue>) -> Option<Box<Job>> {
+    fn leave(&self, mut queue: MutexGuard<'_, Queue>) -> Option<Box<Job>> {
         queue.helpers -= 1;
         let last = queue.helpers == 0;
         drop(queue);
         if last {
             self.pins.release();
             self.finished.lock().over = true;
-            self.news.notify_one();
+            self.news.wake_one();
         }
         None
     }
@@ -329,7 +329,7 @@ impl Pool {
         let wake = finished.usher_waits;
         drop(finished);
         if wake {
-            self.news.notify_one();
+            self.news.wake_one();
         }
     }
 
@@ -356,7 +356,7 @@ fn complete(job: &Job) {
 /// Files held open for a while, so that what a job brought in stays until the handler has used it:
 /// an open file keeps its name and its inode in memory.
 #[derive(Debug, Default)]
-pub struct Pins(Mutex<VecDeque<File>>);
+pub struct Pins(Lock<VecDeque<File>>);
 
 impl Pins {
     /// Keeps a file open until as many newer ones have come as jobs can wait, or all is idle.

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod errno;
 pub mod fork;
+pub mod lock;
 pub mod log;
 pub mod program;
 pub mod startup;

@@ -1,9 +1,10 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
+use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
-use parking_lot::{Mutex, MutexGuard};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
+use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
 
@@ -17,7 +18,7 @@ pub struct Slot {
     accepted: AtomicBool,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
-    state: Mutex<Descriptor>,
+    state: Lock<Descriptor>,
 }
 
 impl Slot {
@@ -101,7 +102,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
     let fresh = || Slot {
         accepted: AtomicBool::new(false),
         partial: AtomicBool::new(false),
-        state: Mutex::new(Descriptor::default()),
+        state: Lock::new(Descriptor::default()),
     };
     let chunk: Box<[Slot]> = (0..CHUNK).map(|_| fresh()).collect();
     let chunk: Box<Chunk> = chunk.try_into().ok()?;

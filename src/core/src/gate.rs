@@ -80,19 +80,6 @@ enum Gate {
     Open,
     /// Waiting for the job with this ticket.
     Closed(u32),
-    /// The files are there: the next read goes straight.
-    Ready,
-}
-
-/// What a read of the connection is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// Nothing is known of what waits in the socket: look at it.
-    Look,
-    /// Its files have just been warmed: read, without a look.
-    Pass,
-    /// The gate is closed: `EAGAIN`, unless the client is gone.
-    Wait,
 }
 
 /// What to undo if the kernel refuses an `epoll_ctl`; from [`Descriptor::control`].
@@ -143,18 +130,6 @@ impl Descriptor {
         matches!(self.gate, Gate::Closed(_))
     }
 
-    /// A read is about to happen. `Pass` is given once for each completed gate.
-    pub fn read(&mut self) -> Read {
-        match self.gate {
-            Gate::Open => Read::Look,
-            Gate::Closed(_) => Read::Wait,
-            Gate::Ready => {
-                self.gate = Gate::Open;
-                Read::Pass
-            }
-        }
-    }
-
     /// Closes the gate: returns the job's ticket and the calls that hold the readiness back, or
     /// nothing where this descriptor's readiness cannot be held back.
     pub fn close_gate(&mut self) -> Option<(u32, Controls)> {
@@ -176,13 +151,8 @@ impl Descriptor {
     }
 
     /// The job with this ticket is done: the calls that report readiness. Nothing for a stale one.
-    pub fn complete(&mut self, ticket: u32) -> Controls {
-        if self.gate != Gate::Closed(ticket) {
-            return Controls::new();
-        }
-        let restore = self.restore();
-        self.gate = Gate::Ready;
-        restore
+    pub fn complete(&mut self, ticket: u32) -> Option<Controls> {
+        (self.gate == Gate::Closed(ticket)).then(|| self.abandon())
     }
 
     /// Opens a closed gate before its job is done (the client is gone, the descriptor is closed).
@@ -289,13 +259,12 @@ mod tests {
         let mut descriptor = registered(IN | RDHUP | 4);
         let (ticket, masked) = descriptor.close_gate().unwrap();
         assert_eq!(masked.as_slice(), [modify(4)]);
-        assert_eq!(descriptor.read(), Read::Wait);
+        assert!(descriptor.is_closed());
         assert_eq!(
-            descriptor.complete(ticket).as_slice(),
+            descriptor.complete(ticket).unwrap().as_slice(),
             [modify(IN | RDHUP | 4)]
         );
-        assert_eq!(descriptor.read(), Read::Pass);
-        assert_eq!(descriptor.read(), Read::Look);
+        assert!(!descriptor.is_closed());
     }
 
     #[test]
@@ -303,7 +272,10 @@ mod tests {
         let mut descriptor = registered(IN | EDGE);
         let (ticket, masked) = descriptor.close_gate().unwrap();
         assert!(masked.is_empty());
-        assert_eq!(descriptor.complete(ticket).as_slice(), [modify(IN | EDGE)]);
+        assert_eq!(
+            descriptor.complete(ticket).unwrap().as_slice(),
+            [modify(IN | EDGE)]
+        );
     }
 
     #[test]
@@ -311,14 +283,16 @@ mod tests {
         let mut descriptor = registered(IN | ONESHOT);
         let (ticket, masked) = descriptor.close_gate().unwrap();
         assert!(masked.is_empty());
-        assert!(descriptor.complete(ticket).is_empty());
+        assert!(descriptor
+            .complete(ticket)
+            .is_none_or(|owed| owed.is_empty()));
 
         let mut descriptor = registered(IN | ONESHOT);
         let (ticket, _) = descriptor.close_gate().unwrap();
         let (passed, ..) = descriptor.control(modify(IN | ONESHOT));
         assert_eq!(passed, ONESHOT);
         assert_eq!(
-            descriptor.complete(ticket).as_slice(),
+            descriptor.complete(ticket).unwrap().as_slice(),
             [modify(IN | ONESHOT)]
         );
     }
@@ -333,7 +307,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(operations(&masked), [(DEL, EXCLUSIVE), (ADD, EXCLUSIVE)]);
-        let restored = descriptor.complete(ticket);
+        let restored = descriptor.complete(ticket).unwrap();
         assert_eq!(
             operations(&restored),
             [(DEL, IN | EXCLUSIVE), (ADD, IN | EXCLUSIVE)]
@@ -347,7 +321,10 @@ mod tests {
         assert!(masked.is_empty());
         let (passed, ..) = descriptor.control(add(IN | 4));
         assert_eq!(passed, 4);
-        assert_eq!(descriptor.complete(ticket).as_slice(), [modify(IN | 4)]);
+        assert_eq!(
+            descriptor.complete(ticket).unwrap().as_slice(),
+            [modify(IN | 4)]
+        );
     }
 
     #[test]
@@ -355,10 +332,14 @@ mod tests {
         let mut descriptor = registered(IN);
         let (ticket, _) = descriptor.close_gate().unwrap();
         descriptor.reset();
-        assert!(descriptor.complete(ticket).is_empty());
+        assert!(descriptor
+            .complete(ticket)
+            .is_none_or(|owed| owed.is_empty()));
         let (other, _) = descriptor.close_gate().unwrap();
         assert_ne!(ticket, other);
-        assert!(descriptor.complete(ticket).is_empty());
+        assert!(descriptor
+            .complete(ticket)
+            .is_none_or(|owed| owed.is_empty()));
         assert!(descriptor.is_closed());
     }
 
@@ -372,7 +353,9 @@ mod tests {
         };
         let (passed, first, _) = descriptor.control(other);
         assert_eq!((passed, first.as_slice()), (IN, &[modify(IN)][..]));
-        assert!(descriptor.complete(ticket).is_empty());
+        assert!(descriptor
+            .complete(ticket)
+            .is_none_or(|owed| owed.is_empty()));
         assert!(descriptor.close_gate().is_none());
     }
 
@@ -389,7 +372,7 @@ mod tests {
             ..add(IN)
         });
         assert_eq!(passed, 0);
-        let restored = descriptor.complete(ticket);
+        let restored = descriptor.complete(ticket).unwrap();
         assert_eq!((restored[0].instance, restored[0].events), (9, IN));
     }
 
@@ -399,7 +382,10 @@ mod tests {
         let (_, _, undo) = descriptor.control(add(4));
         descriptor.refused(undo);
         let (ticket, _) = descriptor.close_gate().unwrap();
-        assert_eq!(descriptor.complete(ticket).as_slice(), [modify(IN)]);
+        assert_eq!(
+            descriptor.complete(ticket).unwrap().as_slice(),
+            [modify(IN)]
+        );
     }
 
     /// An epoll instance with one descriptor whose socket always holds bytes to read.
@@ -491,12 +477,9 @@ mod tests {
                         prop_assert_eq!(done, plain.control(wanted));
                     }
                     // A read by the server: here every request is cold.
-                    Step::Read => match descriptor.read() {
-                        Read::Look => if let Some((number, masked)) = descriptor.close_gate() {
-                            masked.into_iter().for_each(|c| prop_assert_ours(&mut ours, c));
-                            ticket = Some(number);
-                        },
-                        Read::Pass | Read::Wait => {}
+                    Step::Read => if let Some((number, masked)) = descriptor.close_gate() {
+                        masked.into_iter().for_each(|c| prop_assert_ours(&mut ours, c));
+                        ticket = Some(number);
                     },
                     Step::Wait => {
                         // A report that one side gives late it still owes.
@@ -507,14 +490,14 @@ mod tests {
                         plain.wait();
                     }
                     Step::Complete => if let Some(number) = ticket.take() {
-                        descriptor.complete(number).into_iter().for_each(|c| prop_assert_ours(&mut ours, c));
+                        descriptor.complete(number).into_iter().flatten().for_each(|c| prop_assert_ours(&mut ours, c));
                     },
-                    Step::Stale => prop_assert!(descriptor.complete(0).is_empty()),
+                    Step::Stale => prop_assert!(descriptor.complete(0).is_none()),
                     Step::ClientGone => descriptor.abandon().into_iter().for_each(|c| prop_assert_ours(&mut ours, c)),
                 }
             }
             if let Some(number) = ticket.take() {
-                descriptor.complete(number).into_iter().for_each(|c| prop_assert_ours(&mut ours, c));
+                descriptor.complete(number).into_iter().flatten().for_each(|c| prop_assert_ours(&mut ours, c));
             }
             // Interests are the application's own again; a one-shot may have fired on one side only.
             let one_shot = plain.interest.is_some_and(|(events, _)| events & ONESHOT != 0);

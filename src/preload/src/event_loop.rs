@@ -12,10 +12,8 @@ use crate::guest::clock::{self, TickRate, Usage};
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use crate::guest::program::{self, STATS};
-use crate::readiness::table::Slot;
-use crate::readiness::{carry_out, table};
+use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::{Config, Mode};
-use laio_core::gate::Read;
 use laio_core::recent::Recent;
 use laio_core::recognise::{Http, Recogniser, Request, Unrecognised, MAX_PIPELINED};
 use laio_core::rules::{warm_key, without_last_slash, Depth, Predictions, Rules};
@@ -250,8 +248,7 @@ impl EventLoop {
             return Verdict::Quiet;
         }
         let _kept = errno::Kept::new();
-        let read = slot.lock().read();
-        match read {
+        match slot.read() {
             Read::Pass => return Verdict::Warmed,
             Read::Wait => return self.read_while_closed(fd, slot),
             Read::Look => {}
@@ -309,8 +306,7 @@ impl EventLoop {
         } else {
             Counter::Ungateable
         });
-        let mut state = slot.lock();
-        carry_out(fd, state.abandon());
+        slot.abandon(fd);
         Verdict::Straight
     }
 
@@ -405,26 +401,20 @@ impl EventLoop {
 
     fn close_gate(&mut self, fd: i32, slot: &Slot, mut job: Box<Job>, urgency: Urgency) -> Verdict {
         self.attentive_until = self.now + self.config.quiet_ms;
-        let reason = if !self.pool.is_possible() {
-            Some(Counter::NoHelpers)
+        let ticket = if !self.pool.is_possible() {
+            Err(Counter::NoHelpers)
         } else if !is_nonblocking(fd) {
-            Some(Counter::Ungateable)
+            Err(Counter::Ungateable)
         } else {
-            let mut state = slot.lock();
-            match state.close_gate() {
-                None => Some(Counter::Ungateable),
-                Some((ticket, masked)) => {
-                    // Under the lock, before the job: its completion must not come in between.
-                    carry_out(fd, masked);
-                    job.ticket = ticket;
-                    None
-                }
-            }
+            slot.close_gate(fd).ok_or(Counter::Ungateable)
         };
-        if let Some(reason) = reason {
-            self.counters.count(reason);
-            self.pool.give_back(job);
-            return Verdict::Straight;
+        match ticket {
+            Ok(ticket) => job.ticket = ticket,
+            Err(reason) => {
+                self.counters.count(reason);
+                self.pool.give_back(job);
+                return Verdict::Straight;
+            }
         }
         job.fd = fd;
         self.counters.count_alone(Counter::RequestGate);
@@ -434,6 +424,8 @@ impl EventLoop {
         }
         self.jobs_wait = true;
         self.pool.submit(job, urgency);
+        // Should a lock have been waited for, no operation that follows is to be blamed.
+        self.rebase();
         Verdict::Fail(Errno::AGAIN)
     }
 

@@ -12,11 +12,12 @@ use super::beneath::File;
 use super::job::{Job, Worker, BUFFER};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
-use crate::readiness::{carry_out, table};
+use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -66,14 +67,12 @@ struct Finished {
     over: bool,
 }
 
-/// State of the threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Threads {
-    None,
-    Running,
-    /// They cannot run here: requests go straight.
-    Impossible,
-}
+/// State of the threads: none yet.
+const NONE: u8 = 0;
+/// The usher is started.
+const RUNNING: u8 = 1;
+/// They cannot run here: requests go straight.
+const IMPOSSIBLE: u8 = 2;
 
 /// One event loop's helpers and their queue.
 #[derive(Debug)]
@@ -84,7 +83,7 @@ pub struct Pool {
     finished: Lock<Finished>,
     news: Signal,
     free: Lock<Vec<Box<Job>>>,
-    threads: Lock<Threads>,
+    threads: AtomicU8,
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
@@ -113,7 +112,7 @@ impl Pool {
             finished: Lock::new(finished),
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
-            threads: Lock::new(Threads::None),
+            threads: AtomicU8::new(NONE),
             pins: Pins::default(),
             warm: WarmTable::default(),
             places: Places::default(),
@@ -144,7 +143,7 @@ impl Pool {
 
     /// Whether helpers can run in this process, as far as is known.
     pub fn is_possible(&self) -> bool {
-        *self.threads.lock() != Threads::Impossible && program::is_same_process()
+        self.threads.load(Relaxed) != IMPOSSIBLE && program::is_same_process()
     }
 
     /// Hands a job to the helpers. [`Pool::start`] must follow before the loop waits.
@@ -164,21 +163,16 @@ impl Pool {
     /// Starts the threads if there are none yet. Called where the loop begins to wait, for a thread
     /// cannot be made just anywhere.
     pub fn start(self: &Arc<Self>) {
-        let mut threads = self.threads.lock();
-        if *threads != Threads::None {
+        // Only the loop's own thread comes here.
+        if self.threads.load(Relaxed) != NONE {
             return;
         }
+        self.threads.store(RUNNING, Relaxed);
         let pool = Arc::clone(self);
         // Signals are the application's: a thread inherits the mask of its maker.
         let unblocked = block_signals();
         let usher = spawn("laio-usher", move || pool.usher());
         restore_signals(&unblocked);
-        *threads = if usher.is_ok() {
-            Threads::Running
-        } else {
-            Threads::Impossible
-        };
-        drop(threads);
         if let Err(error) = usher {
             log::warn!("no thread can be started ({error}): requests go straight");
             self.give_up();
@@ -238,7 +232,6 @@ impl Pool {
     fn helper(self: Arc<Self>, first: bool) {
         if first && !leave_descriptor_table() {
             log::warn!("close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight");
-            *self.threads.lock() = Threads::Impossible;
             self.give_up();
             return;
         }
@@ -335,7 +328,7 @@ impl Pool {
 
     /// Opens every gate: nobody will work on the jobs that wait.
     fn give_up(&self) {
-        *self.threads.lock() = Threads::Impossible;
+        self.threads.store(IMPOSSIBLE, Relaxed);
         while let Some(job) = { self.queue.lock().next() } {
             self.finish(job);
         }
@@ -347,9 +340,7 @@ impl Pool {
 /// Gives the connection's readiness back, if it is still the one that the job was for.
 fn complete(job: &Job) {
     if let Some(slot) = table::accepted(job.fd) {
-        // Under the lock: a `close` in between would hand the number to somebody else.
-        let mut state = slot.lock();
-        carry_out(job.fd, state.complete(job.ticket));
+        slot.complete(job.fd, job.ticket);
     }
 }
 

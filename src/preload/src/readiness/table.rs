@@ -1,9 +1,10 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
+use super::carry_out;
 use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::*};
 use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
@@ -11,21 +12,87 @@ const CHUNK: usize = 256;
 /// Numbers up to a million; a connection with a higher one goes straight.
 const CHUNKS: usize = 4096;
 
+/// What a read of a connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Nothing is known of what waits in the socket: look at it.
+    Look,
+    /// Its files have just been warmed: read, without a look.
+    Pass,
+    /// The gate is closed: `EAGAIN`, unless the client is gone.
+    Wait,
+}
+
+const LOOK: u8 = 0;
+const PASS: u8 = 1;
+const WAIT: u8 = 2;
+
 /// One descriptor number.
 #[derive(Debug)]
 pub struct Slot {
     /// Whether it is a connection that the process accepted. A hint: read without the lock.
     accepted: AtomicBool,
+    /// What the next read is to do. Written under the lock, read without: the usher wakes the
+    /// reader while it holds the lock, and the reader must not wait for it.
+    next_read: AtomicU8,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
+    /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
+    /// while the application changes the registration of a connection whose gate is closed.
     state: Lock<Descriptor>,
 }
 
 impl Slot {
-    /// The connection's state. Held over an `epoll_ctl` where the two must agree, and only while a
-    /// gate is being closed, opened or was closed when the application came.
+    /// The connection's state, for the application's own `epoll_ctl`.
     pub fn lock(&self) -> MutexGuard<'_, Descriptor> {
         self.state.lock()
+    }
+
+    /// The application has registered the connection elsewhere, which may have opened its gate.
+    pub fn registered(&self, state: &Descriptor) {
+        if !state.is_closed() {
+            let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
+        }
+    }
+
+    /// A read is about to happen. `Pass` is given once for each completed gate.
+    pub fn read(&self) -> Read {
+        match self.next_read.load(Acquire) {
+            LOOK => Read::Look,
+            WAIT => Read::Wait,
+            _ => {
+                // Should the gate have been closed in between, that stands.
+                let _ = self.next_read.compare_exchange(PASS, LOOK, AcqRel, Acquire);
+                Read::Pass
+            }
+        }
+    }
+
+    /// Closes the gate and holds readiness back: returns the job's ticket, or nothing where the
+    /// readiness of this connection is not ours to hold back.
+    pub fn close_gate(&self, fd: i32) -> Option<u32> {
+        let mut state = self.state.lock();
+        let (ticket, masked) = state.close_gate()?;
+        self.next_read.store(WAIT, Release);
+        carry_out(fd, masked);
+        Some(ticket)
+    }
+
+    /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
+    /// lock: a `close` in between would hand the number to somebody else.
+    pub fn complete(&self, fd: i32, ticket: u32) {
+        let mut state = self.state.lock();
+        if let Some(owed) = state.complete(ticket) {
+            self.next_read.store(PASS, Release);
+            carry_out(fd, owed);
+        }
+    }
+
+    /// Opens the gate before its job is done.
+    pub fn abandon(&self, fd: i32) {
+        let mut state = self.state.lock();
+        self.next_read.store(LOOK, Release);
+        carry_out(fd, state.abandon());
     }
 }
 
@@ -44,6 +111,7 @@ pub fn accepted(fd: i32) -> Option<&'static Slot> {
 pub fn accept(fd: i32) {
     if let Some(slot) = slot(fd).or_else(|| grow(fd)) {
         slot.lock().reset();
+        slot.next_read.store(LOOK, Relaxed);
         slot.partial.store(false, Relaxed);
         slot.accepted.store(true, Release);
     }
@@ -59,7 +127,7 @@ pub fn forget(fd: i32) {
             return;
         }
         // The description may have another number (`dup`), under which the registration lives on.
-        super::carry_out(fd, state.abandon());
+        carry_out(fd, state.abandon());
     }
     state.reset();
     slot.accepted.store(false, Release);
@@ -101,6 +169,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
     let place = TABLE.get(usize::try_from(fd).ok()? / CHUNK)?;
     let fresh = || Slot {
         accepted: AtomicBool::new(false),
+        next_read: AtomicU8::new(LOOK),
         partial: AtomicBool::new(false),
         state: Lock::new(Descriptor::default()),
     };

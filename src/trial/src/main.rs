@@ -1,0 +1,46 @@
+//! The trial: drives real servers over cold files, stock and with liblaio preloaded, and prints one table.
+//!
+//! `scripts/trial` installs what it needs, builds it and starts it.
+
+mod disks;
+mod files;
+mod interrupt;
+mod load;
+mod options;
+mod plan;
+mod progress;
+mod report;
+mod results;
+mod sections;
+mod servers;
+mod shuffle;
+mod tools;
+mod trial;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use options::Options;
+use trial::Trial;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it: that would print where in the trial, which nobody who runs it wants to know.
+            eprintln!("laio-trial: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let options = Options::parse();
+    interrupt::install()?;
+    let out = tools::out(&options)?;
+    let mut trial = Trial::new(options)?;
+    trial.run()?;
+    report::write(&trial, &out)
+}

@@ -1,0 +1,88 @@
+//! The command line, and how long each part takes.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::plan::Section;
+
+/// Drives lighttpd and nginx over files that were never read, stock and with liblaio preloaded, and prints one table.
+///
+/// All configurations of a section take turns in every round; what is printed are medians over the rounds.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "laio-trial", version)]
+pub struct Options {
+    /// About two minutes, one round of each: a look, not a measurement.
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Only this section (may be given several times).
+    #[arg(long, value_name = "SECTION", value_enum)]
+    pub only: Vec<Section>,
+
+    /// Only configurations whose name contains this, such as "laio" or "nginx floor" (may be given several times).
+    #[arg(long, value_name = "TEXT")]
+    pub just: Vec<String>,
+
+    /// Rounds of the sections cold, mixed, fast and local [default: 5, cold 3; quick: 1].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: Option<u32>,
+
+    /// Seconds that a server is under load in one run [default: 5; quick: 2].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=25))]
+    pub seconds: Option<u32>,
+
+    /// Pairs of the section cpu [default: 16; quick: 12].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pairs: Option<u32>,
+
+    /// What one read takes on the slow disk.
+    #[arg(long, default_value = "5ms")]
+    pub delay: String,
+
+    /// The library to preload [default: liblaio.so beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+
+    /// The command that reads its counters [default: laio beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub laio: Option<PathBuf>,
+
+    /// Where trial.json and latency.svg go [default: trial/ in cargo's target directory].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Where disks, files and the servers' directories are made; removed at the end. For the section `local` it should
+    /// be on the disk that is meant.
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    pub work: PathBuf,
+}
+
+impl Options {
+    /// Is this section wanted?
+    pub fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
+
+    /// Is this configuration wanted?
+    pub fn wants_configuration(&self, name: &str) -> bool {
+        self.just.is_empty() || self.just.iter().any(|text| name.contains(text.as_str()))
+    }
+
+    /// How often each configuration of a section runs.
+    pub fn rounds(&self, section: Section) -> u32 {
+        match section {
+            Section::Cpu => self.pairs.unwrap_or(if self.quick { 12 } else { 16 }),
+            Section::Syscalls | Section::Flat | Section::Faults => 1,
+            _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
+            _ if self.quick => 1,
+            Section::Cold => 3,
+            Section::Mixed | Section::Fast | Section::Local => 5,
+        }
+    }
+
+    /// How long one run's load lasts.
+    pub fn seconds(&self) -> u32 {
+        self.seconds.unwrap_or(if self.quick { 2 } else { 5 })
+    }
+}

@@ -1,0 +1,191 @@
+//! What is measured: sections, and in each the configurations that are compared.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// A part of the trial, as `--only` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    /// Files that were never read, on a slow disk: how many requests a second.
+    Cold,
+    /// Cached files beside that cold traffic: how long they take.
+    Mixed,
+    /// Files that were never read, on a disk that answers in microseconds.
+    Fast,
+    /// Files that were never read, on this machine's own disk, one worker per core.
+    Local,
+    /// Everything cached: CPU time per request.
+    Cpu,
+    /// Everything cached: system calls per request.
+    Syscalls,
+    /// Descriptors and memory before and after cold traffic.
+    Flat,
+    /// 10,000 requests of all kinds, resets in the middle included: is every answer right?
+    Faults,
+}
+
+impl Section {
+    /// As it is written in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Mixed => "mixed",
+            Self::Fast => "fast",
+            Self::Local => "local",
+            Self::Cpu => "cpu",
+            Self::Syscalls => "syscalls",
+            Self::Flat => "flat",
+            Self::Faults => "faults",
+        }
+    }
+}
+
+/// A server program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Program {
+    /// lighttpd.
+    Lighttpd,
+    /// nginx.
+    Nginx,
+}
+
+impl Program {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lighttpd => "lighttpd",
+            Self::Nginx => "nginx",
+        }
+    }
+
+    /// Where Debian has it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Lighttpd => "/usr/sbin/lighttpd",
+            Self::Nginx => "/usr/sbin/nginx",
+        }
+    }
+}
+
+/// How a program is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// As it comes.
+    Stock,
+    /// With nginx's thread pool.
+    AioThreads,
+    /// With sixteen workers.
+    Workers16,
+    /// As it comes, liblaio preloaded.
+    Laio,
+    /// As it comes, while another, preloaded process serves the cold traffic: what is left is the machine's own noise.
+    Floor,
+}
+
+impl Variant {
+    /// As it is written in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::AioThreads => "aio threads",
+            Self::Workers16 => "16 workers",
+            Self::Laio => "laio",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// A program in a variant: one line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Configuration {
+    /// What runs.
+    pub program: Program,
+    /// How.
+    pub variant: Variant,
+}
+
+/// One server process and its workers.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSpec {
+    /// What runs.
+    pub program: Program,
+    /// Is the library preloaded?
+    pub preload: bool,
+    /// Worker processes; lighttpd has one.
+    pub workers: u32,
+    /// Does nginx use its thread pool?
+    pub aio_threads: bool,
+}
+
+impl Configuration {
+    const fn new(program: Program, variant: Variant) -> Self {
+        Self { program, variant }
+    }
+
+    /// Does it need the library?
+    pub fn needs_library(self) -> bool {
+        matches!(self.variant, Variant::Laio | Variant::Floor)
+    }
+
+    /// The server for the cold traffic, and for all traffic where there is one server. `workers` is what a stock server
+    /// has.
+    pub fn server(self, workers: u32) -> ServerSpec {
+        ServerSpec {
+            program: self.program,
+            preload: self.needs_library(),
+            workers: if self.variant == Variant::Workers16 {
+                16
+            } else {
+                workers
+            },
+            aio_threads: self.variant == Variant::AioThreads,
+        }
+    }
+
+    /// The second server, which has the cached traffic for itself.
+    pub fn neighbour(self) -> Option<ServerSpec> {
+        (self.variant == Variant::Floor).then_some(ServerSpec {
+            program: self.program,
+            preload: false,
+            workers: 1,
+            aio_threads: false,
+        })
+    }
+
+    /// As it is written in tables.
+    pub fn name(self) -> String {
+        format!("{} {}", self.program.name(), self.variant.name())
+    }
+}
+
+/// The configurations that a section compares.
+pub fn configurations(section: Section) -> Vec<Configuration> {
+    use Program::{Lighttpd, Nginx};
+    use Variant::{AioThreads, Floor, Laio, Stock, Workers16};
+    let of = |program, variants: &[Variant]| -> Vec<Configuration> {
+        variants
+            .iter()
+            .map(|variant| Configuration::new(program, *variant))
+            .collect()
+    };
+    match section {
+        Section::Cold => [
+            of(Lighttpd, &[Stock, Laio]),
+            of(Nginx, &[Stock, Laio, AioThreads, Workers16]),
+        ]
+        .concat(),
+        Section::Mixed => [
+            of(Lighttpd, &[Stock, Laio, Floor]),
+            of(Nginx, &[Stock, AioThreads, Workers16, Laio, Floor]),
+        ]
+        .concat(),
+        Section::Fast | Section::Cpu | Section::Syscalls => {
+            [of(Lighttpd, &[Stock, Laio]), of(Nginx, &[Stock, Laio])].concat()
+        }
+        Section::Local => of(Nginx, &[Stock, AioThreads, Laio]),
+        Section::Flat | Section::Faults => [of(Lighttpd, &[Laio]), of(Nginx, &[Laio])].concat(),
+    }
+}

@@ -1,0 +1,196 @@
+//! The picture: cached latency beside cold traffic, by percentile, one panel for each server program.
+//!
+//! The horizontal axis counts nines (0 %, 90 %, 99 %, 99.9 %), because what users complain about is at its right end; the
+//! vertical one is logarithmic, because the lines are three orders of magnitude apart.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{anyhow, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::json::distribution;
+use crate::plan::{Configuration, Program, Variant};
+use crate::results::Results;
+
+const PANEL: (u32, u32) = (720, 560);
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(40, 40, 40);
+
+/// A line's points: nines and milliseconds.
+type Line = (Configuration, Vec<(f64, f64)>);
+
+/// Draws all distributions into `file`.
+pub fn draw(results: &Results, file: &Path) -> Result<()> {
+    let programs: Vec<Program> = [Program::Lighttpd, Program::Nginx]
+        .into_iter()
+        .filter(|program| {
+            results
+                .latencies
+                .keys()
+                .any(|configuration| configuration.program == *program)
+        })
+        .collect();
+    let size = (PANEL.0 * programs.len() as u32, PANEL.1);
+    let root = SVGBackend::new(file, size).into_drawing_area();
+    let result = draw_panels(&root, &programs, results).and_then(|()| root.present());
+    result.map_err(|error| anyhow!("{error}"))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+fn draw_panels(root: &Area<'_>, programs: &[Program], results: &Results) -> Drawn {
+    root.fill(&WHITE)?;
+    let scale = Scale::of(results);
+    for (panel, program) in root.split_evenly((1, programs.len())).iter().zip(programs) {
+        let lines: Vec<Line> = results
+            .latencies
+            .iter()
+            .filter(|(configuration, latency)| {
+                configuration.program == *program && !latency.is_empty()
+            })
+            .map(|(configuration, latency)| (*configuration, points(&distribution(latency))))
+            .collect();
+        draw_panel(panel, *program, &lines, &scale)?;
+    }
+    Ok(())
+}
+
+/// The axes' ends, the same for all panels: lines in different panels can be compared.
+struct Scale {
+    nines: f64,
+    /// Whole decades of milliseconds, so that the axis begins and ends at a labelled line.
+    decades: Range<f64>,
+}
+
+impl Scale {
+    fn of(results: &Results) -> Self {
+        let all: Vec<(f64, f64)> = results
+            .latencies
+            .values()
+            .flat_map(|latency| points(&distribution(latency)))
+            .collect();
+        let nines = all.iter().map(|point| point.0).fold(2.0, f64::max);
+        let least = all.iter().map(|point| point.1).fold(1.0, f64::min);
+        let most = all.iter().map(|point| point.1).fold(1.0, f64::max);
+        Self {
+            nines,
+            decades: 10f64.powf(least.log10().floor())..10f64.powf(most.log10().ceil()),
+        }
+    }
+}
+
+fn draw_panel(panel: &Area<'_>, program: Program, lines: &[Line], scale: &Scale) -> Drawn {
+    let title = format!("{}: cached files beside cold traffic", program.name());
+    let mut chart = ChartBuilder::on(panel)
+        .caption(title, (FONT, 22, &INK))
+        .margin(16)
+        .margin_right(120)
+        .x_label_area_size(56)
+        .y_label_area_size(84)
+        .build_cartesian_2d(0.0..scale.nines, scale.decades.clone().log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc("percentile of requests")
+        .y_desc("latency from when the request was due")
+        .x_label_formatter(&|nines| percentile_label(*nines))
+        .x_labels(scale.nines as usize + 1)
+        .x_max_light_lines(1)
+        .y_label_formatter(&|ms| latency_label(*ms))
+        .label_style((FONT, 15, &INK))
+        .axis_desc_style((FONT, 16, &INK))
+        .bold_line_style(RGBColor(210, 210, 210))
+        .light_line_style(RGBColor(240, 240, 240))
+        .draw()?;
+
+    let mut ends: Vec<(i32, i32, Variant)> = Vec::new();
+    for (configuration, points) in lines {
+        let color = color(configuration.variant);
+        chart.draw_series(LineSeries::new(
+            points.iter().copied(),
+            color.stroke_width(3),
+        ))?;
+        if let Some(end) = points.last() {
+            let (x, y) = chart.backend_coord(end);
+            ends.push((x, y, configuration.variant));
+        }
+    }
+    label_ends(panel, ends)
+}
+
+/// Writes each line's name at its end: no legend to look up. Names that would overlap move down.
+fn label_ends(panel: &Area<'_>, mut ends: Vec<(i32, i32, Variant)>) -> Drawn {
+    const LINE_HEIGHT: i32 = 18;
+    ends.sort_by_key(|(_, y, _)| *y);
+    let mut free = i32::MIN;
+    let (left, _) = panel.get_base_pixel();
+    for (x, y, variant) in ends {
+        let y = y.max(free);
+        free = y + LINE_HEIGHT;
+        let color = color(variant);
+        let style = TextStyle::from((FONT, 16).into_font())
+            .color(&color)
+            .pos(Pos::new(HPos::Left, VPos::Center));
+        panel.draw(&Text::new(variant.name(), (x - left + 8, y), style))?;
+    }
+    Ok(())
+}
+
+/// Percentiles and milliseconds as nines and milliseconds. The last point, 100 %, has no nines to count: it is drawn where
+/// the one before it is, which makes the worst request a rise at the line's end.
+fn points(distribution: &[[f64; 2]]) -> Vec<(f64, f64)> {
+    let mut nines = 0.0;
+    let point = |[percentile, ms]: &[f64; 2]| {
+        if *percentile < 100.0 {
+            nines = -(1.0 - percentile / 100.0).log10();
+        }
+        // A logarithmic axis has no zero.
+        (nines, ms.max(0.001))
+    };
+    distribution.iter().map(point).collect()
+}
+
+/// One is 90 %, two is 99 %, three is 99.9 %.
+fn percentile_label(nines: f64) -> String {
+    let decimals = (nines.round() as usize).saturating_sub(2);
+    format!("{:.decimals$} %", 100.0 - 100.0 / 10f64.powf(nines))
+}
+
+fn latency_label(ms: f64) -> String {
+    match ms {
+        ms if ms >= 999.0 => format!("{:.0} s", ms / 1000.0),
+        ms if ms >= 0.99 => format!("{ms:.0} ms"),
+        ms => format!("{:.0} µs", ms * 1000.0),
+    }
+}
+
+/// Distinguishable without red and green (Okabe and Ito).
+fn color(variant: Variant) -> RGBColor {
+    match variant {
+        Variant::Stock => RGBColor(213, 94, 0),
+        Variant::AioThreads => RGBColor(230, 159, 0),
+        Variant::Workers16 => RGBColor(0, 158, 115),
+        Variant::Laio => RGBColor(0, 114, 178),
+        Variant::Floor => RGBColor(130, 130, 130),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wrong label under the right line would be a false claim.
+    #[test]
+    fn labels_say_what_the_axes_mean() {
+        let labels: Vec<String> = (0..5)
+            .map(|nines| percentile_label(f64::from(nines)))
+            .collect();
+        assert_eq!(labels, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(latency_label(0.1), "100 µs");
+        assert_eq!(latency_label(10.0), "10 ms");
+        assert_eq!(latency_label(1000.0), "1 s");
+    }
+}

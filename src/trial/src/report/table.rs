@@ -1,0 +1,122 @@
+//! The tables on the terminal.
+
+use std::collections::BTreeSet;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table, TableComponent};
+
+use super::verdicts::{Good, Verdict};
+use crate::plan::{Configuration, Section};
+use crate::results::{figure, Results};
+
+/// A column: two lines of heading, the section and the figure, and how many decimals at most.
+const COLUMNS: [(&str, Section, &str, usize); 12] = [
+    ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
+    ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
+    ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
+    ("cached\np50 ms", Section::Mixed, figure::P50, 2),
+    ("\np99 ms", Section::Mixed, figure::P99, 2),
+    ("\np99.9", Section::Mixed, figure::P999, 2),
+    ("\nmax ms", Section::Mixed, figure::MAX, 1),
+    ("stalls/\n1000", Section::Mixed, figure::STALLS, 1),
+    ("fast\nreq/s", Section::Fast, figure::COLD_RATE, 0),
+    ("local\nreq/s", Section::Local, figure::COLD_RATE, 0),
+    ("CPU us/\nrequest", Section::Cpu, figure::CPU, 2),
+    ("calls/\nrequest", Section::Syscalls, figure::CALLS, 2),
+];
+
+/// One line for each configuration, the medians of everything measured; columns without a figure are left out.
+pub fn figures(results: &Results) -> Table {
+    let configurations: BTreeSet<Configuration> =
+        results.runs.iter().map(|run| run.configuration).collect();
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .filter(|(_, section, figure, _)| {
+            results
+                .runs
+                .iter()
+                .any(|run| run.section == *section && run.figures.contains_key(figure))
+        })
+        .collect();
+    let mut table = new_table();
+    let headings = columns.iter().map(|(heading, ..)| *heading);
+    table.set_header(["medians"].into_iter().chain(headings).chain(["failed"]));
+    for configuration in configurations {
+        let mut row = vec![configuration.name()];
+        for (_, section, figure, decimals) in &columns {
+            let value = results.median(*section, configuration, figure);
+            row.push(value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}")));
+        }
+        let runs = results
+            .runs
+            .iter()
+            .filter(|run| run.configuration == configuration);
+        let failed: f64 = runs.filter_map(|run| run.figures.get(figure::FAILED)).sum();
+        row.push(failed.to_string());
+        table.add_row(row);
+    }
+    align(&mut table, 1);
+    table
+}
+
+/// One line for each figure that has a mark.
+pub fn verdicts(verdicts: &[Verdict]) -> Table {
+    let mut table = new_table();
+    table.set_header(["figure", "is", "rounds", "must be", "hopes", ""]);
+    for verdict in verdicts {
+        let sign = match verdict.mark.good {
+            Good::AtLeast => "≥",
+            Good::AtMost => "≤",
+        };
+        table.add_row([
+            verdict.figure.clone(),
+            short(verdict.value),
+            spread(&verdict.rounds),
+            format!("{sign} {}", short(verdict.mark.must)),
+            verdict.mark.hopes.map_or_else(String::new, short),
+            if verdict.is_met() { "ok" } else { "short" }.into(),
+        ]);
+    }
+    align(&mut table, 1);
+    table
+}
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    // Lines between rows would be half of what is printed.
+    table
+        .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections);
+    table
+}
+
+/// Numbers are compared by their last digits.
+fn align(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+fn spread(rounds: &[f64]) -> String {
+    let least = rounds.iter().copied().min_by(f64::total_cmp);
+    let most = rounds.iter().copied().max_by(f64::total_cmp);
+    match (least, most) {
+        (Some(least), Some(most)) if rounds.len() > 1 => {
+            format!("{} to {}", short(least), short(most))
+        }
+        _ => String::new(),
+    }
+}
+
+/// As many digits as tell a figure from its mark, and no more than are there: 0.9696, 12.1, 1234.
+fn short(value: f64) -> String {
+    match value.abs() {
+        magnitude if magnitude >= 100.0 => format!("{value:.0}"),
+        magnitude if magnitude >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.4}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
+    }
+}

@@ -1,0 +1,391 @@
+//! The figures that decide, each against what it must be.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::plan::{Configuration, Program, Section, Variant};
+use crate::results::{figure, median, Results};
+
+/// Anonymous memory that a server may have gained over a run and still count as flat, in KiB: an allocator's slack, far
+/// less than one small object for each request would add up to.
+const MEMORY_SLACK_KIB: f64 = 256.0;
+
+/// Which side of a mark is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Good {
+    /// The larger the better.
+    AtLeast,
+    /// The smaller the better.
+    AtMost,
+}
+
+/// One figure and its marks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// Where it was measured.
+    pub section: Section,
+    /// What it is.
+    pub figure: String,
+    /// The figure; for a ratio of rates or latencies, that of the medians in the table.
+    pub value: f64,
+    /// The same ratio within each round.
+    pub rounds: Vec<f64>,
+    /// What it must be.
+    #[serde(flatten)]
+    pub mark: Mark,
+}
+
+/// What a figure must be.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Mark {
+    /// Which side is good.
+    pub good: Good,
+    /// What it must be.
+    pub must: f64,
+    /// What is hoped for beyond that.
+    pub hopes: Option<f64>,
+}
+
+impl Verdict {
+    /// Is it what it must be?
+    pub fn is_met(&self) -> bool {
+        match self.mark.good {
+            Good::AtLeast => self.value >= self.mark.must,
+            Good::AtMost => self.value <= self.mark.must,
+        }
+    }
+}
+
+/// All that the results allow.
+pub fn all(results: &Results) -> Vec<Verdict> {
+    let mut all = [
+        rates(results),
+        latencies(results),
+        costs(results),
+        counts(results),
+    ]
+    .concat();
+    // On another disk the comparison stands, the marks do not.
+    let of_slow_disk = |section| matches!(section, Section::Cold | Section::Mixed);
+    all.retain(|verdict| results.slow_disk || !of_slow_disk(verdict.section));
+    all
+}
+
+const BOTH: [Program; 2] = [Program::Lighttpd, Program::Nginx];
+
+fn of(program: Program, variant: Variant) -> Configuration {
+    Configuration { program, variant }
+}
+
+fn nginx(variants: &[Variant]) -> Vec<Configuration> {
+    variants
+        .iter()
+        .map(|variant| of(Program::Nginx, *variant))
+        .collect()
+}
+
+/// Cold requests per second.
+fn rates(results: &Results) -> Vec<Verdict> {
+    let rate = figure::COLD_RATE;
+    let mut all = Vec::new();
+    for program in BOTH {
+        let name = format!("{} cold req/s, slow disk: laio / stock", program.name());
+        let stock = [of(program, Variant::Stock)];
+        let mark = at_least(12.0, Some(20.0));
+        all.extend(ratio(
+            results,
+            name,
+            (Section::Cold, rate),
+            program,
+            &stock,
+            mark,
+        ));
+    }
+    let others = nginx(&[Variant::Stock, Variant::AioThreads, Variant::Workers16]);
+    for (section, disk, mark) in [
+        (Section::Cold, "slow disk", at_least(0.97, None)),
+        (Section::Local, "local disk", at_least(1.0, Some(1.24))),
+    ] {
+        let name = format!("nginx cold req/s, {disk}: laio / best of the others");
+        all.extend(ratio(
+            results,
+            name,
+            (section, rate),
+            Program::Nginx,
+            &others,
+            mark,
+        ));
+    }
+    for program in BOTH {
+        let name = format!(
+            "{} cold req/s, fast disk: laio / stock, median of rounds",
+            program.name()
+        );
+        let rounds = paired(
+            results,
+            (Section::Fast, rate),
+            program,
+            &[of(program, Variant::Stock)],
+        );
+        all.extend(median_of(
+            Section::Fast,
+            name,
+            rounds,
+            at_least(0.95, Some(1.0)),
+        ));
+    }
+    let others = nginx(&[Variant::AioThreads, Variant::Workers16]);
+    let name = "nginx cold req/s beside cached: laio / best of aio threads, 16 workers".into();
+    let mark = at_least(1.25, Some(1.5));
+    all.extend(ratio(
+        results,
+        name,
+        (Section::Mixed, rate),
+        Program::Nginx,
+        &others,
+        mark,
+    ));
+    all
+}
+
+/// Cached latency beside cold traffic.
+fn latencies(results: &Results) -> Vec<Verdict> {
+    let one = |program: Program| {
+        let name = format!("{} cached p99 beside cold: laio / floor", program.name());
+        let floor = [of(program, Variant::Floor)];
+        ratio(
+            results,
+            name,
+            (Section::Mixed, figure::P99),
+            program,
+            &floor,
+            at_most(3.0, Some(1.5)),
+        )
+    };
+    BOTH.into_iter().filter_map(one).collect()
+}
+
+/// What the library costs where it is not needed.
+fn costs(results: &Results) -> Vec<Verdict> {
+    let calls = BOTH.into_iter().filter_map(|program| {
+        let count =
+            |variant| results.median(Section::Syscalls, of(program, variant), figure::CALLS);
+        let extra = count(Variant::Laio)? - count(Variant::Stock)?;
+        let name = format!("{} extra system calls per cached request", program.name());
+        Some(single(
+            Section::Syscalls,
+            name,
+            extra,
+            at_most(0.1, Some(0.0)),
+        ))
+    });
+    let cpu = BOTH.into_iter().filter_map(|program| {
+        let name = format!(
+            "{} CPU per cached request: laio / stock, median of pairs",
+            program.name()
+        );
+        let pairs = paired(
+            results,
+            (Section::Cpu, figure::CPU),
+            program,
+            &[of(program, Variant::Stock)],
+        );
+        median_of(Section::Cpu, name, pairs, at_most(1.03, Some(1.02)))
+    });
+    calls.chain(cpu).collect()
+}
+
+/// What must not be, or be left over.
+fn counts(results: &Results) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for section in [Section::Cold, Section::Mixed] {
+        for program in BOTH {
+            let name = format!(
+                "{} stalls per 1000 cold requests, {}",
+                program.name(),
+                section.name()
+            );
+            let by_round = results.by_round(section, of(program, Variant::Laio), figure::STALLS);
+            all.extend(median_of(
+                section,
+                name,
+                by_round.into_values().collect(),
+                at_most(5.0, Some(0.0)),
+            ));
+        }
+    }
+    all.extend(failed(results));
+    for program in BOTH {
+        all.extend(flat(results, program));
+    }
+    all
+}
+
+fn at_least(must: f64, hopes: Option<f64>) -> Mark {
+    Mark {
+        good: Good::AtLeast,
+        must,
+        hopes,
+    }
+}
+
+fn at_most(must: f64, hopes: Option<f64>) -> Mark {
+    Mark {
+        good: Good::AtMost,
+        must,
+        hopes,
+    }
+}
+
+fn single(section: Section, figure: String, value: f64, mark: Mark) -> Verdict {
+    Verdict {
+        section,
+        figure,
+        value,
+        rounds: Vec::new(),
+        mark,
+    }
+}
+
+fn median_of(section: Section, figure: String, rounds: Vec<f64>, mark: Mark) -> Option<Verdict> {
+    Some(Verdict {
+        section,
+        figure,
+        value: median(rounds.clone())?,
+        rounds,
+        mark,
+    })
+}
+
+/// laio's median over the best median among `others`: what a reader of the table gets by dividing.
+fn ratio(
+    results: &Results,
+    figure: String,
+    of_what: (Section, &str),
+    program: Program,
+    others: &[Configuration],
+    mark: Mark,
+) -> Option<Verdict> {
+    let median_of = |configuration| results.median(of_what.0, configuration, of_what.1);
+    let laio = median_of(of(program, Variant::Laio))?;
+    let best = others
+        .iter()
+        .filter_map(|other| median_of(*other))
+        .max_by(f64::total_cmp)?;
+    let rounds = paired(results, of_what, program, others);
+    (best > 0.0).then(|| Verdict {
+        section: of_what.0,
+        figure,
+        value: laio / best,
+        rounds,
+        mark,
+    })
+}
+
+/// laio over the best of `others`, round by round.
+fn paired(
+    results: &Results,
+    of_what: (Section, &str),
+    program: Program,
+    others: &[Configuration],
+) -> Vec<f64> {
+    let mut best: BTreeMap<u32, f64> = BTreeMap::new();
+    for other in others {
+        for (round, value) in results.by_round(of_what.0, *other, of_what.1) {
+            let entry = best.entry(round).or_insert(value);
+            *entry = entry.max(value);
+        }
+    }
+    let laio = results.by_round(of_what.0, of(program, Variant::Laio), of_what.1);
+    laio.into_iter()
+        .filter_map(|(round, value)| Some(value / best.get(&round)?))
+        .collect()
+}
+
+/// All requests of all sections that a preloaded server failed.
+fn failed(results: &Results) -> Option<Verdict> {
+    let runs = || {
+        results
+            .runs
+            .iter()
+            .filter(|run| run.configuration.variant == Variant::Laio)
+    };
+    let sum = |figure| {
+        runs()
+            .filter_map(|run| run.figures.get(figure))
+            .sum::<f64>()
+    };
+    let completed = sum(figure::COMPLETED);
+    let name = format!("failed or wrong of {completed} requests");
+    (completed > 0.0).then(|| {
+        single(
+            Section::Faults,
+            name,
+            sum(figure::FAILED),
+            at_most(0.0, None),
+        )
+    })
+}
+
+fn flat(results: &Results, program: Program) -> Vec<Verdict> {
+    let line = |what: &str, [before, after]: [&'static str; 2], must| {
+        let value = |figure| results.median(Section::Flat, of(program, Variant::Laio), figure);
+        let name = format!("{} {what} gained over a cold run", program.name());
+        Some(single(
+            Section::Flat,
+            name,
+            value(after)? - value(before)?,
+            at_most(must, None),
+        ))
+    };
+    let descriptors = line("descriptors", figure::DESCRIPTORS, 0.0);
+    let memory = line("KiB of memory", figure::MEMORY, MEMORY_SLACK_KIB);
+    descriptors.into_iter().chain(memory).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Run;
+
+    fn results(values: &[(Variant, u32, f64)]) -> Results {
+        let mut results = Results {
+            slow_disk: true,
+            ..Results::default()
+        };
+        for (variant, round, value) in values {
+            let mut run = Run::new(Section::Cold, of(Program::Nginx, *variant), *round);
+            run.set(figure::COLD_RATE, *value);
+            results.runs.push(run);
+        }
+        results
+    }
+
+    /// The ratio is to the best contender; a ratio to any other would flatter.
+    #[test]
+    fn compares_with_the_best() {
+        let results = results(&[
+            (Variant::Stock, 0, 10.0),
+            (Variant::AioThreads, 0, 100.0),
+            (Variant::Workers16, 0, 200.0),
+            (Variant::Laio, 0, 190.0),
+        ]);
+        let all = all(&results);
+        let find = |text: &str| {
+            all.iter()
+                .find(|verdict| verdict.figure.contains(text))
+                .unwrap()
+        };
+        let best = find("best of the others");
+        assert_eq!((best.value, best.is_met()), (0.95, false));
+        assert_eq!(find("laio / stock").value, 19.0);
+    }
+
+    /// What was not measured must not appear as met.
+    #[test]
+    fn nothing_measured_says_nothing() {
+        assert!(all(&results(&[(Variant::Stock, 0, 10.0)])).is_empty());
+    }
+}

@@ -1,0 +1,70 @@
+//! Files that were never read, none twice: how many requests a second does a server answer?
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{ask, COLD_CONNECTIONS, LEARNING};
+use crate::disks::Disk;
+use crate::plan::{Configuration, Program, Section};
+use crate::results::{figure, Run};
+use crate::trial::Trial;
+
+/// All rounds of the section `cold`, `fast` or `local`.
+pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(section) {
+        for configuration in trial.order(section, round) {
+            trial.announce(section, configuration, round);
+            run_one(trial, section, disk, configuration, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_one(
+    trial: &mut Trial,
+    section: Section,
+    disk: &Disk,
+    configuration: Configuration,
+    round: u32,
+) -> Result<()> {
+    // On a disk that is fast, one worker is limited by its core: there a contender gets all of them.
+    let workers = match section {
+        Section::Local => {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+        }
+        _ => 1,
+    };
+    disk.make_cold()?;
+    let mut server = trial.start(configuration.server(workers), disk)?;
+    let cold = &disk.sets.cold;
+    // Each worker learns for itself.
+    let (learning, mut files) = cold.split(LEARNING * workers);
+    if configuration.program == Program::Lighttpd {
+        // It keeps every file open for some seconds: on a fast disk, until it can open no more and answers 403.
+        files.truncate((trial.descriptors as usize).saturating_sub(1000));
+    }
+    let connections = if workers == 1 {
+        1
+    } else {
+        4 * workers as usize
+    };
+    let learnt = ask(&server, connections, cold, &learning, None)?;
+
+    let before = trial.stats(&server);
+    let limit = Duration::from_secs(trial.options.seconds().into());
+    let outcome = ask(&server, COLD_CONNECTIONS, cold, &files, Some(limit))?;
+    server.check_alive()?;
+    let after = trial.stats(&server);
+
+    let mut run = Run::new(section, configuration, round);
+    run.set(figure::COLD_RATE, outcome.rate());
+    run.set_outcomes(&[&learnt, &outcome]);
+    if let (Some(before), Some(after)) = (before, after) {
+        run.set_stats(after.since(&before), outcome.completed);
+    }
+    run.complaints = server.stop()?;
+    let summary = format!("{:>7.0} cold req/s{}", outcome.rate(), super::trouble(&run));
+    trial.record(run, &summary);
+    Ok(())
+}

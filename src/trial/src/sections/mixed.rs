@@ -1,0 +1,93 @@
+//! What a user feels: cached files, asked for on a timetable, beside clients that ask for files that were never read.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{anyhow, Result};
+
+use super::{ask, load_on, COLD_CONNECTIONS, LEARNING};
+use crate::disks::Disk;
+use crate::load::{self, Open};
+use crate::plan::{Configuration, Section};
+use crate::results::{figure, Run};
+use crate::trial::Trial;
+
+/// Connections for cached files.
+const CACHED_CONNECTIONS: usize = 8;
+
+/// Requests per second on each of them.
+const CACHED_RATE: u32 = 100;
+
+/// All rounds.
+pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(Section::Mixed) {
+        for configuration in trial.order(Section::Mixed, round) {
+            trial.announce(Section::Mixed, configuration, round);
+            run_one(trial, disk, configuration, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_one(trial: &mut Trial, disk: &Disk, configuration: Configuration, round: u32) -> Result<()> {
+    let (cold, hot) = (&disk.sets.cold, &disk.sets.hot);
+    disk.make_cold()?;
+    let mut server = trial.start(configuration.server(1), disk)?;
+    let neighbour = configuration
+        .neighbour()
+        .map(|spec| trial.start(spec, disk))
+        .transpose()?;
+    let cached_server = neighbour.as_ref().unwrap_or(&server);
+
+    disk.warm(hot)?;
+    let twice = [hot.shuffled(), hot.shuffled()].concat();
+    let warmed = ask(cached_server, CACHED_CONNECTIONS, hot, &twice, None)?;
+    let (learning, files) = cold.split(LEARNING);
+    let learnt = ask(&server, 1, cold, &learning, None)?;
+
+    let before = trial.stats(&server);
+    let time = Duration::from_secs(trial.options.seconds().into());
+    // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
+    let (cold_outcome, cached) = thread::scope(|scope| {
+        let cold_load = scope.spawn(|| ask(&server, COLD_CONNECTIONS, cold, &files, Some(time)));
+        let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
+        let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
+        let cached = load::run(&load, &mut timetable);
+        let cold = cold_load
+            .join()
+            .map_err(|_| anyhow!("the cold load panicked"))?;
+        anyhow::Ok((cold?, cached?))
+    })?;
+    server.check_alive()?;
+    let after = trial.stats(&server);
+
+    let mut run = Run::new(Section::Mixed, configuration, round);
+    run.set(figure::COLD_RATE, cold_outcome.rate());
+    run.set_latency(&cached.latency);
+    run.set_outcomes(&[&warmed, &learnt, &cold_outcome, &cached]);
+    if let (Some(before), Some(after)) = (before, after) {
+        run.set_stats(after.since(&before), cold_outcome.completed);
+    }
+    run.complaints = server.stop()?;
+    if let Some(neighbour) = neighbour {
+        run.complaints.extend(neighbour.stop()?);
+    }
+    let merged = trial
+        .results
+        .latencies
+        .entry(configuration)
+        .or_insert_with(load::histogram);
+    merged
+        .add(&cached.latency)
+        .map_err(|error| anyhow!("cannot add latencies: {error:?}"))?;
+    let summary = format!(
+        "{:>7.0} cold req/s, cached p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms{}",
+        cold_outcome.rate(),
+        run.figures[figure::P50],
+        run.figures[figure::P99],
+        run.figures[figure::MAX],
+        super::trouble(&run)
+    );
+    trial.record(run, &summary);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Everything cached: which system calls does a request take, with the library and without? Counted, not timed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{ensure, Context, Result};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
+use super::ask;
+use crate::disks::Disk;
+use crate::plan::{Configuration, Section};
+use crate::results::{figure, Run};
+use crate::servers::Server;
+use crate::trial::Trial;
+
+/// Enough that a wake-up once a second does not show.
+const REQUESTS: u32 = 2000;
+
+/// Every configuration once; counts do not vary.
+pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
+    disk.warm(&disk.sets.small)?;
+    for configuration in trial.configurations(Section::Syscalls) {
+        trial.announce(Section::Syscalls, configuration, 0);
+        if let Err(error) = run_one(trial, disk, configuration) {
+            crate::interrupt::check()?;
+            trial.results.note(format!(
+                "system calls of {} were not counted: {error:#}",
+                configuration.name()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn run_one(trial: &mut Trial, disk: &Disk, configuration: Configuration) -> Result<()> {
+    let small = &disk.sets.small;
+    let files: Vec<u32> = (0..REQUESTS).map(|index| small.file(index)).collect();
+    let server = trial.start(configuration.server(1), disk)?;
+    ask(&server, 1, small, &files[..files.len() / 4], None)?;
+    // One connection: with several, how many are ready at each wait would be counted as well, and that varies.
+    let summary = tempfile::NamedTempFile::new()?;
+    let tracer = Tracer::attach(&server, summary.path())?;
+    let outcome = ask(&server, 1, small, &files, None);
+    tracer.detach()?;
+    let outcome = outcome?;
+
+    let mut run = Run::new(Section::Syscalls, configuration, 0);
+    run.calls = parse(&std::fs::read_to_string(summary.path())?);
+    ensure!(!run.calls.is_empty(), "strace counted nothing");
+    let calls: u64 = run.calls.values().sum();
+    run.set(
+        figure::CALLS,
+        calls as f64 / outcome.completed.max(1) as f64,
+    );
+    run.set_outcomes(&[&outcome]);
+    run.complaints = server.stop()?;
+    let summary = format!(
+        "{:>7.3} system calls per request{}",
+        run.figures[figure::CALLS],
+        super::trouble(&run)
+    );
+    trial.record(run, &summary);
+    Ok(())
+}
+
+/// strace, attached to a server's workers.
+struct Tracer(Child);
+
+impl Tracer {
+    fn attach(server: &Server, summary: &Path) -> Result<Self> {
+        let mut command = Command::new("strace");
+        command
+            .args(["-c", "-f", "-U", "calls,name", "-o"])
+            .arg(summary);
+        for worker in server.workers() {
+            command.arg("-p").arg(worker.to_string());
+        }
+        let mut tracer = Self(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .context("cannot start strace")?,
+        );
+        // It says so once it is attached; a count begun earlier would miss the beginning.
+        let mut line = String::new();
+        if let Some(messages) = tracer.0.stderr.take() {
+            BufReader::new(messages).read_line(&mut line)?;
+        }
+        ensure!(
+            line.contains("attached"),
+            "strace did not attach: {}",
+            line.trim()
+        );
+        Ok(tracer)
+    }
+
+    /// Lets the server run on, and has the summary written.
+    fn detach(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT)?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // Killed, it lets go of its tracees as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lines of a count and a name, between a heading and a total.
+fn parse(summary: &str) -> BTreeMap<String, u64> {
+    let lines = summary.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (count, name) = (words.next()?.parse().ok()?, words.next()?);
+        (name != "total").then(|| (name.to_owned(), count))
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The heading, the rule and the total must not be taken for system calls.
+    #[test]
+    fn only_calls_are_counted() {
+        let text = "    calls syscall\n--------- ----------------\n        3 openat\n       12 read\n--------- ----------------\n       15 total\n";
+        let calls = parse(text);
+        assert_eq!(
+            calls.into_iter().collect::<Vec<_>>(),
+            [("openat".into(), 3), ("read".into(), 12)]
+        );
+    }
+}

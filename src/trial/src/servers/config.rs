@@ -1,0 +1,54 @@
+//! A server's configuration, from the templates in `demo-servers/`.
+
+use std::path::Path;
+
+use crate::plan::{Program, ServerSpec};
+
+const NGINX: &str = include_str!("../../../../demo-servers/nginx.conf.in");
+const LIGHTTPD: &str = include_str!("../../../../demo-servers/lighttpd.conf.in");
+
+/// The configuration's text.
+pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> String {
+    let template = match spec.program {
+        Program::Nginx => NGINX,
+        Program::Lighttpd => LIGHTTPD,
+    };
+    let (extra_main, extra_http) = match spec.aio_threads {
+        true => (
+            "thread_pool default threads=32 max_queue=65536;",
+            "aio threads;",
+        ),
+        false => ("", ""),
+    };
+    template
+        .replace("@WORKERS@", &spec.workers.to_string())
+        .replace("@EXTRA_MAIN@", extra_main)
+        .replace("@EXTRA_HTTP@", extra_http)
+        .replace("@PORT@", &port.to_string())
+        .replace("@RUN@", &run.to_string_lossy())
+        .replace("@DOCROOT@", &docroot.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name that nobody fills in would reach the server as a file name.
+    #[test]
+    fn every_name_is_filled_in() {
+        for program in [Program::Nginx, Program::Lighttpd] {
+            let spec = ServerSpec {
+                program,
+                preload: false,
+                workers: 3,
+                aio_threads: true,
+            };
+            let text = render(spec, Path::new("/d"), Path::new("/r"), 8080);
+            let directives = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with('#'));
+            assert!(directives.clone().all(|line| !line.contains('@')));
+            assert!(directives.clone().any(|line| line.contains("8080")));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Real servers: started in the foreground with a configuration of their own, measured from outside, and ended.
+
+mod config;
+pub mod process;
+pub mod stats;
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Context, Result};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use crate::interrupt;
+use crate::plan::{Program, ServerSpec};
+use process::Usage;
+use stats::Stats;
+
+/// How long a server may take to answer its first connection, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is measured with: the library and the command that reads its counters.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tools {
+    /// `liblaio.so`; without it only stock servers run.
+    pub library: Option<PathBuf>,
+    /// The `laio` command; without it stalls are not counted.
+    pub laio: Option<PathBuf>,
+}
+
+/// A running server.
+pub struct Server {
+    spec: ServerSpec,
+    child: Child,
+    address: SocketAddr,
+    workers: Vec<i32>,
+    directory: PathBuf,
+    laio: Option<PathBuf>,
+}
+
+impl Server {
+    /// Starts a server on a free port, with a new directory beneath `work` for what it writes.
+    pub fn start(spec: ServerSpec, docroot: &Path, work: &Path, tools: &Tools) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix(spec.program.name())
+            .tempdir_in(work)
+            .context("cannot make a directory for the server")?
+            .keep();
+        // Its workers run as another user and write here.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777))?;
+        let address = free_address()?;
+        let (mut command, preloaded) = command(spec, docroot, &directory, address, tools)?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", spec.program.path()))?;
+        let laio = preloaded.is_some().then(|| tools.laio.clone()).flatten();
+        let mut server = Self {
+            spec,
+            child,
+            address,
+            workers: Vec::new(),
+            directory,
+            laio,
+        };
+        server.wait_until_serving()?;
+        if let Some(library) = preloaded {
+            server.check_preloaded(&library)?;
+        }
+        Ok(server)
+    }
+
+    fn wait_until_serving(&mut self) -> Result<()> {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            self.check_alive()?;
+            self.workers = self.find_workers();
+            if self.workers.len() == self.spec.workers as usize
+                && TcpStream::connect(self.address).is_ok()
+            {
+                return Ok(());
+            }
+            if Instant::now() > limit {
+                bail!(
+                    "{} does not answer: {}",
+                    self.spec.program.name(),
+                    self.log()
+                );
+            }
+            interrupt::check()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The processes that serve: lighttpd itself, nginx's children.
+    fn find_workers(&self) -> Vec<i32> {
+        let main = self.child.id() as i32;
+        match self.spec.program {
+            Program::Lighttpd => vec![main],
+            Program::Nginx => process::children(main),
+        }
+    }
+
+    /// The dynamic linker only warns about a library that it cannot load, and a stock server would be measured.
+    fn check_preloaded(&self, library: &Path) -> Result<()> {
+        for worker in &self.workers {
+            ensure!(
+                process::has_mapped(*worker, library)?,
+                "{} runs without {}: {}",
+                self.spec.program.name(),
+                library.display(),
+                self.log()
+            );
+        }
+        Ok(())
+    }
+
+    /// An error once the server has ended or lost a worker: the rest would be measured on another process.
+    pub fn check_alive(&mut self) -> Result<()> {
+        let name = self.spec.program.name();
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{name} ended ({status}): {}", self.log());
+        }
+        if !self.workers.is_empty() && self.find_workers() != self.workers {
+            bail!("{name} lost a worker: {}", self.log());
+        }
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processes that serve.
+    pub fn workers(&self) -> &[i32] {
+        &self.workers
+    }
+
+    /// CPU time of all workers so far, system and user.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        self.workers
+            .iter()
+            .map(|worker| process::cpu_time(*worker))
+            .sum()
+    }
+
+    /// Descriptors and memory of all workers.
+    pub fn usage(&self) -> Result<Usage> {
+        self.workers
+            .iter()
+            .try_fold(Usage::default(), |sum, worker| {
+                Ok(sum + process::usage(*worker)?)
+            })
+    }
+
+    /// The library's counters, summed over all workers; none for a stock server.
+    pub fn stats(&self) -> Option<Result<Stats>> {
+        let laio = self.laio.as_deref()?;
+        let each = self.workers.iter().map(|worker| stats::read(laio, *worker));
+        Some(each.sum())
+    }
+
+    /// The end of its error log, for a message.
+    fn log(&self) -> String {
+        let text: String = ["output.log", "error.log"]
+            .iter()
+            .filter_map(|name| fs::read_to_string(self.directory.join(name)).ok())
+            .collect();
+        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        match lines.is_empty() {
+            true => "it logged nothing".into(),
+            false => lines.into_iter().rev().collect::<Vec<_>>().join(" | "),
+        }
+    }
+
+    /// What it logged that a server at peace does not: nginx's alerts and worse, lighttpd's everything.
+    fn complaints(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.directory.join("error.log")).unwrap_or_default();
+        let serious = |line: &&str| match self.spec.program {
+            Program::Nginx => ["[alert]", "[emerg]", "[crit]"]
+                .iter()
+                .any(|tag| line.contains(tag)),
+            Program::Lighttpd => {
+                !line.contains("server started") && !line.contains("server stopped")
+            }
+        };
+        log.lines().filter(serious).map(str::to_owned).collect()
+    }
+
+    /// Ends it and waits for its end; what it complained about.
+    pub fn stop(mut self) -> Result<Vec<String>> {
+        self.check_alive()?;
+        self.end();
+        Ok(self.complaints())
+    }
+
+    fn end(&mut self) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let limit = Instant::now() + PATIENCE;
+        let mut signalled = false;
+        while let Ok(None) = self.child.try_wait() {
+            if !signalled {
+                signalled = kill(pid, Signal::SIGTERM).is_ok();
+            }
+            if Instant::now() > limit {
+                // Workers first: without their parent nobody would end them.
+                for worker in &self.workers {
+                    let _ = kill(Pid::from_raw(*worker), Signal::SIGKILL);
+                }
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The command that starts it, and the library that it preloads.
+fn command(
+    spec: ServerSpec,
+    docroot: &Path,
+    directory: &Path,
+    address: SocketAddr,
+    tools: &Tools,
+) -> Result<(Command, Option<PathBuf>)> {
+    let path = directory.join("server.conf");
+    fs::write(
+        &path,
+        config::render(spec, docroot, directory, address.port()),
+    )?;
+    let output = File::create(directory.join("output.log"))?;
+    let mut command = Command::new(spec.program.path());
+    match spec.program {
+        Program::Nginx => command.arg("-c").arg(&path).arg("-p").arg(directory),
+        Program::Lighttpd => command.arg("-D").arg("-f").arg(&path),
+    };
+    // A process group of its own: Ctrl-C is for us, and we end the servers in order.
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0);
+    command.env_remove("LD_PRELOAD");
+    let library = match spec.preload {
+        true => tools.library.clone(),
+        false => None,
+    };
+    if let Some(library) = &library {
+        command.env("LD_PRELOAD", library);
+        if std::env::var_os("LAIO_STATS").is_none() {
+            command.env("LAIO_STATS", directory.join("laio-%p.json"));
+        }
+    }
+    Ok((command, library))
+}
+
+/// A port of the loopback interface that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,61 @@
+//! Where things are: the scripts beside the source, the library and the command beside this program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+
+use crate::options::Options;
+use crate::servers::Tools;
+
+/// The directory of `slow-disk` and `fast-disk`: in the source tree that this program was built in, or the current one.
+pub fn scripts() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let current = std::env::current_dir()?;
+    program
+        .ancestors()
+        .chain(current.ancestors())
+        .map(|directory| directory.join("scripts"))
+        .find(|scripts| scripts.join("slow-disk").exists())
+        .context("scripts/slow-disk is neither above this program nor above the current directory")
+}
+
+/// Where the results go, unless somebody said where.
+pub fn out(options: &Options) -> Result<PathBuf> {
+    if let Some(out) = &options.out {
+        return Ok(out.clone());
+    }
+    let program = std::env::current_exe()?;
+    let target = program
+        .ancestors()
+        .find(|directory| directory.ends_with("target"));
+    Ok(target.unwrap_or(Path::new("target")).join("trial"))
+}
+
+/// The library and its command. What was asked for by name must exist; what is only looked for may be missing.
+///
+/// They are copied into `work`: whoever builds while the trial runs does not change what is measured half-way.
+pub fn find(options: &Options, work: &Path) -> Result<Tools> {
+    let copy = |given: Option<&Path>, name| -> Result<Option<PathBuf>> {
+        let Some(path) = locate(given, name)? else {
+            return Ok(None);
+        };
+        let copied = work.join(name);
+        fs::copy(&path, &copied).with_context(|| format!("cannot copy {}", path.display()))?;
+        Ok(Some(copied))
+    };
+    Ok(Tools {
+        library: copy(options.library.as_deref(), "liblaio.so")?,
+        laio: copy(options.laio.as_deref(), "laio")?,
+    })
+}
+
+fn locate(given: Option<&Path>, name: &str) -> Result<Option<PathBuf>> {
+    let program = std::env::current_exe()?;
+    let path = given.map_or_else(|| program.with_file_name(name), Path::to_path_buf);
+    match path.canonicalize() {
+        Ok(path) => Ok(Some(path)),
+        Err(error) if given.is_some() => bail!("{}: {error}", path.display()),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,251 @@
+//! The whole trial: which sections run, on which disks, and what they share.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::disks::{is_root, Disk, Kind, Sets};
+use crate::options::Options;
+use crate::plan::{configurations, Configuration, Section, ServerSpec};
+use crate::progress::Progress;
+use crate::results::{Results, Run};
+use crate::sections;
+use crate::servers::{process, Server, Tools};
+use crate::tools;
+
+/// The slow disk's limit, generously: files that one second may need.
+const SLOW_FILES_PER_SECOND: u32 = 2200;
+
+/// Files on the other disks: a run ends when they are used up.
+const FAST_FILES: u32 = 30_000;
+const LOCAL_FILES: u32 = 45_000;
+
+/// What all sections use.
+pub struct Trial {
+    /// What was asked for.
+    pub options: Options,
+    /// The library and its command.
+    pub tools: Tools,
+    /// What was measured.
+    pub results: Results,
+    /// How many files a server may have open.
+    pub descriptors: u64,
+    progress: Progress,
+    scripts: PathBuf,
+    work: TempDir,
+}
+
+impl Trial {
+    /// Nothing measured yet.
+    pub fn new(options: Options) -> Result<Self> {
+        let work = tempfile::Builder::new()
+            .prefix("laio-trial-")
+            // The servers' workers run as another user.
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in(&options.work)
+            .with_context(|| format!("cannot make a directory in {}", options.work.display()))?;
+        let tools = tools::find(&options, work.path())?;
+        let mut results = Results::default();
+        if tools.library.is_none() {
+            results.note(
+                "liblaio.so is not built (cargo build --release): only stock servers were run",
+            );
+        } else if tools.laio.is_none() {
+            results.note("the laio command is not built: stalls were not counted");
+        }
+        results.slow_disk = is_root();
+        if !results.slow_disk {
+            results.note(
+                "not root: the local disk stands in for the slow one (the marks for that one are left out), with its \
+                 files' pages dropped before every run and their names and inodes still cached; no section fast",
+            );
+        }
+        let busy = busy_share()?;
+        if busy > 0.2 {
+            results.note(format!(
+                "the machine was already {:.0} % busy before the trial began: expect noise",
+                busy * 100.0
+            ));
+        }
+        Ok(Self {
+            descriptors: process::raise_descriptor_limit()?,
+            progress: Progress::new(),
+            scripts: tools::scripts()?,
+            options,
+            tools,
+            results,
+            work,
+        })
+    }
+
+    /// Runs all sections that are wanted.
+    pub fn run(&mut self) -> Result<()> {
+        let steps = SECTIONS
+            .iter()
+            .map(|(section, _)| self.steps(*section))
+            .sum();
+        self.progress.start(steps);
+        // One disk at a time, and each only while it is needed.
+        for kind in [Kind::Slow, Kind::Fast, Kind::Local] {
+            let wanted: Vec<Section> = SECTIONS
+                .iter()
+                .filter(|(section, on)| *on == kind && self.steps(*section) > 0)
+                .map(|(section, _)| *section)
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            self.progress.say("making the disk and its files");
+            let disk = self.make_disk(kind)?;
+            for section in wanted {
+                self.run_section(section, &disk)
+                    .with_context(|| format!("section {}", section.name()))?;
+            }
+        }
+        self.progress.finish();
+        Ok(())
+    }
+
+    fn run_section(&mut self, section: Section, disk: &Disk) -> Result<()> {
+        match section {
+            Section::Cold | Section::Fast | Section::Local => {
+                sections::cold::run(self, section, disk)
+            }
+            Section::Mixed => sections::mixed::run(self, disk),
+            Section::Cpu => sections::cpu::run(self, disk),
+            Section::Syscalls => sections::syscalls::run(self, disk),
+            Section::Flat => sections::flat::run(self, disk),
+            Section::Faults => sections::faults::run(self, disk),
+        }
+    }
+
+    fn make_disk(&self, kind: Kind) -> Result<Disk> {
+        let kind = if is_root() { kind } else { Kind::Local };
+        let cold = match kind {
+            Kind::Slow => (self.options.seconds() + 1) * SLOW_FILES_PER_SECOND,
+            Kind::Fast => FAST_FILES,
+            Kind::Local => LOCAL_FILES,
+        };
+        Disk::make(
+            kind,
+            self.work.path(),
+            &self.scripts,
+            &self.options.delay,
+            Sets::new(cold),
+        )
+    }
+
+    /// The configurations of a section that can be run here.
+    pub fn configurations(&self, section: Section) -> Vec<Configuration> {
+        let mut all = configurations(section);
+        all.retain(|configuration| {
+            (self.tools.library.is_some() || !configuration.needs_library())
+                && self.options.wants_configuration(&configuration.name())
+        });
+        all
+    }
+
+    /// The configurations in the order of one round. Each round begins with another one, so that none is always the first
+    /// after a pause or always follows the same neighbour's heat.
+    pub fn order(&self, section: Section, round: u32) -> Vec<Configuration> {
+        let mut order = self.configurations(section);
+        if !order.is_empty() {
+            let first = round as usize % order.len();
+            order.rotate_left(first);
+        }
+        order
+    }
+
+    fn steps(&self, section: Section) -> u32 {
+        let possible = section != Section::Fast || is_root();
+        match self.options.wants(section) && possible {
+            true => self.options.rounds(section) * self.configurations(section).len() as u32,
+            false => 0,
+        }
+    }
+
+    /// Starts a server for the disk's files.
+    pub fn start(&self, spec: ServerSpec, disk: &Disk) -> Result<Server> {
+        Server::start(spec, disk.docroot(), self.work.path(), &self.tools)
+    }
+
+    /// Reads the library's counters where there are any; where they cannot be read, says so once and goes on.
+    pub fn stats(&mut self, server: &Server) -> Option<crate::servers::stats::Stats> {
+        match server.stats()? {
+            Ok(stats) => Some(stats),
+            Err(error) => {
+                self.results
+                    .note(format!("stalls were not counted: {error:#}"));
+                None
+            }
+        }
+    }
+
+    /// Says what is running now.
+    pub fn announce(&self, section: Section, configuration: Configuration, round: u32) {
+        let of = self.options.rounds(section);
+        self.progress.say(&format!(
+            "{} {}/{of}  {}",
+            section.name(),
+            round + 1,
+            configuration.name()
+        ));
+    }
+
+    /// Takes a finished run in that is one of many.
+    pub fn record_quietly(&mut self, run: Run) {
+        self.progress.step();
+        self.results.runs.push(run);
+    }
+
+    /// Takes a finished run in.
+    pub fn record(&mut self, run: Run, summary: &str) {
+        self.say(run.section, run.round + 1, run.configuration, summary);
+        self.record_quietly(run);
+    }
+
+    /// Prints a line about a configuration.
+    pub fn say(&self, section: Section, round: u32, configuration: Configuration, what: &str) {
+        let (section, configuration) = (section.name(), configuration.name());
+        self.progress.print(&format!(
+            "{section:<8} {round:>2}  {configuration:<20} {what}"
+        ));
+    }
+}
+
+/// All sections, and the disk that each needs.
+const SECTIONS: [(Section, Kind); 8] = [
+    (Section::Cold, Kind::Slow),
+    (Section::Mixed, Kind::Slow),
+    (Section::Flat, Kind::Slow),
+    (Section::Faults, Kind::Slow),
+    (Section::Cpu, Kind::Slow),
+    (Section::Syscalls, Kind::Slow),
+    (Section::Fast, Kind::Fast),
+    (Section::Local, Kind::Local),
+];
+
+/// How much of the processors' time others use, over a moment. The load average would not do: it counts those who wait for
+/// a disk, and whoever runs the trial twice has had many of these.
+fn busy_share() -> Result<f64> {
+    let sample = || -> Result<(u64, u64)> {
+        let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+        let line = text.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = line
+            .split_whitespace()
+            .skip(1)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        // Fields four and five: idle, and idle while a disk is waited for.
+        Ok((ticks.iter().sum(), ticks.iter().skip(3).take(2).sum()))
+    };
+    let before = sample()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let after = sample()?;
+    let total = after.0.saturating_sub(before.0).max(1);
+    Ok(1.0 - after.1.saturating_sub(before.1) as f64 / total as f64)
+}

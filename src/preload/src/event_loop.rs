@@ -155,6 +155,9 @@ pub struct EventLoop {
     below_break_even: u64,
     /// Jobs were submitted in this turn.
     jobs_wait: bool,
+    /// Room for finished jobs.
+    #[allow(clippy::vec_box)] // As the pool keeps them.
+    batch: Vec<Box<Job>>,
     /// The pool has room for jobs.
     provided: bool,
 }
@@ -196,6 +199,7 @@ impl EventLoop {
             waits: 0,
             below_break_even: 0,
             jobs_wait: false,
+            batch: Vec::with_capacity(MAX_JOBS),
             provided: false,
         }
     }
@@ -216,12 +220,14 @@ impl EventLoop {
             self.provided = true;
             self.pool.provide(MAX_JOBS);
         }
+        self.pool.before_wait(&mut self.batch);
         self.waits += 1;
     }
 
     /// The wait is over.
     pub fn turn_begins(&mut self) {
         self.now = clock::milliseconds();
+        self.pool.after_wait();
         self.recent.new_turn();
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);

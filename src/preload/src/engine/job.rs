@@ -4,7 +4,9 @@ use super::beneath::{Beneath, File, Patience};
 use super::pool::Pins;
 use laio_core::rules::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
-use rustix::fs::{fstat, statat, AtFlags, FileType, RawDir};
+use rustix::fs::{
+    fstat, makedev, open, sendfile, stat, statat, AtFlags, FileType, Mode, OFlags, RawDir,
+};
 use rustix::io::{pread, Errno};
 use std::mem::MaybeUninit;
 
@@ -12,7 +14,7 @@ use std::mem::MaybeUninit;
 const MAX_ENTRIES: usize = 4096;
 
 /// How much is read at once.
-pub const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// A request that waits, and what for.
 #[derive(Debug, Default)]
@@ -27,17 +29,27 @@ pub struct Job {
 
 /// A helper's means.
 pub struct Worker<'p> {
-    /// Where the counts go.
-    pub counters: &'static Counters,
-    /// Bytes of a file that are brought in.
-    pub window: u64,
-    /// Where descriptors are kept open until the handler's turn is over.
-    pub pins: &'p Pins,
-    /// What is read is not looked at.
-    pub buffer: Box<[u8]>,
+    counters: &'static Counters,
+    window: u64,
+    pins: &'p Pins,
+    /// `/dev/null`, where it is what it should be: what is sent there is read without being copied.
+    sink: Option<File>,
+    /// Where it is not, what is read lands here.
+    buffer: Vec<u8>,
 }
 
-impl Worker<'_> {
+impl<'p> Worker<'p> {
+    /// Means to bring in `window` bytes of each file and to keep it open among the `pins`.
+    pub fn new(counters: &'static Counters, window: u64, pins: &'p Pins) -> Worker<'p> {
+        Worker {
+            counters,
+            window,
+            pins,
+            sink: null_device(),
+            buffer: Vec::new(),
+        }
+    }
+
     /// Brings in what one prediction names. Failures are the handler's to meet.
     pub fn warm(&mut self, prediction: Prediction<'_>) {
         match self.try_warm(prediction) {
@@ -71,17 +83,40 @@ impl Worker<'_> {
         let end = offset.saturating_add(self.window);
         let mut at = offset;
         while at < end {
-            let most = BUFFER.min((end - at) as usize);
-            let part = self.buffer.get_mut(..most).unwrap_or_default();
-            let count = pread(file, part, at)?;
-            self.counters.add(Counter::BytesWarmed, count as u64);
-            if count < most {
+            let count = self.read_some(file, at, (end - at) as usize)?;
+            self.counters.add(Counter::BytesWarmed, count);
+            if count == 0 {
                 break;
             }
-            at += count as u64;
+            at += count;
         }
         Ok(())
     }
+
+    /// Has the kernel bring in up to `most` bytes and returns how many it did; 0 at the end.
+    fn read_some(&mut self, file: &File, at: u64, most: usize) -> Result<u64, Errno> {
+        if let Some(sink) = &self.sink {
+            match sendfile(sink, file, Some(&mut at.clone()), most) {
+                // A file system that cannot send.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.sink = None,
+                sent => return sent.map(|count| count as u64),
+            }
+        }
+        self.buffer.resize(BUFFER, 0);
+        let part = self.buffer.get_mut(..most.min(BUFFER)).unwrap_or_default();
+        pread(file, part, at).map(|count| count as u64)
+    }
+}
+
+/// Opens the null device. In a changed root something else may go by its name, and is left alone.
+fn null_device() -> Option<File> {
+    let status = stat("/dev/null").ok()?;
+    let is_device = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice;
+    if !is_device || status.st_rdev != makedev(1, 3) {
+        return None;
+    }
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    open("/dev/null", flags, Mode::empty()).ok().map(File::from)
 }
 
 /// Reads a directory's names and their inodes, up to a bound.

@@ -9,7 +9,7 @@
 //! further ones while there is more to do than hands. All but one leave when idle.
 
 use super::beneath::File;
-use super::job::{Job, Worker, BUFFER};
+use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
 use crate::readiness::table;
@@ -17,7 +17,7 @@ use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ pub const MAX_JOBS: usize = 1024;
 
 /// How long a helper without work stays.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long the usher leaves finished jobs to a loop that is awake.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 const STACK: usize = 64 * 1024;
 
@@ -57,12 +60,23 @@ impl Queue {
     }
 }
 
+/// What the usher does at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Usher {
+    /// Completing jobs, or not started: it will look again by itself.
+    #[default]
+    Busy,
+    /// Waiting for the first job.
+    Asleep,
+    /// Giving the loop, which is awake, a little time to complete jobs itself.
+    Patient,
+}
+
 #[derive(Debug, Default)]
 #[allow(clippy::vec_box)] // A job is two KiB: it changes hands by its address.
 struct Finished {
     jobs: Vec<Box<Job>>,
-    /// Whether the usher waits for jobs (or is busy with an earlier batch).
-    usher_waits: bool,
+    usher: Usher,
     /// No job will ever come again.
     over: bool,
 }
@@ -84,6 +98,10 @@ pub struct Pool {
     news: Signal,
     free: Lock<Vec<Box<Job>>>,
     threads: AtomicU8,
+    /// Jobs submitted and not completed.
+    outstanding: AtomicUsize,
+    /// Whether the loop waits (or is about to): then only the usher can wake it.
+    loop_waits: AtomicBool,
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
@@ -113,6 +131,8 @@ impl Pool {
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
             threads: AtomicU8::new(NONE),
+            outstanding: AtomicUsize::new(0),
+            loop_waits: AtomicBool::new(false),
             pins: Pins::default(),
             warm: WarmTable::default(),
             places: Places::default(),
@@ -148,6 +168,7 @@ impl Pool {
 
     /// Hands a job to the helpers. [`Pool::start`] must follow before the loop waits.
     pub fn submit(&self, job: Box<Job>, urgency: Urgency) {
+        self.outstanding.fetch_add(1, SeqCst);
         let mut queue = self.queue.lock();
         match urgency {
             Urgency::Urgent => queue.urgent.push_back(job),
@@ -179,6 +200,34 @@ impl Pool {
         }
     }
 
+    /// The loop is about to wait: completes what is finished already, for a thread that is awake
+    /// does it cheaper than one that has to be woken. From now on the usher does.
+    pub fn before_wait(&self, batch: &mut Vec<Box<Job>>) {
+        if self.outstanding.load(Relaxed) > 0 {
+            self.loop_waits.store(true, SeqCst);
+            std::mem::swap(&mut self.finished.lock().jobs, batch);
+            self.complete(batch);
+        }
+    }
+
+    /// The wait is over.
+    pub fn after_wait(&self) {
+        if self.loop_waits.load(Relaxed) {
+            self.loop_waits.store(false, SeqCst);
+        }
+    }
+
+    /// Gives the connections' readiness back, where they are still those that the jobs were for.
+    fn complete(&self, batch: &mut Vec<Box<Job>>) {
+        for job in batch.drain(..) {
+            if let Some(slot) = table::accepted(job.fd) {
+                slot.complete(job.fd, job.ticket);
+            }
+            self.outstanding.fetch_sub(1, SeqCst);
+            self.give_back(job);
+        }
+    }
+
     /// The event loop is gone: helpers finish what they have and leave.
     pub fn stop(&self) {
         self.queue.lock().stop = true;
@@ -193,22 +242,32 @@ impl Pool {
         }
         log::info!("helpers are started");
         let mut batch = Vec::with_capacity(MAX_JOBS);
+        while self.wait_for_finished(&mut batch) {
+            self.complete(&mut batch);
+        }
+    }
+
+    /// Waits until there are jobs that the loop does not complete itself; false when there will be
+    /// no more. A loop that is awake gets [`PATIENCE`], and no more: it may be in a long handler, or
+    /// may never come to a wait that we see.
+    fn wait_for_finished(&self, batch: &mut Vec<Box<Job>>) -> bool {
+        let mut finished = self.finished.lock();
+        let mut patience_is_over = false;
         loop {
-            let mut finished = self.finished.lock();
-            while finished.jobs.is_empty() && !finished.over {
-                finished.usher_waits = true;
+            if finished.jobs.is_empty() {
+                if finished.over {
+                    return false;
+                }
+                finished.usher = Usher::Asleep;
                 finished = self.news.wait(finished);
-            }
-            finished.usher_waits = false;
-            let over = finished.over;
-            std::mem::swap(&mut finished.jobs, &mut batch);
-            drop(finished);
-            for job in batch.drain(..) {
-                complete(&job);
-                self.give_back(job);
-            }
-            if over {
-                return;
+                patience_is_over = false;
+            } else if patience_is_over || finished.over || self.loop_waits.load(SeqCst) {
+                finished.usher = Usher::Busy;
+                std::mem::swap(&mut finished.jobs, batch);
+                return true;
+            } else {
+                finished.usher = Usher::Patient;
+                (finished, patience_is_over) = self.news.wait_for(finished, PATIENCE);
             }
         }
     }
@@ -235,12 +294,7 @@ impl Pool {
             self.give_up();
             return;
         }
-        let mut worker = Worker {
-            counters: self.counters,
-            window: self.window,
-            pins: &self.pins,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
-        };
+        let mut worker = Worker::new(self.counters, self.window, &self.pins);
         while let Some(job) = self.wait_for_work() {
             self.work_on(&mut worker, &job);
             self.finish(job);
@@ -298,20 +352,20 @@ impl Pool {
     }
 
     fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
-        let sleeps = clock::usage().sleeps;
+        let before = clock::usage().sleeps;
         let begin = clock::nanoseconds();
         for prediction in job.paths.iter() {
             worker.warm(prediction);
-            self.warm
-                .insert(prediction.key(self.window), clock::milliseconds());
+            let now = clock::milliseconds();
+            self.warm.insert(prediction.key(self.window), now);
         }
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
-        if clock::usage().sleeps == sleeps {
+        if clock::usage().sleeps == before {
             self.counters.count(Counter::JobsWarm);
         } else if let Some(prediction) = job.paths.iter().next() {
-            self.places
-                .sample(laio_core::hash(prediction.directory()), took);
+            let directory = laio_core::hash(prediction.directory());
+            self.places.sample(directory, took);
         }
     }
 
@@ -319,7 +373,11 @@ impl Pool {
         self.counters.count(Counter::JobsDone);
         let mut finished = self.finished.lock();
         finished.jobs.push(job);
-        let wake = finished.usher_waits;
+        let wake = match finished.usher {
+            Usher::Busy => false,
+            Usher::Asleep => true,
+            Usher::Patient => self.loop_waits.load(SeqCst),
+        };
         drop(finished);
         if wake {
             self.news.wake_one();
@@ -332,15 +390,8 @@ impl Pool {
         while let Some(job) = { self.queue.lock().next() } {
             self.finish(job);
         }
-        let jobs = std::mem::take(&mut self.finished.lock().jobs);
-        jobs.iter().for_each(|job| complete(job));
-    }
-}
-
-/// Gives the connection's readiness back, if it is still the one that the job was for.
-fn complete(job: &Job) {
-    if let Some(slot) = table::accepted(job.fd) {
-        slot.complete(job.fd, job.ticket);
+        let mut jobs = std::mem::take(&mut self.finished.lock().jobs);
+        self.complete(&mut jobs);
     }
 }
 

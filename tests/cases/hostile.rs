@@ -1,0 +1,424 @@
+//! Targets from strangers: whatever they name, the helpers touch nothing outside of the document root, never open what
+//! is not a regular file, and resolve every name beneath a directory. Proven from a trace of their system calls.
+
+use anyhow::{bail, Context as _};
+use laio_tests::cold::SlowDisk;
+use laio_tests::http::{request, Connection};
+use laio_tests::library::fresh_dir;
+use laio_tests::server::{Config, Kind, Server};
+use laio_tests::stats::Stats;
+use laio_tests::trace::{Call, Trace};
+use laio_tests::{docroot, run, Need, Preload, Result, Test};
+use std::ffi::CString;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{symlink, DirBuilderExt as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+const GOOD: usize = 160;
+
+fn good(number: usize) -> String {
+    format!("dir{}/good-{number}.html", number % 3)
+}
+
+/// A document root with everything in it that a helper must not touch, and a neighbour that it must not reach.
+fn write_site(root: &Path) -> Result {
+    let documents = root.join("documents");
+    for number in 0..GOOD {
+        docroot::write(&documents, &good(number), 3000)?;
+    }
+    for number in 0..40 {
+        docroot::write(root, &format!("secret/s{number}.html"), 3000)?;
+        docroot::write(root, &format!("documents-too/s{number}.html"), 3000)?;
+        symlink(
+            root.join(format!("secret/s{number}.html")),
+            documents.join(format!("dir0/out{number}.html")),
+        )?;
+        symlink(
+            format!("../../secret/s{number}.html"),
+            documents.join(format!("dir0/up{number}.html")),
+        )?;
+        let fifo = CString::new(
+            documents
+                .join(format!("dir0/fifo{number}.html"))
+                .as_os_str()
+                .as_bytes(),
+        )?;
+        let device = CString::new(
+            documents
+                .join(format!("dir0/device{number}.html"))
+                .as_os_str()
+                .as_bytes(),
+        )?;
+        // SAFETY: both are NUL-terminated strings that live across the calls.
+        let made = unsafe {
+            libc::mkfifo(fifo.as_ptr(), 0o644) == 0
+                && libc::mknod(device.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 5)) == 0
+        };
+        if !made {
+            return Err(std::io::Error::last_os_error()).context("a FIFO and a device");
+        }
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(documents.join(format!("dir0/directory{number}.html")))?;
+    }
+    symlink(root.join("secret"), documents.join("way-out"))?;
+    symlink("/etc", documents.join("etc"))?;
+    symlink("loop", documents.join("loop"))?;
+    symlink("/proc/self/fd", documents.join("fds"))?;
+    Ok(())
+}
+
+/// Requests that mean harm; `n` keeps them from being warm.
+fn hostile(n: usize) -> Vec<Vec<u8>> {
+    let get = |target: &str| request("GET", target, "h", "");
+    let long = "a".repeat(10_000);
+    let deep = "/d".repeat(3000);
+    let climb = "/..".repeat(40);
+    let mut all: Vec<Vec<u8>> = [
+        format!("/../secret/s{n}.html"),
+        format!("/dir0/../../secret/s{n}.html"),
+        format!("/dir0/..%2f..%2fsecret%2fs{n}.html"),
+        format!("/%2e%2e/secret/s{n}.html"),
+        format!("/dir0/%2e%2e/%2E%2E/secret/s{n}.html"),
+        format!("/dir0/.%2e/.%2e/secret/s{n}.html"),
+        format!("/%252e%252e/secret/s{n}.html"),
+        format!("/dir0/..\\..\\secret\\s{n}.html"),
+        format!("/..;/secret/s{n}.html"),
+        format!("{climb}/etc/passwd"),
+        format!("//etc/passwd?{n}"),
+        format!("/%2fetc%2fpasswd?{n}"),
+        format!("/-too/s{n}.html"),
+        format!("/../documents-too/s{n}.html"),
+        format!("/dir0/good-0.html%00.png?{n}"),
+        format!("/%00/s{n}.html"),
+        format!("/dir0/good-{n}.html%00"),
+        format!("/dir0/good-{n}.html%"),
+        format!("/dir0/good-{n}.html%4"),
+        format!("/dir0/good-{n}.html%zz"),
+        format!("/dir0/%c0%ae%c0%ae/s{n}.html"),
+        format!("/dir0/%ff%fe{n}"),
+        format!("/{long}{n}"),
+        format!("/{}{n}", &long[..4000]),
+        format!("/{}{n}.html", &long[..255]),
+        format!("{deep}/{n}"),
+        format!("/dir0/fifo{n}.html"),
+        format!("/dir0/device{n}.html"),
+        format!("/dir0/directory{n}.html"),
+        format!("/dir0/directory{n}.html/"),
+        format!("/dir0/out{n}.html"),
+        format!("/dir0/up{n}.html"),
+        format!("/way-out/s{n}.html"),
+        format!("/etc/passwd?{n}"),
+        "/etc/".into(),
+        "/loop/x".into(),
+        format!("/fds/{n}"),
+        format!("http://h/dir0/out{n}.html"),
+        format!("http://other/../secret/s{n}.html"),
+        format!("http://h:99999/%2e%2e/secret/s{n}.html"),
+        format!("file:///etc/passwd?{n}"),
+        format!("*{n}"),
+        format!("secret/s{n}.html"),
+        format!("/dir0/./././good-{n}.html/../../../secret/s{n}.html"),
+    ]
+    .iter()
+    .map(|target| get(target))
+    .collect();
+    all.push(request(
+        "GET",
+        &format!("/dir1/good-{n}.html"),
+        &"h".repeat(5000),
+        "",
+    ));
+    all.push(request(
+        "GET",
+        &format!("/dir1/good-{n}.html"),
+        "../secret",
+        "",
+    ));
+    all.push(request("GET", &format!("/dir1/good-{n}.html"), "h\0", ""));
+    all.push(request(
+        "GET",
+        &format!("/dir1/good-{n}.html"),
+        "h",
+        "Range: bytes=18446744073709551615-18446744073709551616\r\n",
+    ));
+    all.push(request(
+        "GET",
+        &format!("/dir1/good-{n}.html"),
+        "h",
+        "Range: bytes=-99999999999999999999\r\n",
+    ));
+    all.push(request(
+        "GET",
+        &format!("/dir1/good-{n}.html"),
+        "h",
+        "Range: bytes=5-2,,,-,1-\r\n",
+    ));
+    all.push(b"GET\r\n\r\n".to_vec());
+    all.push(b"GET  HTTP/1.1\r\n\r\n".to_vec());
+    all.push(b"\r\n\r\n\r\nGET /dir0/fifo0.html\r\n\r\n".to_vec());
+    all.push(vec![0; 3000]);
+    all.push((0..=255).cycle().take(5000).collect());
+    all
+}
+
+/// The first bytes of whatever the server says, and then no more of that connection.
+fn throw(address: SocketAddr, bytes: &[u8]) -> Result {
+    let mut connection = Connection::open(address)?;
+    // The server may refuse before all was sent.
+    if connection.send(bytes).is_ok() {
+        let _ = connection.finish_sending();
+        let _ = connection.taste(1);
+    }
+    Ok(())
+}
+
+fn ask(address: SocketAddr, number: usize) -> Result {
+    let mut connection = Connection::open(address)?;
+    connection.send(&request(
+        "GET",
+        &format!("/{}", good(number)),
+        "h",
+        "Connection: close\r\n",
+    ))?;
+    let response = connection.response(false)?;
+    if response.status != 200 || response.body != docroot::content(&good(number), 3000) {
+        bail!(
+            "{}: status {}, or another body",
+            good(number),
+            response.status
+        );
+    }
+    Ok(())
+}
+
+/// Calls that take a path, or a descriptor and a path.
+const PATH_CALLS: &[&str] = &[
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "chdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "truncate",
+    "chmod",
+    "fchmodat",
+    "chown",
+    "fchownat",
+    "execve",
+    "mknod",
+    "mknodat",
+    "utimensat",
+    "getxattr",
+    "lgetxattr",
+    "statfs",
+];
+
+/// What is wrong with a helper's call, if anything.
+fn objection(call: &Call, documents: &str) -> Option<String> {
+    if !PATH_CALLS.contains(&call.name.as_str()) {
+        return None;
+    }
+    // Where pages are sent that only have to be read: the one name of the helpers' own.
+    if ["open", "openat", "newfstatat"].contains(&call.name.as_str())
+        && call.path() == Some("/dev/null")
+        && !call.arguments.contains("O_RDWR")
+    {
+        return None;
+    }
+    let inside = |path: &str| path == documents || path.starts_with(&format!("{documents}/"));
+    if let Some(opened) = call.opened() {
+        // `-y` shows a FIFO and a device by path too, a socket or an anonymous file by another form.
+        if !inside(opened) {
+            return Some("opened something outside of the document root".into());
+        }
+        let name = opened.rsplit('/').next().unwrap_or("");
+        let special = name.starts_with("fifo") || name.starts_with("device");
+        if special && !call.arguments.contains("O_PATH") {
+            return Some("opened what is not a regular file".into());
+        }
+    }
+    match call.name.as_str() {
+        "openat2" => {
+            let path = call.path().unwrap_or("");
+            let absolute = path.starts_with('/');
+            if absolute && !(inside(path) && call.arguments.contains("O_DIRECTORY")) {
+                return Some("an absolute name that is not a learnt directory".into());
+            }
+            if !absolute && !call.arguments.contains("RESOLVE_BENEATH") {
+                return Some("a name from a request, not resolved beneath a directory".into());
+            }
+            if !absolute && !call.directory().is_some_and(inside) {
+                return Some("resolved from a directory outside of the document root".into());
+            }
+            None
+        }
+        // A listing's entry: one component, not followed, and not the way up.
+        "newfstatat"
+            if call.arguments.contains("AT_SYMLINK_NOFOLLOW")
+                && call.directory().is_some_and(inside)
+                && call
+                    .path()
+                    .is_some_and(|name| !name.contains('/') && name != "..") =>
+        {
+            None
+        }
+        // On the descriptor itself, without a name.
+        "newfstatat" | "statx" if call.arguments.contains("AT_EMPTY_PATH") => None,
+        "openat" | "open" => {
+            let path = call.path().unwrap_or("");
+            let directory = call.arguments.contains("O_DIRECTORY") && inside(path);
+            (!directory).then(|| "a name that openat2 should have resolved".into())
+        }
+        _ => Some("a call by name that helpers have no need of".into()),
+    }
+}
+
+fn case(kind: Kind) -> Result {
+    let disk = SlowDisk::up()?;
+    let root = disk.root();
+    write_site(&root)?;
+    let documents = root.join("documents");
+    disk.chill()?;
+    let traces = fresh_dir("traces")?.join("trace");
+    let config = match kind {
+        Kind::Lighttpd => Config {
+            http: "server.follow-symlink = \"enable\"\nserver.modules = ( \"mod_dirlisting\" )\n\
+                   dir-listing.activate = \"enable\"\n"
+                .into(),
+            ..Config::default()
+        },
+        Kind::Nginx => Config {
+            server: "autoindex on;\n".into(),
+            ..Config::default()
+        },
+    };
+    let options = [
+        "-f",
+        "-Y",
+        "-y",
+        "-qq",
+        "-s",
+        "200",
+        "-e",
+        "trace=%file,%process,openat2,pread64,preadv2,read",
+    ];
+    let server = Server::start_with(
+        kind,
+        &config,
+        &documents,
+        &Preload::on()?,
+        |preload, program| preload.traced(program, &options, &traces),
+    )?;
+    let traced = *server
+        .children()?
+        .first()
+        .context("the tracer runs nothing")?;
+    // Cold requests teach the rules; then the hostile ones come between more of them.
+    for number in 0..40 {
+        ask(server.address, number)?;
+    }
+    let mut next = 40;
+    for round in 0..4 {
+        for (i, bytes) in hostile(round).iter().enumerate() {
+            throw(server.address, bytes)?;
+            if i % 8 == 0 && next < GOOD {
+                ask(server.address, next)?;
+                next += 1;
+            }
+        }
+    }
+    for number in next..GOOD {
+        ask(server.address, number)?;
+    }
+    let ended = server.stop(traced, libc::SIGTERM)?;
+    let Some(stats) = ended.stats else {
+        bail!(
+            "the server did not write its counters: {}\n{}",
+            ended.ending,
+            ended.log
+        );
+    };
+    examine(&Trace::read(&traces)?, &documents.to_string_lossy(), &stats)
+}
+
+fn examine(trace: &Trace, documents: &str, stats: &Stats) -> Result {
+    let helpers = trace.helpers();
+    if helpers.is_empty() || stats.gated() == 0 {
+        bail!(
+            "{} helpers, and no request held back: this tested nothing\n{stats}",
+            helpers.len()
+        );
+    }
+    let mut opened = 0;
+    let mut wrong = Vec::new();
+    for call in &trace.calls {
+        let by_helper = helpers.contains(&call.tid);
+        // lighttpd and nginx never call openat2: in their own thread it is the library that does.
+        if !by_helper && call.name != "openat2" {
+            continue;
+        }
+        opened += usize::from(by_helper && call.opened().is_some());
+        if let Some(reason) = objection(call, documents) {
+            wrong.push(format!(
+                "{reason}: {} {} {}({}) = {}",
+                call.tid, call.comm, call.name, call.arguments, call.result
+            ));
+        }
+    }
+    if opened == 0 {
+        bail!("the helpers opened nothing: this tested nothing\n{stats}");
+    }
+    if !wrong.is_empty() {
+        let shown: Vec<_> = wrong.iter().take(20).cloned().collect();
+        bail!(
+            "{} calls that must not be:\n{}\n{stats}",
+            wrong.len(),
+            shown.join("\n")
+        );
+    }
+    println!(
+        "{opened} files and directories opened by {} helpers",
+        helpers.len()
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    // Without these, a stranger could have the library read a secret, hang on a FIFO, or poke a device.
+    let cases = [
+        ("lighttpd", Kind::Lighttpd, "lighttpd"),
+        ("nginx", Kind::Nginx, "nginx-light"),
+    ];
+    run(cases
+        .into_iter()
+        .map(|(name, kind, package)| {
+            Test::new(name, move || case(kind))
+                .needs(Need::SlowDisk)
+                .needs(Need::Command("strace", "strace"))
+                .needs(Need::Command(name, package))
+                .limit(120)
+        })
+        .collect())
+}

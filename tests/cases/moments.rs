@@ -1,0 +1,187 @@
+//! The dangerous moments: hooks called early, late, in handlers, in children, on small stacks; and everything that a
+//! server may do to a connection while its request is held back.
+
+use anyhow::bail;
+use laio_tests::cold::SlowDisk;
+use laio_tests::library::fresh_dir;
+use laio_tests::program::{compare, compile, observe, same_with_and_without, Build};
+use laio_tests::stats::Stats;
+use laio_tests::{docroot, run, Need, Preload, Result, Test};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A program that is compared with and without the library, in both states.
+fn both_states(name: &'static str) -> Vec<Test> {
+    ["idle", "engaged"]
+        .into_iter()
+        .map(|state| {
+            Test::new(format!("{name} {state}"), move || {
+                same_with_and_without(&compile(name, Build::Program)?, &[state])
+            })
+        })
+        .collect()
+}
+
+/// Another preloaded library whose constructors and destructors make calls, before liblaio in the list and after it.
+fn with_another_library(before: bool, state: &str) -> Result {
+    let program = compile("early_or_late", Build::Program)?;
+    let other = compile("early", Build::Library)?;
+    let arguments = [state];
+    let stock = observe(
+        &program,
+        &arguments,
+        &Preload::stock().with_library(&other, false),
+    )?;
+    if !String::from_utf8_lossy(&stock.stdout).starts_with("preinit")
+        || stock.ending != "exit status 0"
+    {
+        bail!(
+            "the program itself: {}\n{}",
+            stock.ending,
+            String::from_utf8_lossy(&stock.stderr)
+        );
+    }
+    for mode in ["on", "off", "observe"] {
+        let preload = Preload::mode(mode)?.with_library(&other, before);
+        compare(&stock, &observe(&program, &arguments, &preload)?, &preload)?;
+    }
+    Ok(())
+}
+
+/// A library that comes with dlopen and goes with dlclose.
+fn loaded_later(state: &str) -> Result {
+    let program = compile("loaded_later", Build::Program)?;
+    let other = compile("early", Build::Library)?;
+    let arguments = [state];
+    let stock = observe(
+        &program,
+        &arguments,
+        &Preload::stock().with("LATE_LIBRARY", &other),
+    )?;
+    for mode in ["on", "off", "observe"] {
+        let preload = Preload::mode(mode)?.with("LATE_LIBRARY", &other);
+        compare(&stock, &observe(&program, &arguments, &preload)?, &preload)?;
+    }
+    Ok(())
+}
+
+/// What happens to a connection while its request is held back, on a disk where holding back lasts.
+fn while_gated(moment: &str) -> Result {
+    const FILES: usize = 120;
+    let program = compile("gate_moments", Build::Program)?;
+    let disk = SlowDisk::up()?;
+    let documents = disk.root().join("documents");
+    for number in 0..FILES {
+        docroot::write(&documents, &format!("moment-{number}.html"), 6000)?;
+    }
+    let run = |preload: &Preload| -> Result<_> {
+        disk.chill()?;
+        let path = documents.to_string_lossy().into_owned();
+        let observed = observe(&program, &["idle", &path, moment, "0"], preload)?;
+        let gated = std::fs::read_to_string(laio_tests::runner::scratch().join("work/gated"))
+            .unwrap_or_default();
+        Ok((observed, gated.trim() == "1"))
+    };
+    let (stock, _) = run(&Preload::stock())?;
+    if stock.ending != "exit status 0" {
+        bail!(
+            "the program itself: {}\n{}",
+            stock.ending,
+            String::from_utf8_lossy(&stock.stderr)
+        );
+    }
+    let stats = fresh_dir("stats")?;
+    let preload = Preload::on()?.with("LAIO_STATS", stats.join("laio-%p.json"));
+    let (observed, gated) = run(&preload)?;
+    let counted = read_if_any(&stats);
+    compare(&stock, &observed, &preload)
+        .map_err(|e| e.context(format!("gated: {gated}, {counted}")))?;
+    if !gated {
+        bail!("the request was not held back, so that this moment was not tested; the counters: {counted}");
+    }
+    Ok(())
+}
+
+fn read_if_any(dir: &Path) -> String {
+    Stats::read(dir).map_or_else(|e| e.to_string(), |s| s.to_string())
+}
+
+fn main() -> ExitCode {
+    let mut tests = Vec::new();
+    // Without it, a hook before the constructors or after exit began would find a library that is not ready, or no more.
+    tests.extend(both_states("early_or_late"));
+    // Without it, a handler that interrupts a hook could deadlock on the library's locks, or corrupt its state.
+    tests.extend(both_states("in_handlers"));
+    // Without it, a child could wait for helpers that only its parent has, or a vfork child could undo what its parent
+    // knows.
+    tests.extend(both_states("children"));
+    // Without it, a descriptor of the library's could live on in a program that the process becomes.
+    tests.extend(both_states("exec_self"));
+    // Without it, a large local in a hook would overflow the small stacks that some programs give their threads.
+    tests.extend(both_states("small_stacks"));
+    // Without it, a table by descriptor could be too short, or a close of everything could close what helpers use.
+    tests.extend(both_states("many_descriptors"));
+    for state in ["idle", "engaged"] {
+        for before in [false, true] {
+            let order = if before { "before" } else { "after" };
+            // Without it, the library could depend on its place among other interposers.
+            tests.push(Test::new(
+                format!("another library {order} it, {state}"),
+                move || with_another_library(before, state),
+            ));
+        }
+        // Without it, dlopen and dlclose could meet a lock that a hook holds, or a stale pointer.
+        tests.push(Test::new(format!("loaded_later {state}"), move || {
+            loaded_later(state)
+        }));
+    }
+    for part in ["identity", "jail", "filtered", "own_table"] {
+        // Without it, helpers could keep the user that the process gave up, or the loop could hang once calls are denied.
+        tests.push(
+            Test::new(format!("sandboxed {part}"), move || {
+                same_with_and_without(&compile("sandboxed", Build::Program)?, &["engaged", part])
+            })
+            .needs(Need::Root),
+        );
+    }
+    for moment in [
+        // Without these, a result that comes late could reach a descriptor that means something else by now.
+        "closed",
+        "reused",
+        "dup2_over",
+        "moved",
+        "all_closed",
+        // Without these, an interest that the server changes while it is masked could be lost, or come back wrong.
+        "deleted_and_added",
+        "modified",
+        "not_interested",
+        "instance_closed",
+        "second_instance",
+        // Without these, a client that leaves could be held on to for ever.
+        "reset_by_client",
+        "half_closed",
+        // Without these, a server that does not wait, or changes to blocking, would never see its request.
+        "spinning",
+        "made_blocking",
+        "made_blocking_by_ioctl",
+        "looked_at",
+        // Without these, bytes that arrive while the gate is closed could be forgotten: no second edge comes for them.
+        "more_arrives",
+        "by_bytes",
+        // Without these, a child could wait for a gate that only its parent's helpers can open.
+        "forked",
+        "served_by_child",
+        // Without these, a wait could return early, late or for nothing while gates open.
+        "timeouts",
+        "interrupted",
+        "many_at_once",
+    ] {
+        tests.push(
+            Test::new(format!("while gated: {moment}"), move || {
+                while_gated(moment)
+            })
+            .needs(Need::SlowDisk),
+        );
+    }
+    run(tests)
+}

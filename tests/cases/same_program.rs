@@ -1,0 +1,47 @@
+//! The same program with and without the library: one C program per hook family, compared byte for byte.
+
+use laio_tests::program::{compile, same_with_and_without, Build};
+use laio_tests::{run, Test};
+use std::process::ExitCode;
+
+/// One program, once as a process that never met an event loop and once as an event loop that has served cold files.
+fn program(name: &'static str) -> Vec<Test> {
+    let mut tests = Vec::new();
+    for (suffix, build) in [("", Build::Program), (" fortified", Build::Fortified)] {
+        for state in ["idle", "engaged"] {
+            tests.push(Test::new(format!("{name} {state}{suffix}"), move || {
+                same_with_and_without(&compile(name, build)?, &[state])
+            }));
+        }
+    }
+    tests
+}
+
+fn main() -> ExitCode {
+    let tests = [
+        // Without it, an open under one of eleven names could return another number, flag, mode or errno, or a mode that
+        // was garbage could reach the kernel.
+        "open_family",
+        // Without it, a stat under one of its eighteen names could fill another buffer or answer another errno.
+        "stat_family",
+        // Without it, a listing could lose entries, or a directory stream could lose its descriptor.
+        "directory_family",
+        // Without it, a read could move a position, fill beyond its end, or swallow a fortified overflow check.
+        "read_family",
+        // Without it, bytes, flags, ancillary data or the end of a stream could be lost on a socket that was looked at.
+        "receive_family",
+        // Without it, sendfile could answer another count, offset or errno.
+        "send_family",
+        // Without it, the library's own descriptors could show up in the application's numbers.
+        "descriptor_family",
+        // Without it, an accepted socket could have other flags, or its address could be lost.
+        "accept_family",
+        // Without it, epoll could report other events, data or errors for what is never gated.
+        "epoll_family",
+        // Without it, a wait could end early, miss a signal, or leave another signal mask behind.
+        "epoll_signals",
+        // Without it, a held-back request could be lost in one of the kinds of registration.
+        "epoll_loops",
+    ];
+    run(tests.into_iter().flat_map(program).collect())
+}

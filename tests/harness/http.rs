@@ -1,0 +1,251 @@
+//! A client that lets a test decide which bytes go over the connection, and when.
+
+use crate::Result;
+use anyhow::{bail, Context as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
+
+/// One response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header fields in order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, with any chunked framing removed.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first field of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    }
+
+    /// Whether the server ends the connection after this response.
+    pub fn closes(&self) -> bool {
+        self.header("connection")
+            .is_some_and(|v| v.eq_ignore_ascii_case("close"))
+    }
+}
+
+/// A connection to a server.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to a server on this machine.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).context("connect")?;
+        stream.set_nodelay(true)?;
+        // Not an assertion on speed: without it, a request that is never answered would end with the test's own time
+        // limit and not say which one it was.
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> Result {
+        self.stream.write_all(bytes).context("send")
+    }
+
+    /// Sends bytes one at a time, each in a segment of its own.
+    pub fn dribble(&mut self, bytes: &[u8]) -> Result {
+        for byte in bytes {
+            self.send(&[*byte])?;
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish_sending(&mut self) -> Result {
+        self.stream
+            .shutdown(std::net::Shutdown::Write)
+            .context("shutdown")
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) -> Result {
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        // SAFETY: the descriptor is open, and `linger` is valid for the size that is given.
+        let result = unsafe {
+            libc::setsockopt(
+                self.stream.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            )
+        };
+        if result != 0 {
+            bail!("SO_LINGER: {}", std::io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Reads one more piece into the buffer; false at the end of the stream.
+    fn more(&mut self) -> Result<bool> {
+        let mut piece = [0; 65536];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
+                    self.buffer.extend_from_slice(&piece[..n]);
+                    return Ok(true);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    bail!(
+                        "no answer for 30 s, with {} bytes in hand",
+                        self.buffer.len()
+                    );
+                }
+                Err(e) => return Err(e).context("receive"),
+            }
+        }
+    }
+
+    /// Reads `count` bytes and leaves the rest of the response unread.
+    pub fn taste(&mut self, count: usize) -> Result {
+        while self.buffer.len() < count {
+            if !self.more()? {
+                bail!("the connection ended after {} bytes", self.buffer.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the server ends the connection, by FIN or by reset.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.more().unwrap_or(false) {}
+        std::mem::take(&mut self.buffer)
+    }
+
+    fn take(&mut self, count: usize) -> Result<Vec<u8>> {
+        self.taste(count)?;
+        let rest = self.buffer.split_off(count);
+        Ok(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|w| w == b"\r\n") {
+                let line = self.take(end + 2)?;
+                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            let have = self.buffer.len();
+            self.taste(have + 1)?;
+        }
+    }
+
+    /// Reads one response; `head` when it answers a `HEAD` request and so has no body. `None` when the server ended
+    /// the connection before it answered.
+    pub fn response_if_any(&mut self, head: bool) -> Result<Option<Response>> {
+        if self.buffer.is_empty() {
+            match self.more() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(e) if is_reset(&e) => return Ok(None),
+                Err(e) => return Err(e),
+            }
+        }
+        self.response(head).map(Some)
+    }
+
+    /// Reads one response; `head` when it answers a `HEAD` request and so has no body.
+    pub fn response(&mut self, head: bool) -> Result<Response> {
+        let (status, headers, length) = loop {
+            let mut fields = [httparse::EMPTY_HEADER; 64];
+            let mut parsed = httparse::Response::new(&mut fields);
+            let status = parsed.parse(&self.buffer).with_context(|| {
+                format!(
+                    "not a response: {:?}",
+                    String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(200)])
+                )
+            })?;
+            if let httparse::Status::Complete(length) = status {
+                let headers = parsed
+                    .headers
+                    .iter()
+                    .map(|h| {
+                        (
+                            h.name.to_ascii_lowercase(),
+                            String::from_utf8_lossy(h.value).into_owned(),
+                        )
+                    })
+                    .collect();
+                break (parsed.code.unwrap_or(0), headers, length);
+            }
+            let have = self.buffer.len();
+            self.taste(have + 1)?;
+        };
+        self.take(length)?;
+        let mut response = Response {
+            status,
+            headers,
+            body: Vec::new(),
+        };
+        if head || status == 304 || status == 204 {
+            return Ok(response);
+        }
+        if response
+            .header("transfer-encoding")
+            .is_some_and(|v| v.contains("chunked"))
+        {
+            loop {
+                let line = self.line()?;
+                let digits = line.split(';').next().unwrap_or("").trim();
+                let length = usize::from_str_radix(digits, 16)
+                    .with_context(|| format!("chunk size {line:?}"))?;
+                let chunk = self.take(length)?;
+                response.body.extend_from_slice(&chunk);
+                if !self.line()?.is_empty() {
+                    bail!("a chunk does not end where it says");
+                }
+                if length == 0 {
+                    return Ok(response);
+                }
+            }
+        }
+        match response.header("content-length").map(str::parse::<usize>) {
+            Some(length) => response.body = self.take(length.context("content-length")?)?,
+            None => {
+                while self.more()? {}
+                response.body = std::mem::take(&mut self.buffer);
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// Whether an error is the peer's reset, or a broken pipe that a reset left behind.
+pub fn is_reset(error: &anyhow::Error) -> bool {
+    let kinds = [
+        ErrorKind::ConnectionReset,
+        ErrorKind::BrokenPipe,
+        ErrorKind::ConnectionAborted,
+    ];
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| kinds.contains(&e.kind()))
+}
+
+/// A request of one line and a `Host`.
+pub fn request(method: &str, target: &str, host: &str, more: &str) -> Vec<u8> {
+    format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").into_bytes()
+}

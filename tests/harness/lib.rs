@@ -1,0 +1,22 @@
+//! What the integration tests share: a runner with time limits and run-time skipping, C programs run with and without
+//! the library, cold files, real servers, an HTTP client, and a reader of `strace`'s output.
+//!
+//! Nothing here knows how the library works. It knows the library's contract: where `liblaio.so` is, which variables
+//! configure it, and which counters it writes.
+
+pub mod cold;
+pub mod docroot;
+pub mod http;
+pub mod library;
+pub mod program;
+pub mod runner;
+pub mod server;
+pub mod stats;
+pub mod trace;
+pub mod workload;
+
+pub use library::Preload;
+pub use runner::{run, skip, Need, Test};
+
+/// What a test returns.
+pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;

@@ -1,0 +1,65 @@
+/* The same work between two marks, to be counted by a tracer. `idle`: files, without an event loop. `loop`: an event loop
+ * that serves cached files only. */
+#include "common.h"
+
+static void mark(void) { syscall(SYS_getppid); }
+
+static void files(void)
+{
+	char piece[512];
+	struct stat status;
+	int pipes[2];
+	NEED(pipe(pipes) == 0);
+	mark();
+	for (int i = 0; i < 20; i++) {
+		int fd = open("file", O_RDONLY);
+		NEED(fd >= 0 && fstat(fd, &status) == 0 && stat("file", &status) == 0 && lstat("gone", &status) < 0);
+		NEED(read(fd, piece, sizeof piece) == sizeof piece && pread(fd, piece, 1, 100) == 1);
+		NEED(write(pipes[1], "x", 1) == 1 && read(pipes[0], piece, 10) == 1);
+		NEED(close(dup(fd)) == 0 && close(fd) == 0);
+	}
+	mark();
+}
+
+static void loop(void)
+{
+	struct pair pair = tcp_pair();
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN };
+	NEED(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event) == 0);
+	mark();
+	for (int i = 0; i < 200; i++) {
+		char request[200], path[64], body[5000];
+		struct stat status;
+		int n = snprintf(request, sizeof request, "GET /warm-%d.html HTTP/1.1\r\nHost: h\r\n\r\n", i % 10);
+		snprintf(path, sizeof path, "warm/warm-%d.html", i % 10);
+		NEED(send(pair.client, request, n, 0) == n);
+		do
+			NEED(epoll_wait(ep, &event, 1, -1) == 1);
+		while ((n = recv(pair.server, request, sizeof request, 0)) < 0 && errno == EAGAIN);
+		NEED(stat(path, &status) == 0);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		NEED(fd >= 0 && pread(fd, body, sizeof body, 0) == sizeof body);
+		close(fd);
+		NEED(send(pair.server, body, sizeof body, 0) == sizeof body);
+		NEED(recv(pair.client, body, sizeof body, MSG_WAITALL) == sizeof body);
+	}
+	mark();
+}
+
+int main(int argc, char **argv)
+{
+	is_engaged(argc, argv);
+	write_document("file", "file", 5000);
+	NEED(mkdir("warm", 0755) == 0);
+	for (int i = 0; i < 10; i++) {
+		char path[64];
+		snprintf(path, sizeof path, "warm/warm-%d.html", i);
+		write_document(path, path, 5000);
+	}
+	if (argc > 1 && !strcmp(argv[1], "loop"))
+		loop();
+	else
+		files();
+	return 0;
+}

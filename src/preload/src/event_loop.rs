@@ -210,9 +210,9 @@ impl EventLoop {
 
     /// The loop is about to wait.
     pub fn turn_ends(&mut self) {
-        if self.jobs_wait {
-            let _kept = errno::Kept::new();
-            self.jobs_wait = false;
+        let _kept = errno::Kept::new();
+        let submitted = std::mem::take(&mut self.jobs_wait);
+        if submitted {
             self.pool.start();
         }
         if self.attentive() && !self.provided {
@@ -220,7 +220,7 @@ impl EventLoop {
             self.provided = true;
             self.pool.provide(MAX_JOBS);
         }
-        self.pool.before_wait(&mut self.batch);
+        self.pool.before_wait(&mut self.batch, submitted);
         self.waits += 1;
     }
 
@@ -430,8 +430,6 @@ impl EventLoop {
         }
         self.jobs_wait = true;
         self.pool.submit(job, urgency);
-        // Should a lock have been waited for, no operation that follows is to be blamed.
-        self.rebase();
         Verdict::Fail(Errno::AGAIN)
     }
 

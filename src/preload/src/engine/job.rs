@@ -23,6 +23,8 @@ pub struct Job {
     pub fd: i32,
     /// Its gate's ticket.
     pub ticket: u32,
+    /// When it was submitted, in nanoseconds.
+    pub submitted: u64,
     /// What it will touch.
     pub paths: Predictions,
 }

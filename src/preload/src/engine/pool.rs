@@ -17,7 +17,7 @@ use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +26,17 @@ pub const MAX_JOBS: usize = 1024;
 
 /// How long a helper without work stays.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// What a cold request costs the loop's own thread at the least, in nanoseconds. More helpers than
+/// fit into a job's time at this rate the loop cannot keep busy; they would only be woken more often,
+/// which on a fast device is most of what a request costs.
+const PACE: u64 = 30_000;
+
+/// Helpers that are always worth having.
+const FEW: u64 = 8;
+
+/// How long a job may wait for a busy helper, in nanoseconds: busy ones may be stuck.
+const OVERDUE: u64 = 1_000_000;
 
 /// How long the usher leaves finished jobs to a loop that is awake.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -57,6 +68,15 @@ impl Queue {
 
     fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.normal.is_empty()
+    }
+
+    /// Whether the job at the front is not to wait for one of `enough` busy helpers, which keep up
+    /// with the loop, or has waited for them too long.
+    fn wants_hands(&self, enough: u64) -> bool {
+        let Some(first) = self.urgent.front().or(self.normal.front()) else {
+            return false;
+        };
+        self.helpers - self.idle < enough || clock::nanoseconds() > first.submitted + OVERDUE
     }
 }
 
@@ -100,6 +120,8 @@ pub struct Pool {
     threads: AtomicU8,
     /// Jobs submitted and not completed.
     outstanding: AtomicUsize,
+    /// Moving average of what a job takes, in nanoseconds.
+    job_time: AtomicU64,
     /// Whether the loop waits (or is about to): then only the usher can wake it.
     loop_waits: AtomicBool,
     pins: Pins,
@@ -132,6 +154,7 @@ impl Pool {
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
             threads: AtomicU8::new(NONE),
             outstanding: AtomicUsize::new(0),
+            job_time: AtomicU64::new(u64::MAX / 8),
             loop_waits: AtomicBool::new(false),
             pins: Pins::default(),
             warm: WarmTable::default(),
@@ -167,17 +190,13 @@ impl Pool {
     }
 
     /// Hands a job to the helpers. [`Pool::start`] must follow before the loop waits.
-    pub fn submit(&self, job: Box<Job>, urgency: Urgency) {
+    pub fn submit(&self, mut job: Box<Job>, urgency: Urgency) {
+        job.submitted = clock::nanoseconds();
         self.outstanding.fetch_add(1, SeqCst);
         let mut queue = self.queue.lock();
         match urgency {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
-        }
-        let wake = queue.idle > 0;
-        drop(queue);
-        if wake {
-            self.work.wake_one();
         }
     }
 
@@ -202,7 +221,15 @@ impl Pool {
 
     /// The loop is about to wait: completes what is finished already, for a thread that is awake
     /// does it cheaper than one that has to be woken. From now on the usher does.
-    pub fn before_wait(&self, batch: &mut Vec<Box<Job>>) {
+    pub fn before_wait(&self, batch: &mut Vec<Box<Job>>, submitted: bool) {
+        if submitted {
+            let queue = self.queue.lock();
+            let wake = queue.idle > 0 && queue.wants_hands(self.enough());
+            drop(queue);
+            if wake {
+                self.work.wake_one();
+            }
+        }
         if self.outstanding.load(Relaxed) > 0 {
             self.loop_waits.store(true, SeqCst);
             std::mem::swap(&mut self.finished.lock().jobs, batch);
@@ -272,6 +299,11 @@ impl Pool {
         }
     }
 
+    /// How many busy helpers keep up with the loop.
+    fn enough(&self) -> u64 {
+        (self.job_time.load(Relaxed) / PACE).clamp(FEW.min(self.most), self.most)
+    }
+
     fn spawn_helper(self: &Arc<Self>, first: bool) -> std::io::Result<()> {
         let mut queue = self.queue.lock();
         if queue.helpers >= self.most {
@@ -307,9 +339,11 @@ impl Pool {
         let mut settled = false;
         loop {
             if let Some(job) = queue.next() {
-                let more_hands = !queue.is_empty() && queue.idle == 0 && queue.helpers < self.most;
+                let (more, idle) = (queue.wants_hands(self.enough()), queue.idle > 0);
                 drop(queue);
-                if more_hands {
+                if more && idle {
+                    self.work.wake_one();
+                } else if more {
                     // Without another one the queue is served all the same, more slowly.
                     let _ = self.spawn_helper(false);
                 }
@@ -366,6 +400,8 @@ impl Pool {
         } else if let Some(prediction) = job.paths.iter().next() {
             let directory = laio_core::hash(prediction.directory());
             self.places.sample(directory, took);
+            let old = self.job_time.load(Relaxed).min(took.saturating_mul(64));
+            self.job_time.store(old - old / 16 + took / 16, Relaxed);
         }
     }
 

@@ -119,6 +119,8 @@ fn main() -> ExitCode {
     tests.extend(both_states("exec_self"));
     // Without it, a large local in a hook would overflow the small stacks that some programs give their threads.
     tests.extend(both_states("small_stacks"));
+    // Without it, the forced unwinding of a cancelled thread could abort in a Rust frame of a hook.
+    tests.extend(both_states("cancelled"));
     // Without it, a table by descriptor could be too short, or a close of everything could close what helpers use.
     tests.extend(both_states("many_descriptors"));
     for state in ["idle", "engaged"] {

@@ -5,8 +5,8 @@
 //! limits, is inherited by none of its children and cannot be closed from under them. One *usher*
 //! shares the application's table and does nothing but give readiness back with `epoll_ctl`.
 //!
-//! The usher is started with the first cold request, and starts the first helper; helpers start
-//! further ones while there is more to do than hands. All but one leave when idle.
+//! The usher is started after the first stall, and starts the first helper; helpers start further
+//! ones while there is more to do than hands. All but one leave when idle.
 
 use super::beneath::File;
 use super::job::{Job, Worker};
@@ -17,7 +17,7 @@ use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -42,6 +42,10 @@ const OVERDUE: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_millis(1);
 
 const STACK: usize = 64 * 1024;
+
+/// Some jobs. Each is two KiB, so it changes hands by its address.
+#[allow(clippy::vec_box)]
+pub type Jobs = Vec<Box<Job>>;
 
 /// Which end of the queue a job joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,31 +97,23 @@ enum Usher {
 }
 
 #[derive(Debug, Default)]
-#[allow(clippy::vec_box)] // A job is two KiB: it changes hands by its address.
 struct Finished {
-    jobs: Vec<Box<Job>>,
+    jobs: Jobs,
     usher: Usher,
     /// No job will ever come again.
     over: bool,
 }
 
-/// State of the threads: none yet.
-const NONE: u8 = 0;
-/// The usher is started.
-const RUNNING: u8 = 1;
-/// They cannot run here: requests go straight.
-const IMPOSSIBLE: u8 = 2;
-
 /// One event loop's helpers and their queue.
 #[derive(Debug)]
-#[allow(clippy::vec_box)] // As above.
 pub struct Pool {
     queue: Lock<Queue>,
     work: Signal,
     finished: Lock<Finished>,
     news: Signal,
-    free: Lock<Vec<Box<Job>>>,
-    threads: AtomicU8,
+    free: Lock<Jobs>,
+    /// Threads cannot run here: requests go straight.
+    impossible: AtomicBool,
     /// Jobs submitted and not completed.
     outstanding: AtomicUsize,
     /// Moving average of what a job takes, in nanoseconds.
@@ -152,7 +148,7 @@ impl Pool {
             finished: Lock::new(finished),
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
-            threads: AtomicU8::new(NONE),
+            impossible: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
             loop_waits: AtomicBool::new(false),
@@ -162,14 +158,6 @@ impl Pool {
             counters,
             most,
             window,
-        }
-    }
-
-    /// Makes room for jobs, at a place where memory may be allocated.
-    pub fn provide(&self, jobs: usize) {
-        let mut free = self.free.lock();
-        while free.len() < jobs {
-            free.push(Box::<Job>::default());
         }
     }
 
@@ -186,28 +174,34 @@ impl Pool {
 
     /// Whether helpers can run in this process, as far as is known.
     pub fn is_possible(&self) -> bool {
-        self.threads.load(Relaxed) != IMPOSSIBLE && program::is_same_process()
+        !self.impossible.load(Relaxed) && program::is_same_process()
     }
 
-    /// Hands a job to the helpers. [`Pool::start`] must follow before the loop waits.
+    /// Hands a job to the helpers. The first of several wakes one, who will do them all if need be;
+    /// [`Pool::before_wait`] sees to it that they are done at once.
     pub fn submit(&self, mut job: Box<Job>, urgency: Urgency) {
         job.submitted = clock::nanoseconds();
         self.outstanding.fetch_add(1, SeqCst);
         let mut queue = self.queue.lock();
+        let wake = queue.is_empty() && queue.idle > 0;
         match urgency {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
         }
+        drop(queue);
+        if wake {
+            self.work.wake_one();
+        }
+        // The last helper may have given up in between.
+        if self.impossible.load(SeqCst) {
+            self.give_up();
+        }
     }
 
-    /// Starts the threads if there are none yet. Called where the loop begins to wait, for a thread
-    /// cannot be made just anywhere.
+    /// Makes room for jobs and starts the threads. Called once, where the loop begins to wait: memory
+    /// and threads cannot be had just anywhere.
     pub fn start(self: &Arc<Self>) {
-        // Only the loop's own thread comes here.
-        if self.threads.load(Relaxed) != NONE {
-            return;
-        }
-        self.threads.store(RUNNING, Relaxed);
+        self.free.lock().resize_with(MAX_JOBS, Box::default);
         let pool = Arc::clone(self);
         // Signals are the application's: a thread inherits the mask of its maker.
         let unblocked = block_signals();
@@ -221,7 +215,7 @@ impl Pool {
 
     /// The loop is about to wait: completes what is finished already, for a thread that is awake
     /// does it cheaper than one that has to be woken. From now on the usher does.
-    pub fn before_wait(&self, batch: &mut Vec<Box<Job>>, submitted: bool) {
+    pub fn before_wait(&self, batch: &mut Jobs, submitted: bool) {
         if submitted {
             let queue = self.queue.lock();
             let wake = queue.idle > 0 && queue.wants_hands(self.enough());
@@ -245,7 +239,7 @@ impl Pool {
     }
 
     /// Gives the connections' readiness back, where they are still those that the jobs were for.
-    fn complete(&self, batch: &mut Vec<Box<Job>>) {
+    fn complete(&self, batch: &mut Jobs) {
         for job in batch.drain(..) {
             if let Some(slot) = table::accepted(job.fd) {
                 slot.complete(job.fd, job.ticket);
@@ -277,7 +271,7 @@ impl Pool {
     /// Waits until there are jobs that the loop does not complete itself; false when there will be
     /// no more. A loop that is awake gets [`PATIENCE`], and no more: it may be in a long handler, or
     /// may never come to a wait that we see.
-    fn wait_for_finished(&self, batch: &mut Vec<Box<Job>>) -> bool {
+    fn wait_for_finished(&self, batch: &mut Jobs) -> bool {
         let mut finished = self.finished.lock();
         let mut patience_is_over = false;
         loop {
@@ -422,7 +416,7 @@ impl Pool {
 
     /// Opens every gate: nobody will work on the jobs that wait.
     fn give_up(&self) {
-        self.threads.store(IMPOSSIBLE, Relaxed);
+        self.impossible.store(true, Relaxed);
         while let Some(job) = { self.queue.lock().next() } {
             self.finish(job);
         }

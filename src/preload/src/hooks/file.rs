@@ -96,13 +96,13 @@ pub fn sent_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
 /// about is worked out only where it matters.
 #[inline]
 fn timed<'a, R>(real: impl FnOnce() -> R, operation: impl FnOnce() -> Operation<'a>) -> R {
-    if !event_loop::is_current() {
+    let Some(here) = event_loop::here() else {
         return real();
-    }
+    };
     let begin = clock::ticks();
     let result = real();
     let end = clock::ticks();
-    event_loop::with(|state| {
+    here.with(|state| {
         state.operated(end.saturating_sub(begin), || {
             // A path that the kernel could not read we cannot read either.
             (!errno::is(libc::EFAULT)).then(operation)

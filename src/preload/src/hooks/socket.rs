@@ -14,9 +14,6 @@ pub fn consumed(
     buffer: *mut c_void,
     size: size_t,
 ) -> ssize_t {
-    if !event_loop::is_current() {
-        return real();
-    }
     if table::accepted(fd).is_none() || size == 0 {
         return read_file(real, fd);
     }
@@ -31,9 +28,6 @@ pub fn consumed_vector(
     vector: *const iovec,
     count: c_int,
 ) -> ssize_t {
-    if !event_loop::is_current() {
-        return real();
-    }
     if table::accepted(fd).is_none() {
         return read_file(real, fd);
     }
@@ -86,13 +80,10 @@ fn gated(
     fd: c_int,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
-    let Some(slot) = event_loop::is_current()
-        .then(|| table::accepted(fd))
-        .flatten()
-    else {
+    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
         return real();
     };
-    let verdict = event_loop::with(|state| state.before_read(fd, slot));
+    let verdict = here.with(|state| state.before_read(fd, slot));
     let verdict = verdict.unwrap_or(Verdict::Straight);
     if let Verdict::Fail(error) = verdict {
         errno::set(error.raw_os_error());
@@ -104,7 +95,7 @@ fn gated(
         let length = size.min(count.unsigned_abs());
         // SAFETY: the kernel has just written at least this many bytes there.
         let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
-        event_loop::with(|state| match verdict {
+        here.with(|state| match verdict {
             Verdict::Quiet => state.read_quietly(bytes),
             _ => state.read_warmed(bytes),
         });

@@ -10,16 +10,16 @@ use std::sync::atomic::Ordering::Relaxed;
 /// `epoll_wait` and its kin: passed on untouched, for all that they return is the kernel's truth.
 #[inline]
 pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
-    if !event_loop::is_current() {
+    let Some(here) = event_loop::here() else {
         if program::SERVES.load(Relaxed) {
             let _kept = errno::Kept::new();
             event_loop::begin();
         }
         return real();
-    }
-    event_loop::with(|state| state.turn_ends());
+    };
+    here.with(|state| state.turn_ends());
     let count = real();
-    event_loop::with(|state| state.turn_begins());
+    here.with(|state| state.turn_begins());
     count
 }
 

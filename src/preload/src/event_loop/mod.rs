@@ -1,0 +1,223 @@
+//! One thread that waits in `epoll_wait`: what it knows, and what it decides.
+//!
+//! The state is taken out of its thread-local place while it is used. That is the guard against
+//! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
+//! goes straight.
+
+mod operation;
+mod request;
+
+pub use operation::{Operation, Subject};
+pub use request::Verdict;
+
+use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
+use crate::guest::clock::{self, TickRate, Usage};
+use crate::guest::errno;
+use crate::guest::program::{self, STATS};
+use laio_core::config::{Config, Mode};
+use laio_core::recent::Recent;
+use laio_core::recognise::Request;
+use laio_core::rules::{Predictions, Rules};
+use laio_core::stats::Counters;
+use request::{Partial, LOOK, PARTIALS};
+use std::cell::{Cell, RefCell};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
+
+/// An operation that took longer than these nanoseconds may have waited for a disk.
+const SUSPICIOUS: u64 = 30_000;
+
+thread_local! {
+    static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
+    static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
+}
+
+/// Frees the state when its thread ends.
+struct Owner(*mut EventLoop);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        CURRENT.set(null_mut());
+        // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
+        let state = unsafe { Box::from_raw(self.0) };
+        if program::is_same_process() {
+            state.pool.stop();
+        } else {
+            // A raw `clone` copied this thread alone: locks may be held for ever.
+            std::mem::forget(state);
+        }
+    }
+}
+
+/// The place of this thread's state: looking it up costs a call, so it is done once in a hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Here(*const Cell<*mut EventLoop>);
+
+/// This thread's state, where it is an event loop that is not inside the library already.
+#[inline]
+pub fn here() -> Option<Here> {
+    CURRENT.with(|place| (!place.get().is_null()).then_some(Here(place)))
+}
+
+impl Here {
+    /// Runs `act` on the state; not at all where it has gone or come into use meanwhile.
+    #[inline]
+    pub fn with<R>(self, act: impl FnOnce(&mut EventLoop) -> R) -> Option<R> {
+        struct PutBack<'p>(&'p Cell<*mut EventLoop>, *mut EventLoop);
+        impl Drop for PutBack<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        // SAFETY: the place is this thread's (a `Here` cannot be sent to another), and has no
+        // destructor: it is there until the thread ends.
+        let place = unsafe { &*self.0 };
+        let taken = PutBack(place, place.replace(null_mut()));
+        // SAFETY: the pointer comes from `begin` and lives until the thread ends; it has been taken
+        // out of its place, so this is the only reference.
+        unsafe { taken.1.as_mut() }.map(act)
+    }
+}
+
+/// Makes this thread an event loop, where its process serves connections and may be helped.
+pub fn begin() {
+    let Some(config) = program::config() else {
+        return;
+    };
+    // There is one already, in use further up the stack; or the thread is ending.
+    if OWNER
+        .try_with(|owner| owner.borrow().is_some())
+        .unwrap_or(true)
+    {
+        return;
+    }
+    let state = Box::into_raw(Box::new(EventLoop::new(config)));
+    let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
+    if kept.is_ok() {
+        CURRENT.set(state);
+    }
+}
+
+/// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
+pub fn abandon() {
+    CURRENT.set(null_mut());
+    let _ = OWNER.try_with(|owner| std::mem::forget(owner.take()));
+}
+
+/// The state of one event loop.
+pub struct EventLoop {
+    config: &'static Config,
+    counters: &'static Counters,
+    pool: Arc<Pool>,
+    rules: Rules,
+    recent: Recent,
+    /// Scratch, so that no hook needs a large frame.
+    look: Box<[u8; LOOK]>,
+    request: Request,
+    predictions: Predictions,
+    partials: Vec<Partial>,
+    tick_rate: TickRate,
+    /// Ticks after which an operation is suspected of having waited for a disk.
+    suspicious: u64,
+    /// When that is set back to [`SUSPICIOUS`], in milliseconds.
+    suspicious_until: u64,
+    /// Milliseconds at the beginning of this turn.
+    now: u64,
+    /// Until when requests are looked at before they are read.
+    attentive_until: u64,
+    /// What the kernel had counted when last asked.
+    baseline: Usage,
+    /// Waits since then, each of which may have been a sleep.
+    waits: i64,
+    /// Cold requests on devices not worth a gate.
+    below_break_even: u64,
+    /// Jobs were submitted in this turn.
+    submitted: bool,
+    /// Room for finished jobs.
+    batch: Jobs,
+    /// The pool has its threads, and room for jobs.
+    provided: bool,
+}
+
+impl EventLoop {
+    fn new(config: &'static Config) -> EventLoop {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let counters = STATS.counters(NUMBER.fetch_add(1, Relaxed));
+        let mut rules = Rules::default();
+        for (prefix, directory) in &config.map {
+            if !rules.pin(prefix.as_bytes(), directory.as_bytes()) {
+                log::warn!("LAIO_MAP: {prefix}={directory} is too long; it is left out");
+            }
+        }
+        let tick_rate = TickRate::measure();
+        let now = clock::milliseconds();
+        // Pinned rules speak before the first stall, so there is something to look for at once.
+        let attentive_until = if rules.is_empty() {
+            0
+        } else {
+            now + config.quiet_ms
+        };
+        EventLoop {
+            config,
+            counters,
+            pool: Arc::new(Pool::new(counters, config.threads, config.window)),
+            rules,
+            recent: Recent::default(),
+            look: Box::new([0; LOOK]),
+            request: Request::default(),
+            predictions: Predictions::default(),
+            partials: Vec::with_capacity(PARTIALS),
+            tick_rate,
+            suspicious: tick_rate.ticks(SUSPICIOUS),
+            suspicious_until: now,
+            now,
+            attentive_until,
+            baseline: clock::usage(),
+            waits: 0,
+            below_break_even: 0,
+            submitted: false,
+            batch: Vec::with_capacity(MAX_JOBS),
+            provided: false,
+        }
+    }
+
+    fn attentive(&self) -> bool {
+        self.now < self.attentive_until
+    }
+
+    /// The loop is about to wait.
+    pub fn turn_ends(&mut self) {
+        self.waits += 1;
+        if self.provided {
+            let _kept = errno::Kept::new();
+            let submitted = std::mem::take(&mut self.submitted);
+            self.pool.before_wait(&mut self.batch, submitted);
+        } else if self.attentive() && self.config.mode == Mode::On {
+            let _kept = errno::Kept::new();
+            self.provided = true;
+            self.pool.start();
+        }
+    }
+
+    /// The wait is over.
+    pub fn turn_begins(&mut self) {
+        self.now = clock::milliseconds();
+        self.pool.after_wait();
+        self.recent.new_turn();
+        if self.now >= self.suspicious_until {
+            self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
+            self.suspicious_until = self.now + 1000;
+        }
+        if self.attentive() {
+            let _kept = errno::Kept::new();
+            self.rebase();
+        }
+    }
+
+    fn rebase(&mut self) -> Usage {
+        let before = std::mem::replace(&mut self.baseline, clock::usage());
+        self.waits = 0;
+        before
+    }
+}

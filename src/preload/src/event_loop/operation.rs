@@ -1,0 +1,155 @@
+//! File operations: straight, or a stall, which is counted and learnt from.
+
+use super::EventLoop;
+use crate::engine::file_system;
+use crate::guest::errno;
+use crate::guest::lock::Lock;
+use crate::guest::program::STATS;
+use laio_core::recognise::Http;
+use laio_core::rules::{warm_key, without_last_slash, Depth};
+use laio_core::stats::{Call, Counter};
+use rustix::fd::BorrowedFd;
+
+/// An operation on a file system without a device of its own that took longer than these nanoseconds
+/// has waited: such file systems do not count the blocks that they read.
+const LONG: u64 = 500_000;
+
+/// What a file operation was performed on.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A path relative to the working directory, or absolute.
+    Path(&'a [u8], Depth),
+    /// A path that teaches nothing: opened for writing, or relative to a descriptor.
+    Unlearnt(&'a [u8]),
+    /// An open file.
+    Descriptor(i32),
+    /// Something that the call does not name.
+    Nameless,
+}
+
+/// One file operation of the application.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation<'a> {
+    /// Which.
+    pub call: Call,
+    /// On what.
+    pub subject: Subject<'a>,
+}
+
+impl Operation<'_> {
+    /// A read from a pipe or a terminal may sleep as well; that is no disk's fault.
+    fn is_on_file(&self) -> bool {
+        use rustix::fs::{fstat, FileType};
+        let Subject::Descriptor(fd) = self.subject else {
+            return true;
+        };
+        // SAFETY: the application has just passed this number to the same call.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        fstat(file).is_ok_and(|status| {
+            matches!(
+                FileType::from_raw_mode(status.st_mode),
+                FileType::RegularFile | FileType::Directory
+            )
+        })
+    }
+
+    /// Whether it was on a file system that reads no blocks of a device of its own.
+    fn is_opaque(&self) -> bool {
+        let kind = match self.subject {
+            Subject::Path(path, _) | Subject::Unlearnt(path) => file_system::kind_at(path),
+            // SAFETY: as in `is_on_file`.
+            Subject::Descriptor(fd) => file_system::kind(unsafe { BorrowedFd::borrow_raw(fd) }),
+            Subject::Nameless => return false,
+        };
+        kind == file_system::Kind::Opaque
+    }
+
+    fn with_path(&self, act: impl FnOnce(&[u8])) {
+        match self.subject {
+            Subject::Path(path, _) | Subject::Unlearnt(path) => act(path),
+            Subject::Descriptor(fd) => {
+                let link = format!("/proc/self/fd/{fd}");
+                let path = rustix::fs::readlink(link, Vec::new()).unwrap_or_default();
+                act(path.as_bytes());
+            }
+            Subject::Nameless => act(b""),
+        }
+    }
+}
+
+impl EventLoop {
+    /// A file operation is done, and took so many ticks. What it was is asked for only if it stalled
+    /// or something can be learnt from it.
+    #[inline]
+    pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
+        let suspicious = ticks > self.suspicious;
+        if !suspicious && !self.attentive() {
+            self.counters.count_alone(Counter::Straight);
+        } else if let Some(operation) = what() {
+            self.consider(operation, suspicious.then_some(ticks));
+        }
+    }
+
+    #[cold]
+    fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
+        let _kept = errno::Kept::new();
+        let was_attentive = self.attentive();
+        let stalled = suspicious
+            .is_some_and(|ticks| self.has_blocked(operation, self.tick_rate.nanoseconds(ticks)));
+        if !stalled {
+            self.counters.count_alone(Counter::Straight);
+        } else if !was_attentive {
+            self.recent.recognise(&Http);
+        }
+        let Subject::Path(path, depth) = operation.subject else {
+            return;
+        };
+        let path = without_last_slash(path);
+        if !stalled && !was_attentive {
+            return;
+        }
+        let hash = laio_core::hash(path);
+        if stalled {
+            self.pool.warm.remove(warm_key(hash, depth, 0));
+        }
+        let explained = self.recent.attribute(path, hash, depth, &mut self.rules);
+        if stalled && !explained {
+            self.counters.count(Counter::Unexplained);
+        }
+    }
+
+    /// Whether the thread slept in this operation; if so it is counted and remembered.
+    fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
+        let (waits, attentive) = (self.waits, self.attentive());
+        let before = self.rebase();
+        let read_blocks = self.baseline.blocks > before.blocks;
+        // An attentive loop has asked at the beginning of this turn, so a sleep since is this call's.
+        // A quiet one has asked long ago, and a sleep may have had any reason; only where no device
+        // counts the blocks that are read is it taken for an answer.
+        let slept = self.baseline.sleeps - before.sleeps > waits
+            && (attentive || took > LONG && operation.is_opaque());
+        if !slept && !read_blocks || !operation.is_on_file() {
+            self.counters.count_alone(Counter::Preempted);
+            if !attentive {
+                // On a busy machine every call is slow: a quiet loop does not ask each time.
+                self.suspicious = (2 * self.suspicious).min(self.tick_rate.ticks(2 * LONG));
+            }
+            return false;
+        }
+        self.counters.count(Counter::Stall);
+        self.counters.add(Counter::StallTime, took);
+        self.attentive_until = self.now + self.config.quiet_ms;
+        static ONE_AT_A_TIME: Lock<()> = Lock::new(());
+        operation.with_path(|path| {
+            let _held = ONE_AT_A_TIME.lock();
+            STATS.stalled(operation.call, path, took);
+            log::info!(
+                "stall of {} us in {} of {}",
+                took / 1000,
+                operation.call.name(),
+                String::from_utf8_lossy(path)
+            );
+        });
+        true
+    }
+}

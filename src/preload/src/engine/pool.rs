@@ -35,8 +35,8 @@ const PACE: u64 = 30_000;
 /// Helpers that are always worth having.
 const FEW: u64 = 8;
 
-/// How long a job may wait for a busy helper, in nanoseconds: busy ones may be stuck.
-const OVERDUE: u64 = 1_000_000;
+/// How long a job may wait for a busy helper, for busy ones may be stuck.
+const OVERDUE: Duration = Duration::from_millis(1);
 
 /// How long the usher leaves finished jobs to a loop that is awake.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -74,13 +74,17 @@ impl Queue {
         self.urgent.is_empty() && self.normal.is_empty()
     }
 
-    /// Whether the job at the front is not to wait for one of `enough` busy helpers, which keep up
-    /// with the loop, or has waited for them too long.
-    fn wants_hands(&self, enough: u64) -> bool {
+    /// Whether the job at the front is not to wait for a busy helper: there are fewer than `enough`
+    /// of them, or it has waited too long.
+    fn wants_hands(&self, busy: u64, enough: u64) -> bool {
         let Some(first) = self.urgent.front().or(self.normal.front()) else {
             return false;
         };
-        self.helpers - self.idle < enough || clock::nanoseconds() > first.submitted + OVERDUE
+        busy < enough || clock::nanoseconds() > first.submitted + OVERDUE.as_nanos() as u64
+    }
+
+    fn busy(&self) -> u64 {
+        self.helpers - self.idle
     }
 }
 
@@ -218,7 +222,7 @@ impl Pool {
     pub fn before_wait(&self, batch: &mut Jobs, submitted: bool) {
         if submitted {
             let queue = self.queue.lock();
-            let wake = queue.idle > 0 && queue.wants_hands(self.enough());
+            let wake = queue.idle > 0 && queue.wants_hands(queue.busy(), self.enough());
             drop(queue);
             if wake {
                 self.work.wake_one();
@@ -321,48 +325,62 @@ impl Pool {
             return;
         }
         let mut worker = Worker::new(self.counters, self.window, &self.pins);
-        while let Some(job) = self.wait_for_work() {
+        let mut was_waiting = true;
+        while let Some(job) = self.wait_for_work(was_waiting) {
             self.work_on(&mut worker, &job);
             self.finish(job);
+            was_waiting = false;
         }
     }
 
     /// The next job; nothing when this helper is to leave.
-    fn wait_for_work(self: &Arc<Self>) -> Option<Box<Job>> {
+    ///
+    /// A helper that has just done a job takes the next one. One that was waiting leaves it to the
+    /// busy ones, as long as they keep up. There is always one that waits (up to the bound), so that
+    /// whatever the busy ones are stuck in, a job is taken in time.
+    fn wait_for_work(self: &Arc<Self>, mut was_waiting: bool) -> Option<Box<Job>> {
         let mut queue = self.queue.lock();
         let mut settled = false;
         loop {
-            if let Some(job) = queue.next() {
-                let (more, idle) = (queue.wants_hands(self.enough()), queue.idle > 0);
+            let enough = self.enough();
+            let wanted = !was_waiting || queue.stop || queue.wants_hands(queue.busy() - 1, enough);
+            if let Some(job) = wanted.then(|| queue.next()).flatten() {
+                let alone = queue.idle == 0;
+                let more = queue.wants_hands(queue.busy(), enough);
                 drop(queue);
-                if more && idle {
-                    self.work.wake_one();
-                } else if more {
+                if alone {
                     // Without another one the queue is served all the same, more slowly.
                     let _ = self.spawn_helper(false);
+                } else if more {
+                    self.work.wake_one();
                 }
                 return Some(job);
             }
             if queue.stop {
                 return self.leave(queue);
             }
+            let nothing_to_do = queue.is_empty();
+            let most = if nothing_to_do { IDLE } else { OVERDUE };
             queue.idle += 1;
             // The last helper keeps the descriptor table, and stays without a timer.
             let timed_out;
             (queue, timed_out) = if settled {
                 (self.work.wait(queue), false)
             } else {
-                self.work.wait_for(queue, IDLE)
+                self.work.wait_for(queue, most)
             };
             queue.idle -= 1;
-            if timed_out && queue.is_empty() && !queue.stop {
-                if queue.helpers > 1 {
+            was_waiting = true;
+            settled = false;
+            if timed_out && nothing_to_do && queue.is_empty() && !queue.stop {
+                // One waits while others work; when none does, one is left.
+                if queue.idle > 0 {
                     return self.leave(queue);
                 }
-                self.pins.release();
-                settled = true;
-            } else {
-                settled = false;
+                settled = queue.helpers == 1;
+                if settled {
+                    self.pins.release();
+                }
             }
         }
     }

@@ -14,6 +14,9 @@ use rustix::fd::BorrowedFd;
 /// has waited: such file systems do not count the blocks that they read.
 const LONG: u64 = 500_000;
 
+/// The most to which the threshold of suspicion rises, in nanoseconds: a slow disk stays above it.
+const MOST_SUSPICIOUS: u64 = 16_000_000;
+
 /// What a file operation was performed on.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
@@ -132,7 +135,7 @@ impl EventLoop {
             self.counters.count_alone(Counter::Preempted);
             if !attentive {
                 // On a busy machine every call is slow: a quiet loop does not ask each time.
-                self.suspicious = (2 * self.suspicious).min(self.tick_rate.ticks(2 * LONG));
+                self.suspicious = (2 * self.suspicious).min(self.tick_rate.ticks(MOST_SUSPICIOUS));
             }
             return false;
         }

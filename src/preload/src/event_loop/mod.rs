@@ -30,6 +30,8 @@ const SUSPICIOUS: u64 = 30_000;
 
 thread_local! {
     static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
+    /// The state is being made: a signal handler that comes in between does not make another.
+    static BEGINNING: Cell<bool> = const { Cell::new(false) };
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
 }
 
@@ -86,17 +88,20 @@ pub fn begin() {
         return;
     };
     // There is one already, in use further up the stack; or the thread is ending.
-    if OWNER
-        .try_with(|owner| owner.borrow().is_some())
-        .unwrap_or(true)
+    if BEGINNING.get()
+        || OWNER
+            .try_with(|owner| owner.borrow().is_some())
+            .unwrap_or(true)
     {
         return;
     }
+    BEGINNING.set(true);
     let state = Box::into_raw(Box::new(EventLoop::new(config)));
     let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
     if kept.is_ok() {
         CURRENT.set(state);
     }
+    BEGINNING.set(false);
 }
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.

@@ -73,7 +73,9 @@ pub fn name() -> String {
 
 /// Writes the counters where the settings say, if they say so.
 pub fn write_stats() {
-    let Some(config) = config().filter(|_| awake()) else {
+    // From here on every hook goes straight, those of signal handlers included.
+    let was_awake = MODE.swap(DORMANT, Relaxed) == AWAKE;
+    let Some(config) = config().filter(|_| was_awake) else {
         return;
     };
     let Some(pattern) = &config.stats else { return };

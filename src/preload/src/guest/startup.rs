@@ -16,6 +16,8 @@ static START: extern "C" fn() = start;
 static END: extern "C" fn() = end;
 
 extern "C" fn start() {
+    // SAFETY: this is the first that runs of the library, and nothing has been allocated.
+    unsafe { dlmalloc::enable_alloc_after_fork() };
     let _kept = errno::Kept::new();
     crate::hooks::resolve();
     let (config, rejected) = Config::read(|name| {

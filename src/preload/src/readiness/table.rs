@@ -3,6 +3,7 @@
 use super::carry_out;
 use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
+use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::*};
 use std::sync::MutexGuard;
@@ -167,21 +168,34 @@ fn slot(fd: i32) -> Option<&'static Slot> {
 #[cold]
 fn grow(fd: i32) -> Option<&'static Slot> {
     let place = TABLE.get(usize::try_from(fd).ok()? / CHUNK)?;
-    let fresh = || Slot {
-        accepted: AtomicBool::new(false),
-        next_read: AtomicU8::new(LOOK),
-        partial: AtomicBool::new(false),
-        state: Lock::new(Descriptor::default()),
+    // From the kernel, not from an allocator: the hook may be a signal handler's.
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, which nobody knows yet.
+    let memory = unsafe {
+        mmap_anonymous(
+            null_mut(),
+            size_of::<Chunk>(),
+            protection,
+            MapFlags::PRIVATE,
+        )
     };
-    let chunk: Box<[Slot]> = (0..CHUNK).map(|_| fresh()).collect();
-    let chunk: Box<Chunk> = chunk.try_into().ok()?;
-    let chunk = Box::into_raw(chunk);
+    let chunk = memory.ok()?.cast::<Chunk>();
+    for number in 0..CHUNK {
+        let fresh = Slot {
+            accepted: AtomicBool::new(false),
+            next_read: AtomicU8::new(LOOK),
+            partial: AtomicBool::new(false),
+            state: Lock::new(Descriptor::default()),
+        };
+        // SAFETY: within the mapping, which begins at a page and so is aligned.
+        unsafe { chunk.cast::<Slot>().add(number).write(fresh) };
+    }
     if place
         .compare_exchange(null_mut(), chunk, AcqRel, Acquire)
         .is_err()
     {
         // SAFETY: another thread was first; this one was never published.
-        drop(unsafe { Box::from_raw(chunk) });
+        let _ = unsafe { munmap(chunk.cast(), size_of::<Chunk>()) };
     }
     slot(fd)
 }

@@ -69,6 +69,7 @@ pub fn registered(
         pass(instance, operation, fd, passed, data)
     };
     if result != 0 {
+        let _kept = errno::Kept::new();
         match held {
             Some(mut state) => state.refused(undo),
             None => slot.lock().refused(undo),

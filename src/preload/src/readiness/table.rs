@@ -1,6 +1,7 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
 use super::carry_out;
+use crate::guest::errno;
 use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
@@ -121,6 +122,8 @@ pub fn accept(fd: i32) {
 /// The number is about to be closed or taken over: settles what its connection is owed.
 pub fn forget(fd: i32) {
     let Some(slot) = accepted(fd) else { return };
+    // A lock that is waited for may leave its own.
+    let _kept = errno::Kept::new();
     let mut state = slot.lock();
     if state.is_closed() {
         // A `vfork` child closes its own copy: the connection lives on in its parent.

@@ -23,8 +23,8 @@ pub const ONESHOT: u32 = 1 << 30;
 /// `EPOLLET`
 pub const EDGE: u32 = 1 << 31;
 
-/// What is held back: everything that would make a handler read.
-const READABLE: u32 = IN | RDNORM | RDBAND | RDHUP;
+/// What is held back: everything that would make a handler read. `poll` has the same bits.
+pub const READABLE: u32 = IN | RDNORM | RDBAND | RDHUP;
 
 /// `EPOLL_CTL_ADD`
 pub const ADD: i32 = 1;

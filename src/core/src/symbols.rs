@@ -79,6 +79,16 @@ macro_rules! symbols {
                 epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited();
                 epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited();
             }
+            "poll", "marks a thread as an event loop, and its turns; leaves out held-back readiness" {
+                poll(set: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int => polled(set, count, milliseconds(timeout), null());
+                __poll_chk(set: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int => polled(within(set, count, room), count, milliseconds(timeout), null());
+                ppoll(set: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int => polled(set, count, nanoseconds(timeout), mask);
+                __ppoll_chk(set: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t, room: size_t) -> c_int => polled(within(set, count, room), count, nanoseconds(timeout), mask);
+            }
+            "select", "marks a thread as an event loop, and its turns; leaves out held-back readiness" {
+                select(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *mut timeval) -> c_int => selected(count, [readable, writable, exceptional], timeout);
+                pselect(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int => selected_masked(count, [readable, writable, exceptional], nanoseconds(timeout), mask);
+            }
             "epoll_ctl", "remembers what a connection is registered for; withholds held-back interest" {
                 epoll_ctl(instance: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int => registered(instance, operation, fd, event);
             }

@@ -12,7 +12,7 @@ use super::beneath::File;
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
-use crate::readiness::table;
+use crate::readiness::{bell, table};
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
@@ -124,6 +124,8 @@ pub struct Pool {
     job_time: AtomicU64,
     /// Whether the loop waits (or is about to): then only the usher can wake it.
     loop_waits: AtomicBool,
+    /// What wakes a loop that waits in `poll` or `select`.
+    pub bell: bell::Place,
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
@@ -156,6 +158,7 @@ impl Pool {
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
             loop_waits: AtomicBool::new(false),
+            bell: bell::Place::default(),
             pins: Pins::default(),
             warm: WarmTable::default(),
             places: Places::default(),
@@ -174,6 +177,11 @@ impl Pool {
     pub fn give_back(&self, mut job: Box<Job>) {
         job.paths.clear();
         self.free.lock().push(job);
+    }
+
+    /// Whether any job is not completed.
+    pub fn is_outstanding(&self) -> bool {
+        self.outstanding.load(Relaxed) > 0
     }
 
     /// Whether helpers can run in this process, as far as is known.
@@ -228,7 +236,7 @@ impl Pool {
                 self.work.wake_one();
             }
         }
-        if self.outstanding.load(Relaxed) > 0 {
+        if self.is_outstanding() {
             self.loop_waits.store(true, SeqCst);
             std::mem::swap(&mut self.finished.lock().jobs, batch);
             self.complete(batch);
@@ -244,12 +252,18 @@ impl Pool {
 
     /// Gives the connections' readiness back, where they are still those that the jobs were for.
     fn complete(&self, batch: &mut Jobs) {
+        let mut given = None;
         for job in batch.drain(..) {
-            if let Some(slot) = table::accepted(job.fd) {
-                slot.complete(job.fd, job.ticket);
+            let slot = table::accepted(job.fd);
+            if slot.is_some_and(|slot| slot.complete(job.fd, job.ticket)) {
+                given = Some(job.fd);
             }
             self.outstanding.fetch_sub(1, SeqCst);
             self.give_back(job);
+        }
+        // One ring wakes the loop, and it looks at all of them.
+        if let Some(fd) = given {
+            self.bell.ring(fd);
         }
     }
 

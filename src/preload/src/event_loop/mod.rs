@@ -1,9 +1,10 @@
-//! One thread that waits in `epoll_wait`: what it knows, and what it decides.
+//! One thread that waits for its connections: what it knows, and what it decides.
 //!
 //! The state is taken out of its thread-local place while it is used. That is the guard against
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
 //! goes straight.
 
+pub mod held_wait;
 mod operation;
 mod request;
 
@@ -14,6 +15,8 @@ use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
 use crate::guest::clock::{self, TickRate, Usage};
 use crate::guest::errno;
 use crate::guest::program::{self, STATS};
+use crate::readiness::bell;
+use crate::readiness::sets::Room;
 use laio_core::config::{Config, Mode};
 use laio_core::recent::Recent;
 use laio_core::recognise::Request;
@@ -24,6 +27,12 @@ use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
+
+/// Most event loops at once; further threads go straight. Each keeps some 300 KiB of what it knows.
+const MOST_LOOPS: usize = 64;
+
+/// How many there are.
+static LOOPS: AtomicUsize = AtomicUsize::new(0);
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
@@ -41,6 +50,7 @@ struct Owner(*mut EventLoop);
 impl Drop for Owner {
     fn drop(&mut self) {
         CURRENT.set(null_mut());
+        LOOPS.fetch_sub(1, Relaxed);
         // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
         let state = unsafe { Box::from_raw(self.0) };
         if program::is_same_process() {
@@ -95,6 +105,10 @@ pub fn begin() {
     {
         return;
     }
+    if LOOPS.fetch_add(1, Relaxed) >= MOST_LOOPS {
+        LOOPS.fetch_sub(1, Relaxed);
+        return;
+    }
     BEGINNING.set(true);
     let state = Box::into_raw(Box::new(EventLoop::new(config)));
     let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
@@ -106,12 +120,15 @@ pub fn begin() {
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
+    LOOPS.store(0, Relaxed);
     CURRENT.set(null_mut());
     let _ = OWNER.try_with(|owner| std::mem::forget(owner.take()));
 }
 
 /// The state of one event loop.
 pub struct EventLoop {
+    /// No two of a process have the same.
+    number: usize,
     config: &'static Config,
     counters: &'static Counters,
     pool: Arc<Pool>,
@@ -143,12 +160,15 @@ pub struct EventLoop {
     batch: Jobs,
     /// The pool has its threads, and room for jobs.
     provided: bool,
+    /// For copies of the sets of `poll` and `select`.
+    room: Room,
 }
 
 impl EventLoop {
     fn new(config: &'static Config) -> EventLoop {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let counters = STATS.counters(NUMBER.fetch_add(1, Relaxed));
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let counters = STATS.counters(number);
         let mut rules = Rules::default();
         for (prefix, directory) in &config.map {
             if !rules.pin(prefix.as_bytes(), directory.as_bytes()) {
@@ -164,6 +184,7 @@ impl EventLoop {
             now + config.quiet_ms
         };
         EventLoop {
+            number,
             config,
             counters,
             pool: Arc::new(Pool::new(counters, config.threads, config.window)),
@@ -184,6 +205,7 @@ impl EventLoop {
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
             provided: false,
+            room: Room::default(),
         }
     }
 
@@ -203,6 +225,22 @@ impl EventLoop {
             self.provided = true;
             self.pool.start();
         }
+    }
+
+    /// Whether any request is held back whose readiness this loop will be given.
+    pub fn holds_back(&self) -> bool {
+        self.pool.is_outstanding() && program::is_same_process()
+    }
+
+    /// A wait has ended without anything to tell, and another one follows.
+    pub fn wait_goes_on(&mut self) {
+        self.waits += 1;
+        self.pool.before_wait(&mut self.batch, false);
+    }
+
+    /// What wakes it from a wait in `poll` or `select`.
+    pub fn bell(&self) -> &bell::Place {
+        &self.pool.bell
     }
 
     /// The wait is over.

@@ -199,7 +199,7 @@ impl EventLoop {
         } else if !is_nonblocking(fd) {
             Err(Counter::Ungateable)
         } else {
-            slot.close_gate(fd).ok_or(Counter::Ungateable)
+            slot.close_gate(fd, self.number).ok_or(Counter::Ungateable)
         };
         match ticket {
             Ok(ticket) => job.ticket = ticket,

@@ -7,13 +7,16 @@
 
 mod descriptor;
 mod file;
+mod polling;
 mod socket;
 mod wait;
 
 use descriptor::*;
 use file::*;
 use libc::*;
+use polling::*;
 use socket::*;
+use std::ptr::null;
 use wait::*;
 
 use crate::guest::program;
@@ -37,6 +40,12 @@ macro_rules! hooks {
                         let real = || redhook::real!($name)($($argument),*);
                         if program::awake() { $lane(real, $($seen),*) } else { real() }
                     }
+                }
+
+                /// Calls the real function, with arguments that may not be the application's.
+                #[allow(dead_code)]
+                pub unsafe fn real($($argument: $type),*) -> $result {
+                    redhook::real!($name)($($argument),*)
                 }
 
                 /// Finds the real function now, so that no call has to.

@@ -1,4 +1,4 @@
-//! The wait of an event loop, and what it waits for.
+//! The wait of an event loop in `epoll_wait`, and what it waits for.
 
 use crate::event_loop;
 use crate::guest::{errno, program};

@@ -1,9 +1,12 @@
 //! Which connections are held back, and how their readiness is given back.
 //!
-//! The library puts nothing into the application's epoll instances and takes no descriptor of its
+//! The library puts nothing into the application's epoll instances and keeps no descriptor in its
 //! table: readiness is withheld and restored with `epoll_ctl` on the application's own registration,
-//! so that all that a wait returns is the kernel's own truth.
+//! so that all that a wait returns is the kernel's own truth. For `poll` and `select`, which register
+//! nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
 
+pub mod bell;
+pub mod sets;
 pub mod table;
 
 use laio_core::gate::{Controls, DEL};

@@ -6,7 +6,7 @@ use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
@@ -37,6 +37,8 @@ pub struct Slot {
     /// What the next read is to do. Written under the lock, read without: the usher wakes the
     /// reader while it holds the lock, and the reader must not wait for it.
     next_read: AtomicU8,
+    /// The number of the event loop whose job will open the closed gate. Written before `next_read`.
+    keeper: AtomicUsize,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
@@ -70,24 +72,32 @@ impl Slot {
         }
     }
 
-    /// Closes the gate and holds readiness back: returns the job's ticket, or nothing where the
-    /// readiness of this connection is not ours to hold back.
-    pub fn close_gate(&self, fd: i32) -> Option<u32> {
+    /// The event loop that holds this connection's readiness back, where one does.
+    pub fn keeper(&self) -> Option<usize> {
+        (self.next_read.load(Acquire) == WAIT).then(|| self.keeper.load(Relaxed))
+    }
+
+    /// Closes the gate and holds readiness back, in the name of the event loop `keeper`: returns the
+    /// job's ticket, or nothing where the readiness of this connection is not ours to hold back.
+    pub fn close_gate(&self, fd: i32, keeper: usize) -> Option<u32> {
         let mut state = self.state.lock();
         let (ticket, masked) = state.close_gate()?;
+        self.keeper.store(keeper, Relaxed);
         self.next_read.store(WAIT, Release);
         carry_out(fd, masked);
         Some(ticket)
     }
 
-    /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
-    /// lock: a `close` in between would hand the number to somebody else.
-    pub fn complete(&self, fd: i32, ticket: u32) {
+    /// The job with this ticket is done: reports readiness, if it is still waited for, and tells
+    /// whether it was. Under the lock: a `close` in between would hand the number to somebody else.
+    pub fn complete(&self, fd: i32, ticket: u32) -> bool {
         let mut state = self.state.lock();
-        if let Some(owed) = state.complete(ticket) {
-            self.next_read.store(PASS, Release);
-            carry_out(fd, owed);
-        }
+        let Some(owed) = state.complete(ticket) else {
+            return false;
+        };
+        self.next_read.store(PASS, Release);
+        carry_out(fd, owed);
+        true
     }
 
     /// Opens the gate before its job is done.
@@ -187,6 +197,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
         let fresh = Slot {
             accepted: AtomicBool::new(false),
             next_read: AtomicU8::new(LOOK),
+            keeper: AtomicUsize::new(0),
             partial: AtomicBool::new(false),
             state: Lock::new(Descriptor::default()),
         };

@@ -16,6 +16,7 @@ pub mod recent;
 pub mod recognise;
 pub mod rules;
 pub mod stats;
+pub mod stream;
 pub mod symbols;
 pub mod warmth;
 

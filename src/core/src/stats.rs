@@ -54,6 +54,8 @@ counters! {
     Straight => "lanes" / "straight",
     /// Requests whose readiness was held back.
     RequestGate => "lanes" / "request_gate",
+    /// Writes of a body that were held back, or cut short, because its next part was not in memory.
+    BodyGate => "lanes" / "body_gate",
     /// File operations that blocked the event loop.
     Stall => "lanes" / "stall",
     /// Reads not looked at, because nothing has been cold for a while.
@@ -79,6 +81,8 @@ counters! {
     ClientGone => "reasons" / "client_gone",
     /// Reads of a connection whose gate was closed, answered with `EAGAIN`.
     ReadWhileClosed => "reasons" / "read_while_closed",
+    /// Writes to a connection whose gate was closed, answered with `EAGAIN`.
+    WriteWhileClosed => "reasons" / "write_while_closed",
     /// Operations that were slow without blocking: another program had the processor.
     Preempted => "reasons" / "preempted",
     /// Stalls with no request before them that explains their path.
@@ -87,6 +91,8 @@ counters! {
     Probes => "jobs" / "probes",
     /// Jobs handed to helpers.
     Jobs => "jobs" / "started",
+    /// Jobs for parts of bodies that will be sent next, which nobody waits for yet.
+    JobsAhead => "jobs" / "ahead",
     /// Jobs done.
     JobsDone => "jobs" / "completed",
     /// Jobs in front of the queue, because their files were in memory a moment ago.

@@ -53,19 +53,19 @@ macro_rules! symbols {
                 __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t => consumed(fd, buffer, size);
                 readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => consumed_vector(fd, vector, count);
             }
-            "pread", "timed" {
-                pread(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t) -> ssize_t => read_at(fd);
-                pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd);
-                __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd);
-                __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd);
-                preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_at(fd);
-                preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_at(fd);
-                preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_at(fd);
-                preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => read_at(fd);
+            "pread", "timed; tells what will be read next" {
+                pread(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t) -> ssize_t => read_at(fd, offset, size);
+                pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd, offset, size);
+                __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd, offset, size);
+                __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd, offset, size);
+                preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_vector_at(fd);
+                preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_vector_at(fd);
+                preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_vector_at(fd);
+                preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => read_vector_at(fd);
             }
-            "sendfile", "timed" {
-                sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t => sent_file(from);
-                sendfile64(to: c_int, from: c_int, offset: *mut off64_t, count: size_t) -> ssize_t => sent_file(from);
+            "sendfile", "the body gate on a client connection; timed" {
+                sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t => sent_file(to, from, offset, count);
+                sendfile64(to: c_int, from: c_int, offset: *mut off64_t, count: size_t) -> ssize_t => sent_file(to, from, offset, count);
             }
             "recv", "the request gate on a client connection" {
                 recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags);
@@ -73,6 +73,13 @@ macro_rules! symbols {
                 recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
                 __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
                 recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => received_message(fd, message, flags);
+            }
+            "write", "the body gate on a client connection, where the bytes were just read from a file" {
+                write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t => produced(fd);
+                writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => produced(fd);
+                send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t => produced(fd);
+                sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr, length: socklen_t) -> ssize_t => produced(fd);
+                sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => produced(fd);
             }
             "epoll_wait", "marks a thread as an event loop, and its turns" {
                 epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited();

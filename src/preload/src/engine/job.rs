@@ -5,10 +5,14 @@ use super::pool::Pins;
 use laio_core::rules::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use rustix::fs::{
-    fstat, makedev, open, sendfile, stat, statat, AtFlags, FileType, Mode, OFlags, RawDir,
+    fadvise, fstat, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags,
+    RawDir,
 };
 use rustix::io::{pread, Errno};
+use rustix::process::{getpid, pidfd_getfd, pidfd_open, PidfdFlags, PidfdGetfdFlags};
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
+use std::ops::Range;
 
 /// Names of a directory whose inodes are brought in at most.
 const MAX_ENTRIES: usize = 4096;
@@ -16,17 +20,35 @@ const MAX_ENTRIES: usize = 4096;
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
 
-/// A request that waits, and what for.
+/// What a connection waits for, or will want next.
 #[derive(Debug, Default)]
 pub struct Job {
-    /// The connection.
-    pub fd: i32,
-    /// Its gate's ticket.
-    pub ticket: u32,
+    /// The connection and its gate's ticket; nothing where nobody waits.
+    pub gate: Option<(i32, u32)>,
     /// When it was submitted, in nanoseconds.
     pub submitted: u64,
-    /// What it will touch.
+    /// What the handler of a request will touch.
     pub paths: Predictions,
+    /// The part of a body that is sent next.
+    pub part: Option<Part>,
+}
+
+impl Job {
+    /// Makes it an empty one.
+    pub fn clear(&mut self) {
+        self.gate = None;
+        self.paths.clear();
+        self.part = None;
+    }
+}
+
+/// A part of a file that the application has open.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The application's number of the file.
+    pub file: i32,
+    /// Bytes from the start of the file.
+    pub range: Range<u64>,
 }
 
 /// A helper's means.
@@ -34,6 +56,8 @@ pub struct Worker<'p> {
     counters: &'static Counters,
     window: u64,
     pins: &'p Pins,
+    /// The process, to borrow its files.
+    process: Option<File>,
     /// `/dev/null`, where it is what it should be: what is sent there is read without being copied.
     sink: Option<File>,
     /// Where it is not, what is read lands here.
@@ -47,6 +71,7 @@ impl<'p> Worker<'p> {
             counters,
             window,
             pins,
+            process: None,
             sink: null_device(),
             buffer: Vec::new(),
         }
@@ -67,7 +92,8 @@ impl<'p> Worker<'p> {
         let pinned = match (kind, prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
                 let file = beneath.open()?;
-                self.read(&file, prediction.offset)?;
+                let end = prediction.offset.saturating_add(self.window);
+                self.read(&file, prediction.offset..end)?;
                 file
             }
             (FileType::Directory, Depth::Listing) => {
@@ -81,11 +107,56 @@ impl<'p> Worker<'p> {
         Ok(())
     }
 
-    fn read(&mut self, file: &File, offset: u64) -> Result<(), Errno> {
-        let end = offset.saturating_add(self.window);
-        let mut at = offset;
-        while at < end {
-            let count = self.read_some(file, at, (end - at) as usize)?;
+    /// Brings in a part of a file that the application has open. It may have closed it meanwhile and
+    /// opened another one: then that one's part is brought in, and no harm is done.
+    pub fn fetch(&mut self, part: &Part) {
+        let fetched = self.borrow(part.file).and_then(|file| {
+            let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+            match kind {
+                FileType::RegularFile => self.read(&file, part.range.clone()),
+                _ => Ok(()),
+            }
+        });
+        if fetched.is_err() {
+            self.counters.count(Counter::PathsRefused);
+        }
+    }
+
+    /// A descriptor of our own for a file of the application's, whose table is not ours. The first
+    /// way needs no `/proc`, the second is open where system calls are filtered.
+    fn borrow(&mut self, fd: i32) -> Result<File, Errno> {
+        if self.process.is_none() {
+            let process = pidfd_open(getpid(), PidfdFlags::empty());
+            self.process = process.ok().map(File::from);
+        }
+        let process = self.process.as_ref().ok_or(Errno::PERM);
+        let copy = process.and_then(|process| {
+            // The number may name nothing any more, which is answered with an error.
+            pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
+        });
+        match copy {
+            Ok(copy) => Ok(File::from(copy)),
+            Err(Errno::BADF) => Err(Errno::BADF),
+            Err(_) => {
+                let path = format!("/proc/self/fd/{fd}");
+                let kind = FileType::from_raw_mode(stat(&*path)?.st_mode);
+                if kind != FileType::RegularFile {
+                    return Err(Errno::BADF);
+                }
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                open(path, flags, Mode::empty()).map(File::from)
+            }
+        }
+    }
+
+    fn read(&mut self, file: &File, range: Range<u64>) -> Result<(), Errno> {
+        // All at once: reading alone would ask the disk for one piece after the other.
+        if let Some(length) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+            let _ = fadvise(file, range.start, Some(length), Advice::WillNeed);
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let count = self.read_some(file, at, (range.end - at) as usize)?;
             self.counters.add(Counter::BytesWarmed, count);
             if count == 0 {
                 break;

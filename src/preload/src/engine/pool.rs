@@ -175,7 +175,7 @@ impl Pool {
 
     /// Gives back a job that was not submitted.
     pub fn give_back(&self, mut job: Box<Job>) {
-        job.paths.clear();
+        job.clear();
         self.free.lock().push(job);
     }
 
@@ -254,9 +254,10 @@ impl Pool {
     fn complete(&self, batch: &mut Jobs) {
         let mut given = None;
         for job in batch.drain(..) {
-            let slot = table::accepted(job.fd);
-            if slot.is_some_and(|slot| slot.complete(job.fd, job.ticket)) {
-                given = Some(job.fd);
+            if let Some((fd, ticket)) = job.gate {
+                if table::accepted(fd).is_some_and(|slot| slot.complete(fd, ticket)) {
+                    given = Some(fd);
+                }
             }
             self.outstanding.fetch_sub(1, SeqCst);
             self.give_back(job);
@@ -419,15 +420,20 @@ impl Pool {
             let now = clock::milliseconds();
             self.warm.insert(prediction.key(self.window), now);
         }
+        if let Some(part) = &job.part {
+            worker.fetch(part);
+        }
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
         if clock::usage().sleeps == before {
             self.counters.count(Counter::JobsWarm);
-        } else if let Some(prediction) = job.paths.iter().next() {
+            return;
+        }
+        let old = self.job_time.load(Relaxed).min(took.saturating_mul(64));
+        self.job_time.store(old - old / 16 + took / 16, Relaxed);
+        if let Some(prediction) = job.paths.iter().next() {
             let directory = laio_core::hash(prediction.directory());
             self.places.sample(directory, took);
-            let old = self.job_time.load(Relaxed).min(took.saturating_mul(64));
-            self.job_time.store(old - old / 16 + took / 16, Relaxed);
         }
     }
 

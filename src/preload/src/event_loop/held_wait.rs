@@ -47,15 +47,15 @@ impl Time {
 
 /// What a `poll` or a `select` waits for: the application's set, and a copy to show to the kernel.
 pub trait Set {
-    /// Whether `held` says of a member that its readiness is held back; and the highest number in
-    /// the set, held back or not.
-    fn look(&self, held: impl Fn(c_int) -> bool) -> (bool, c_int);
+    /// Whether any event of the set is among those that `held` says are held back; and the highest
+    /// number in the set, held back or not.
+    fn look(&self, held: impl Fn(c_int) -> u32) -> (bool, c_int);
 
     /// Takes memory for the copy; false where there is not enough.
     fn take_room(&mut self, room: &mut Room) -> bool;
 
     /// Makes the copy, without what `held` says is held back and with the bell, if there is one.
-    fn copy(&mut self, held: impl Fn(c_int) -> bool, bell: Option<c_int>);
+    fn copy(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>);
 
     /// Waits for the copy. A thread that is cancelled ends here, and its stack is unwound: nothing
     /// that has to be dropped may be alive in the callers.
@@ -76,7 +76,7 @@ pub trait Set {
 /// nothing of that kind, or cannot be copied: then the application's own call is as good.
 pub fn wait(here: Here, mut set: impl Set, time: Time) -> Option<c_int> {
     let number = here.with(|state| state.number)?;
-    let held = |fd| is_held(fd, number);
+    let held = |fd| held_by(fd, number);
     let (mut holds, highest) = set.look(held);
     if !holds || here.with(|state| set.take_room(&mut state.room)) != Some(true) {
         return None;
@@ -113,18 +113,16 @@ pub fn wait(here: Here, mut set: impl Set, time: Time) -> Option<c_int> {
     (result >= 0 || errno::is(libc::EINTR)).then_some(result)
 }
 
-/// Whether this loop holds back the readiness of a connection. What another one holds back (it has
-/// come here meanwhile) is let go: its completion would not wake this wait.
-fn is_held(fd: c_int, number: usize) -> bool {
+/// The events of a connection that this loop holds back. What another one holds back (the connection
+/// has come here meanwhile) is let go: its completion would not wake this wait.
+fn held_by(fd: c_int, number: usize) -> u32 {
     let Some(slot) = table::accepted(fd) else {
-        return false;
+        return 0;
     };
-    match slot.keeper() {
-        Some(keeper) if keeper == number => true,
-        Some(_) => {
-            slot.abandon(fd);
-            false
-        }
-        None => false,
+    let held = slot.held();
+    if held != 0 && slot.keeper() != number {
+        slot.abandon(fd);
+        return 0;
     }
+    held
 }

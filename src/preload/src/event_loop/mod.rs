@@ -4,10 +4,12 @@
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
 //! goes straight.
 
+mod body;
 pub mod held_wait;
 mod operation;
 mod request;
 
+pub use body::{Source, Transfer};
 pub use operation::{Operation, Subject};
 pub use request::Verdict;
 
@@ -160,6 +162,8 @@ pub struct EventLoop {
     batch: Jobs,
     /// The pool has its threads, and room for jobs.
     provided: bool,
+    /// What the application will read next, if it goes on as it did.
+    next_read: Option<Source>,
     /// For copies of the sets of `poll` and `select`.
     room: Room,
 }
@@ -205,12 +209,18 @@ impl EventLoop {
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
             provided: false,
+            next_read: None,
             room: Room::default(),
         }
     }
 
     fn attentive(&self) -> bool {
         self.now < self.attentive_until
+    }
+
+    /// Something was cold: from now on requests are looked at.
+    fn stays_attentive(&mut self) {
+        self.attentive_until = self.now + self.config.quiet_ms;
     }
 
     /// The loop is about to wait.
@@ -248,6 +258,7 @@ impl EventLoop {
         self.now = clock::milliseconds();
         self.pool.after_wait();
         self.recent.new_turn();
+        self.next_read = None;
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;

@@ -141,7 +141,7 @@ impl EventLoop {
         }
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
-        self.attentive_until = self.now + self.config.quiet_ms;
+        self.stays_attentive();
         static ONE_AT_A_TIME: Lock<()> = Lock::new(());
         operation.with_path(|path| {
             let _held = ONE_AT_A_TIME.lock();

@@ -1,5 +1,6 @@
 //! The request gate: a look at what a client asks for, before the server reads it.
 
+use super::body::is_nonblocking;
 use super::EventLoop;
 use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
@@ -7,6 +8,7 @@ use crate::engine::probe::{probe, Answer};
 use crate::guest::errno;
 use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::Mode;
+use laio_core::gate::Side;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
@@ -82,25 +84,11 @@ impl EventLoop {
             .is_multiple_of(laio_core::places::SAMPLE)
     }
 
-    /// A level-triggered loop must not spin on a client that is gone, and a socket that has been made
-    /// blocking meanwhile must not answer `EAGAIN`; everybody else waits.
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
-        use rustix::event::{poll, PollFd, PollFlags, Timespec};
-        // SAFETY: as above.
-        let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-        let mut set = [PollFd::new(&socket, PollFlags::empty())];
-        let gone = poll(&mut set, Some(&Timespec::default())) != Ok(0);
-        if !gone && is_nonblocking(fd) {
-            self.counters.count(Counter::ReadWhileClosed);
-            return Verdict::Fail(Errno::AGAIN);
+        match self.stays_closed(fd, slot, Counter::ReadWhileClosed) {
+            true => Verdict::Fail(Errno::AGAIN),
+            false => Verdict::Straight,
         }
-        self.counters.count(if gone {
-            Counter::ClientGone
-        } else {
-            Counter::Ungateable
-        });
-        slot.abandon(fd);
-        Verdict::Straight
     }
 
     /// Finds the requests in what was looked at, and decides.
@@ -193,23 +181,23 @@ impl EventLoop {
     }
 
     fn close_gate(&mut self, fd: i32, slot: &Slot, mut job: Box<Job>, urgency: Urgency) -> Verdict {
-        self.attentive_until = self.now + self.config.quiet_ms;
+        self.stays_attentive();
         let ticket = if !self.pool.is_possible() {
             Err(Counter::NoHelpers)
         } else if !is_nonblocking(fd) {
             Err(Counter::Ungateable)
         } else {
-            slot.close_gate(fd, self.number).ok_or(Counter::Ungateable)
+            slot.close_gate(fd, Side::Read, self.number)
+                .ok_or(Counter::Ungateable)
         };
         match ticket {
-            Ok(ticket) => job.ticket = ticket,
+            Ok(ticket) => job.gate = Some((fd, ticket)),
             Err(reason) => {
                 self.counters.count(reason);
                 self.pool.give_back(job);
                 return Verdict::Straight;
             }
         }
-        job.fd = fd;
         self.counters.count_alone(Counter::RequestGate);
         self.counters.count_alone(Counter::Jobs);
         if urgency == Urgency::Urgent {
@@ -263,11 +251,4 @@ impl EventLoop {
                 .remember(&self.request, &self.predictions, &mut self.rules);
         }
     }
-}
-
-fn is_nonblocking(fd: i32) -> bool {
-    // SAFETY: the application passes this number to a read right now.
-    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-    let flags = rustix::fs::fcntl_getfl(socket);
-    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }

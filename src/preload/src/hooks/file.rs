@@ -1,11 +1,16 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use crate::event_loop::{self, Operation, Subject};
+use crate::event_loop::{self, EventLoop, Operation, Source, Subject, Transfer};
 use crate::guest::{clock, errno};
-use crate::readiness::table;
+use crate::readiness::table::{self, Slot};
 use laio_core::rules::Depth;
 use laio_core::stats::Call;
-use libc::{c_char, c_int, AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
+use libc::{c_char, c_int, off64_t, size_t, ssize_t};
+use libc::{AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
+use rustix::fd::BorrowedFd;
+
+/// A read of less than this is no part of a body.
+const SMALL: usize = 4096;
 
 /// `open` of a path.
 #[inline]
@@ -67,29 +72,137 @@ pub fn read_directory<R>(real: impl FnOnce() -> R) -> R {
 
 /// `read` of something that is no client connection.
 #[inline]
-pub fn read_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation {
-        call: Call::Read,
-        subject: Subject::Descriptor(fd),
-    })
+pub fn read_file(real: impl FnOnce() -> ssize_t, fd: c_int, size: size_t) -> ssize_t {
+    let count = timed_read(real, fd, Call::Read);
+    if is_whole(count, size) {
+        has_read(fd, count, |file| {
+            let end = rustix::fs::tell(file).ok()?;
+            Some(end.saturating_sub(size as u64))
+        });
+    }
+    count
 }
 
 /// `pread`.
 #[inline]
-pub fn read_at<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
+pub fn read_at(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    offset: off64_t,
+    size: size_t,
+) -> ssize_t {
+    let count = timed_read(real, fd, Call::Pread);
+    if is_whole(count, size) {
+        has_read(fd, count, |_| u64::try_from(offset).ok());
+    }
+    count
+}
+
+/// `readv` of something that is no client connection.
+#[inline]
+pub fn read_vector(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
+    timed_read(real, fd, Call::Read)
+}
+
+/// `preadv` and its kin.
+#[inline]
+pub fn read_vector_at(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
+    timed_read(real, fd, Call::Pread)
+}
+
+#[inline]
+fn timed_read(real: impl FnOnce() -> ssize_t, fd: c_int, call: Call) -> ssize_t {
     timed(real, || Operation {
-        call: Call::Pread,
+        call,
         subject: Subject::Descriptor(fd),
     })
 }
 
-/// `sendfile` from a file.
+/// `sendfile` from a file: the body gate, where it is to a client connection.
 #[inline]
-pub fn sent_file<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation {
+pub fn sent_file(
+    real: impl FnOnce() -> ssize_t,
+    to: c_int,
+    from: c_int,
+    offset: *mut off64_t,
+    count: size_t,
+) -> ssize_t {
+    let operation = || Operation {
         call: Call::Sendfile,
-        subject: Subject::Descriptor(fd),
-    })
+        subject: Subject::Descriptor(from),
+    };
+    let transfer = gate(to, |state, slot| {
+        if !state.gates_bodies() {
+            return Transfer::Straight;
+        }
+        // SAFETY: null, or the application's own number, which the kernel is about to read as well.
+        let start = match unsafe { offset.as_ref() } {
+            Some(&offset) => u64::try_from(offset).ok(),
+            // SAFETY: the application passes this number to a call right now.
+            None => rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok(),
+        };
+        start.map_or(Transfer::Straight, |start| {
+            let range = start..start.saturating_add(count as u64);
+            state.before_transfer(to, slot, Source { file: from, range })
+        })
+    });
+    match transfer {
+        Transfer::Straight => timed(real, operation),
+        // SAFETY: the application's own arguments, but for the count, which is smaller.
+        Transfer::AtMost(most) => timed(
+            || unsafe { super::sendfile64::real(to, from, offset, most as size_t) },
+            operation,
+        ),
+        Transfer::Later => later(),
+    }
+}
+
+/// `write` and `send`, and their kin: the body gate, where a client connection is sent what was just
+/// read from a file.
+#[inline]
+pub fn produced(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
+    match gate(fd, |state, slot| state.before_write(fd, slot)) {
+        Transfer::Later => later(),
+        _ => real(),
+    }
+}
+
+/// Asks the event loop of this thread what a write to a client connection is to do.
+#[inline]
+fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -> Transfer {
+    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
+        return Transfer::Straight;
+    };
+    let transfer = here.with(|state| decide(state, slot));
+    transfer.unwrap_or(Transfer::Straight)
+}
+
+fn later() -> ssize_t {
+    errno::set(libc::EAGAIN);
+    -1
+}
+
+/// Whether a read brought all that was asked for, and so most likely is not the last.
+#[inline]
+fn is_whole(count: ssize_t, size: size_t) -> bool {
+    size >= SMALL && usize::try_from(count) == Ok(size)
+}
+
+/// A file was read; `start` tells from where, and is asked only where it matters.
+#[inline]
+fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Option<u64>) {
+    let Some(here) = event_loop::here() else {
+        return;
+    };
+    here.with(|state| {
+        if !state.gates_bodies() {
+            return;
+        }
+        // SAFETY: the application has just passed this number to the same call.
+        if let Some(start) = start(unsafe { BorrowedFd::borrow_raw(fd) }) {
+            state.has_read(fd, start..start.saturating_add(count.unsigned_abs() as u64));
+        }
+    });
 }
 
 /// Performs a call on an event loop's thread and tells the loop how long it took. What the call was

@@ -1,6 +1,6 @@
 //! Reads of client connections: the request gate.
 
-use super::file::read_file;
+use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
 use crate::guest::errno;
 use crate::readiness::table;
@@ -15,7 +15,7 @@ pub fn consumed(
     size: size_t,
 ) -> ssize_t {
     if table::accepted(fd).is_none() || size == 0 {
-        return read_file(real, fd);
+        return read_file(real, fd, size);
     }
     gated(real, fd, || (buffer, size))
 }
@@ -29,7 +29,7 @@ pub fn consumed_vector(
     count: c_int,
 ) -> ssize_t {
     if table::accepted(fd).is_none() {
-        return read_file(real, fd);
+        return read_vector(real, fd);
     }
     gated(real, fd, || first_of(vector, count.unsigned_abs() as usize))
 }

@@ -1,7 +1,7 @@
 //! The sets of `poll` and `select`, and the copies that the kernel is shown in their place.
 
 use crate::event_loop::held_wait::Set;
-use laio_core::gate::{IN, READABLE};
+use laio_core::gate::{Side, IN};
 use libc::{c_int, fd_set, nfds_t, pollfd, timespec, FD_SETSIZE};
 use std::mem::{take, ManuallyDrop};
 use std::ptr::null_mut;
@@ -43,12 +43,12 @@ impl<W> PollSet<'_, W> {
 }
 
 impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<'_, W> {
-    fn look(&self, held: impl Fn(c_int) -> bool) -> (bool, c_int) {
+    fn look(&self, held: impl Fn(c_int) -> u32) -> (bool, c_int) {
         let mut holds = false;
         let mut highest = -1;
         for entry in &*self.theirs {
             highest = highest.max(entry.fd);
-            holds |= entry.events & READABLE as i16 != 0 && held(entry.fd);
+            holds |= entry.events != 0 && entry.events & held(entry.fd) as i16 != 0;
         }
         (holds, highest)
     }
@@ -58,11 +58,11 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<'_
         self.ours.try_reserve(self.theirs.len() + 1).is_ok()
     }
 
-    fn copy(&mut self, held: impl Fn(c_int) -> bool, bell: Option<c_int>) {
+    fn copy(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) {
         self.ours.clear();
         self.ours.extend_from_slice(self.theirs);
-        for entry in self.ours.iter_mut().filter(|entry| held(entry.fd)) {
-            entry.events &= !(READABLE as i16);
+        for entry in &mut *self.ours {
+            entry.events &= !(held(entry.fd) as i16);
         }
         self.ours.extend(bell.map(|bell| pollfd {
             fd: bell,
@@ -102,6 +102,9 @@ pub struct SelectSet<'a, W> {
     shown: c_int,
     wait: W,
 }
+
+/// What is held back of the members of each.
+const EVENTS: [u32; 3] = [Side::Read.events(), Side::Write.events(), 0];
 
 /// How many words hold the bits of so many descriptors.
 fn words(count: c_int) -> usize {
@@ -156,13 +159,13 @@ impl<W> SelectSet<'_, W> {
 }
 
 impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for SelectSet<'_, W> {
-    fn look(&self, held: impl Fn(c_int) -> bool) -> (bool, c_int) {
+    fn look(&self, held: impl Fn(c_int) -> u32) -> (bool, c_int) {
         let sets = self.theirs.iter().flatten();
         let highest = sets.filter_map(|set| members(set, self.count).last()).max();
-        let [readable, ..] = &self.theirs;
-        let holds = readable
-            .iter()
-            .any(|set| members(set, self.count).any(&held));
+        let holds = self.theirs.iter().zip(EVENTS).any(|(set, events)| {
+            let set = set.as_deref().unwrap_or_default();
+            events != 0 && members(set, self.count).any(|fd| held(fd) & events != 0)
+        });
         (holds, highest.unwrap_or(-1))
     }
 
@@ -171,32 +174,30 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         true
     }
 
-    fn copy(&mut self, held: impl Fn(c_int) -> bool, bell: Option<c_int>) {
+    fn copy(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) {
         self.shown = self.count.max(bell.map_or(0, |bell| bell + 1));
         let words = words(self.shown);
         self.ours.clear();
         self.ours.resize(3 * words, 0);
         let parts = self.ours.chunks_exact_mut(words.max(1));
-        for (number, (ours, theirs)) in parts.zip(&self.theirs).enumerate() {
-            let is_readable = number == 0;
+        for ((ours, theirs), events) in parts.zip(&self.theirs).zip(EVENTS) {
             for fd in members(theirs.as_deref().unwrap_or_default(), self.count) {
-                if !(is_readable && held(fd)) {
+                if events == 0 || held(fd) & events == 0 {
                     insert(ours, fd);
                 }
             }
-            if let Some(bell) = bell.filter(|_| is_readable) {
-                insert(ours, bell);
-            }
+        }
+        // Among those that are to be readable, which come first.
+        if let Some(bell) = bell {
+            insert(&mut self.ours, bell);
         }
     }
 
     fn wait(&mut self, timeout: &timespec) -> c_int {
         let mut sets = [null_mut(); 3];
         let parts = self.ours.chunks_exact_mut(words(self.shown).max(1));
-        for (set, (ours, theirs)) in sets.iter_mut().zip(parts.zip(&self.theirs)) {
-            if theirs.is_some() {
-                *set = ours.as_mut_ptr().cast();
-            }
+        for (set, ours) in sets.iter_mut().zip(parts) {
+            *set = ours.as_mut_ptr().cast();
         }
         (self.wait)(self.shown, sets, timeout)
     }

@@ -3,10 +3,11 @@
 use super::carry_out;
 use crate::guest::errno;
 use crate::guest::lock::Lock;
-use laio_core::gate::Descriptor;
+use laio_core::gate::{Descriptor, Side};
+use laio_core::stream::Stream;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU8, AtomicUsize, Ordering::*};
 use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
@@ -37,8 +38,14 @@ pub struct Slot {
     /// What the next read is to do. Written under the lock, read without: the usher wakes the
     /// reader while it holds the lock, and the reader must not wait for it.
     next_read: AtomicU8,
-    /// The number of the event loop whose job will open the closed gate. Written before `next_read`.
+    /// Whether the next part of a body waits for a job. Written under the lock, read without.
+    write_waits: AtomicBool,
+    /// The number of the event loop whose jobs will open the closed gates. Written before they close.
     keeper: AtomicUsize,
+    /// How often the number has changed hands: a file's number is no proof of the file.
+    owners: AtomicU32,
+    /// What is known of the body that is being sent to this connection.
+    pub stream: Lock<Stream>,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
@@ -55,8 +62,14 @@ impl Slot {
     /// The application has registered the connection elsewhere, which may have opened its gate.
     pub fn registered(&self, state: &Descriptor) {
         if !state.is_closed() {
-            let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
+            self.open();
         }
+    }
+
+    /// Whatever waited does so no more. Under the lock.
+    fn open(&self) {
+        let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
+        self.write_waits.store(false, Release);
     }
 
     /// A read is about to happen. `Pass` is given once for each completed gate.
@@ -72,18 +85,36 @@ impl Slot {
         }
     }
 
-    /// The event loop that holds this connection's readiness back, where one does.
-    pub fn keeper(&self) -> Option<usize> {
-        (self.next_read.load(Acquire) == WAIT).then(|| self.keeper.load(Relaxed))
+    /// Whether a part of a body waits for a job: the answer to a write is `EAGAIN`.
+    pub fn write_waits(&self) -> bool {
+        self.write_waits.load(Acquire)
     }
 
-    /// Closes the gate and holds readiness back, in the name of the event loop `keeper`: returns the
+    /// The events that are held back.
+    pub fn held(&self) -> u32 {
+        let sides = [
+            (Side::Read, self.next_read.load(Acquire) == WAIT),
+            (Side::Write, self.write_waits()),
+        ];
+        let held = sides.iter().filter(|(_, waits)| *waits);
+        held.fold(0, |events, (side, _)| events | side.events())
+    }
+
+    /// The event loop that holds this connection's readiness back, where one does.
+    pub fn keeper(&self) -> usize {
+        self.keeper.load(Relaxed)
+    }
+
+    /// Closes a gate and holds readiness back, in the name of the event loop `keeper`: returns the
     /// job's ticket, or nothing where the readiness of this connection is not ours to hold back.
-    pub fn close_gate(&self, fd: i32, keeper: usize) -> Option<u32> {
+    pub fn close_gate(&self, fd: i32, side: Side, keeper: usize) -> Option<u32> {
         let mut state = self.state.lock();
-        let (ticket, masked) = state.close_gate()?;
+        let (ticket, masked) = state.close_gate(side)?;
         self.keeper.store(keeper, Relaxed);
-        self.next_read.store(WAIT, Release);
+        match side {
+            Side::Read => self.next_read.store(WAIT, Release),
+            Side::Write => self.write_waits.store(true, Release),
+        }
         carry_out(fd, masked);
         Some(ticket)
     }
@@ -92,18 +123,21 @@ impl Slot {
     /// whether it was. Under the lock: a `close` in between would hand the number to somebody else.
     pub fn complete(&self, fd: i32, ticket: u32) -> bool {
         let mut state = self.state.lock();
-        let Some(owed) = state.complete(ticket) else {
+        let Some((side, owed)) = state.complete(ticket) else {
             return false;
         };
-        self.next_read.store(PASS, Release);
+        match side {
+            Side::Read => self.next_read.store(PASS, Release),
+            Side::Write => self.write_waits.store(false, Release),
+        }
         carry_out(fd, owed);
         true
     }
 
-    /// Opens the gate before its job is done.
+    /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
-        self.next_read.store(LOOK, Release);
+        self.open();
         carry_out(fd, state.abandon());
     }
 }
@@ -119,11 +153,19 @@ pub fn accepted(fd: i32) -> Option<&'static Slot> {
     slot.accepted.load(Acquire).then_some(slot)
 }
 
+/// How often this number has changed hands since it was first looked at.
+pub fn owners(fd: i32) -> Option<u32> {
+    let slot = slot(fd).or_else(|| grow(fd));
+    slot.map(|slot| slot.owners.load(Relaxed))
+}
+
 /// Marks a number as a connection that has just been accepted.
 pub fn accept(fd: i32) {
     if let Some(slot) = slot(fd).or_else(|| grow(fd)) {
         slot.lock().reset();
+        *slot.stream.lock() = Stream::default();
         slot.next_read.store(LOOK, Relaxed);
+        slot.write_waits.store(false, Relaxed);
         slot.partial.store(false, Relaxed);
         slot.accepted.store(true, Release);
     }
@@ -131,7 +173,11 @@ pub fn accept(fd: i32) {
 
 /// The number is about to be closed or taken over: settles what its connection is owed.
 pub fn forget(fd: i32) {
-    let Some(slot) = accepted(fd) else { return };
+    let Some(slot) = slot(fd) else { return };
+    slot.owners.fetch_add(1, Relaxed);
+    if !slot.accepted.load(Acquire) {
+        return;
+    }
     // A lock that is waited for may leave its own.
     let _kept = errno::Kept::new();
     let mut state = slot.lock();
@@ -197,7 +243,10 @@ fn grow(fd: i32) -> Option<&'static Slot> {
         let fresh = Slot {
             accepted: AtomicBool::new(false),
             next_read: AtomicU8::new(LOOK),
+            write_waits: AtomicBool::new(false),
             keeper: AtomicUsize::new(0),
+            owners: AtomicU32::new(0),
+            stream: Lock::new(Stream::default()),
             partial: AtomicBool::new(false),
             state: Lock::new(Descriptor::default()),
         };

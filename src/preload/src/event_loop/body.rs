@@ -1,0 +1,256 @@
+//! The body gate: a look at what a server is about to send, before it waits for it.
+//!
+//! A part that is in memory is sent; a short transfer is legal. Where nothing is, the write answers
+//! `EAGAIN`. In both cases the writable readiness is held back, which is a debt to the server, until
+//! a job has brought in the next window. The window after it is asked for ahead of need, so that a
+//! steady stream meets no `EAGAIN`.
+
+use super::EventLoop;
+use crate::engine::file_system::{kind, Kind};
+use crate::engine::job::Part;
+use crate::engine::pool::Urgency;
+use crate::guest::{errno, program};
+use crate::readiness::table::{self, Slot};
+use laio_core::config::Mode;
+use laio_core::gate::Side;
+use laio_core::stats::Counter;
+use laio_core::stream::{OpenFile, Stream};
+use rustix::fd::BorrowedFd;
+use rustix::io::{preadv2, Errno, ReadWriteFlags};
+use std::io::IoSliceMut;
+use std::ops::Range;
+
+/// How far apart a body is sampled.
+const STRIDE: u64 = 128 * 1024;
+
+/// Less than this is not worth a transfer of its own.
+const LEAST: u64 = 16 * 1024;
+
+/// A part of an open file that is about to be sent, or that will be read next.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file's number.
+    pub file: i32,
+    /// Bytes from its start.
+    pub range: Range<u64>,
+}
+
+/// What a write to a client connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// As the application asked.
+    Straight,
+    /// At most so many bytes: the rest is on its way into memory.
+    AtMost(u64),
+    /// Answer `EAGAIN`.
+    Later,
+}
+
+/// How much of a source is in memory.
+enum Residency {
+    /// All that was looked at.
+    All,
+    /// What is missing begins here.
+    Until(u64),
+}
+
+impl EventLoop {
+    /// A part of a file is about to be sent to a client connection, by the kernel.
+    pub fn before_transfer(&mut self, to: i32, slot: &Slot, source: Source) -> Transfer {
+        if !self.gates_bodies() || source.range.is_empty() {
+            return Transfer::Straight;
+        }
+        let _kept = errno::Kept::new();
+        if slot.write_waits() {
+            return self.write_while_closed(to, slot);
+        }
+        let Range { start, end } = source.range;
+        match self.look_ahead(slot, &source) {
+            Residency::Until(missing) if missing < end => {
+                let held = self.hold_back_body(to, slot, source.file, missing);
+                match (held, missing - start) {
+                    (false, _) => Transfer::Straight,
+                    (true, ..LEAST) => Transfer::Later,
+                    (true, there) => Transfer::AtMost(there),
+                }
+            }
+            _ => Transfer::Straight,
+        }
+    }
+
+    /// Bytes are about to be sent to a client connection from the application's own memory. If the
+    /// last thing that it did was to read them from a file, it will read the next ones there: now is
+    /// the time to hold it back, for a file read cannot be.
+    pub fn before_write(&mut self, to: i32, slot: &Slot) -> Transfer {
+        if !self.gates_bodies() {
+            return Transfer::Straight;
+        }
+        let _kept = errno::Kept::new();
+        if slot.write_waits() {
+            return self.write_while_closed(to, slot);
+        }
+        let Some(next) = self.next_read.take() else {
+            return Transfer::Straight;
+        };
+        match self.look_ahead(slot, &next) {
+            Residency::Until(missing) if missing < next.range.end => {
+                match self.hold_back_body(to, slot, next.file, missing) {
+                    true => Transfer::Later,
+                    false => Transfer::Straight,
+                }
+            }
+            _ => Transfer::Straight,
+        }
+    }
+
+    /// The application has read a part of a file to its last byte: what it will read next, if it
+    /// reads on.
+    pub fn has_read(&mut self, file: i32, range: Range<u64>) {
+        if self.gates_bodies() {
+            let next = range.end..range.end + (range.end - range.start);
+            self.next_read = Some(Source { file, range: next });
+        }
+    }
+
+    /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
+    /// not ask.
+    pub fn gates_bodies(&self) -> bool {
+        self.attentive() && self.config.mode == Mode::On
+    }
+
+    /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.
+    fn look_ahead(&mut self, slot: &Slot, source: &Source) -> Residency {
+        let Range { start, end } = source.range;
+        let Some(owners) = table::owners(source.file) else {
+            return Residency::All;
+        };
+        let file = OpenFile {
+            fd: source.file,
+            owners,
+        };
+        let mut stream = std::mem::take(&mut *slot.stream.lock());
+        let known = stream.begin(file, start, self.now, self.config.warm_ms);
+        let ahead = end.saturating_add(self.config.window);
+        let residency = resident(source.file, known, ahead);
+        let there = match residency {
+            Residency::All => ahead,
+            Residency::Until(missing) => missing,
+        };
+        stream.knows(there, self.now);
+        if let Residency::Until(missing) = residency {
+            if missing >= end {
+                self.ask_ahead(&mut stream, source.file, missing);
+            }
+        }
+        *slot.stream.lock() = stream;
+        residency
+    }
+
+    /// Asks for what comes behind `missing`, unless that was done.
+    fn ask_ahead(&mut self, stream: &mut Stream, file: i32, missing: u64) {
+        let Some(range) = stream.ask(missing, self.config.window) else {
+            return;
+        };
+        if let Some(mut job) = self.pool.take().filter(|_| self.pool.is_possible()) {
+            job.part = Some(Part { file, range });
+            self.counters.count_alone(Counter::JobsAhead);
+            self.submitted = true;
+            self.pool.submit(job, Urgency::Normal);
+        }
+    }
+
+    /// Closes the write gate until the window that begins at `missing` is there; false where this
+    /// connection's readiness cannot be held back.
+    fn hold_back_body(&mut self, to: i32, slot: &Slot, file: i32, missing: u64) -> bool {
+        self.stays_attentive();
+        if !self.pool.is_possible() {
+            self.counters.count(Counter::NoHelpers);
+            return false;
+        }
+        let Some(mut job) = self.pool.take() else {
+            self.counters.count(Counter::QueueFull);
+            return false;
+        };
+        let ticket = is_nonblocking(to).then(|| slot.close_gate(to, Side::Write, self.number));
+        let Some(ticket) = ticket.flatten() else {
+            self.counters.count(Counter::Ungateable);
+            self.pool.give_back(job);
+            return false;
+        };
+        let end = missing.saturating_add(self.config.window);
+        job.gate = Some((to, ticket));
+        job.part = Some(Part {
+            file,
+            range: missing..end,
+        });
+        self.counters.count_alone(Counter::BodyGate);
+        self.counters.count_alone(Counter::Jobs);
+        self.submitted = true;
+        self.pool.submit(job, Urgency::Normal);
+        let mut stream = std::mem::take(&mut *slot.stream.lock());
+        stream.waits_for(end);
+        self.ask_ahead(&mut stream, file, end);
+        *slot.stream.lock() = stream;
+        true
+    }
+
+    fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
+        match self.stays_closed(to, slot, Counter::WriteWhileClosed) {
+            true => Transfer::Later,
+            false => Transfer::Straight,
+        }
+    }
+
+    /// Something is done to a connection whose gate is closed: whether it stays so, and the answer is
+    /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
+    /// made blocking meanwhile must not answer `EAGAIN`, and a child that `fork` did not announce has
+    /// nobody who would open the gate.
+    pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
+        use rustix::event::{poll, PollFd, PollFlags, Timespec};
+        if !program::is_same_process() {
+            return false;
+        }
+        // SAFETY: the application passes this number to a call right now.
+        let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut set = [PollFd::new(&socket, PollFlags::empty())];
+        let gone = poll(&mut set, Some(&Timespec::default())) != Ok(0);
+        if !gone && is_nonblocking(fd) {
+            self.counters.count(counter);
+            return true;
+        }
+        self.counters.count(if gone {
+            Counter::ClientGone
+        } else {
+            Counter::Ungateable
+        });
+        slot.abandon(fd);
+        false
+    }
+}
+
+/// Whether a file is in memory from `start` to `end`, or to its own end.
+fn resident(file: i32, start: u64, end: u64) -> Residency {
+    // SAFETY: the application has passed this number to a call, just now or in this turn.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let mut at = start;
+    while at < end {
+        let mut byte = [0];
+        let buffers = &mut [IoSliceMut::new(&mut byte)];
+        match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
+            Ok(1..) => at = (at / STRIDE + 1) * STRIDE,
+            // A miss has set off a read of its own.
+            Err(Errno::AGAIN) => return Residency::Until(at),
+            Err(Errno::OPNOTSUPP) if kind(file) == Kind::Opaque => return Residency::Until(at),
+            // The end, or the call's own error to meet.
+            _ => return Residency::All,
+        }
+    }
+    Residency::All
+}
+
+pub(super) fn is_nonblocking(fd: i32) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = rustix::fs::fcntl_getfl(socket);
+    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
+}

@@ -15,6 +15,15 @@ pub struct OpenFile {
     pub owners: u32,
 }
 
+/// A part of an open file that is sent, or read to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub file: OpenFile,
+    /// Bytes from its start.
+    pub range: Range<u64>,
+}
+
 /// A body on its way to a connection. Offsets are bytes from the start of the file, times are
 /// milliseconds of any one clock.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +38,8 @@ pub struct Stream {
     window: u64,
     /// What a job that was waited for has brought in, up to here.
     waited_for: Option<u64>,
+    /// What the server will read when it has sent what it read last.
+    pub next_read: Option<Source>,
 }
 
 impl Stream {

@@ -4,6 +4,7 @@ use super::beneath::{Beneath, File, Patience};
 use super::pool::Pins;
 use laio_core::rules::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
+use laio_core::stream::Source;
 use rustix::fs::{
     fadvise, fstat, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags,
     RawDir,
@@ -30,7 +31,7 @@ pub struct Job {
     /// What the handler of a request will touch.
     pub paths: Predictions,
     /// The part of a body that is sent next.
-    pub part: Option<Part>,
+    pub part: Option<Source>,
 }
 
 impl Job {
@@ -40,15 +41,6 @@ impl Job {
         self.paths.clear();
         self.part = None;
     }
-}
-
-/// A part of a file that the application has open.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// The application's number of the file.
-    pub file: i32,
-    /// Bytes from the start of the file.
-    pub range: Range<u64>,
 }
 
 /// A helper's means.
@@ -109,8 +101,8 @@ impl<'p> Worker<'p> {
 
     /// Brings in a part of a file that the application has open. It may have closed it meanwhile and
     /// opened another one: then that one's part is brought in, and no harm is done.
-    pub fn fetch(&mut self, part: &Part) {
-        let fetched = self.borrow(part.file).and_then(|file| {
+    pub fn fetch(&mut self, part: &Source) {
+        let fetched = self.borrow(part.file.fd).and_then(|file| {
             let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
             match kind {
                 FileType::RegularFile => self.read(&file, part.range.clone()),

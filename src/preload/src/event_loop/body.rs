@@ -7,15 +7,15 @@
 
 use super::EventLoop;
 use crate::engine::file_system::{kind, Kind};
-use crate::engine::job::Part;
 use crate::engine::pool::Urgency;
 use crate::guest::{errno, program};
 use crate::readiness::table::{self, Slot};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
-use laio_core::stream::{OpenFile, Stream};
+use laio_core::stream::{OpenFile, Source, Stream};
 use rustix::fd::BorrowedFd;
+use rustix::fs::fstat;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
 use std::io::IoSliceMut;
 use std::ops::Range;
@@ -25,15 +25,6 @@ const STRIDE: u64 = 128 * 1024;
 
 /// Less than this is not worth a transfer of its own.
 const LEAST: u64 = 16 * 1024;
-
-/// A part of an open file that is about to be sent, or that will be read next.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The file's number.
-    pub file: i32,
-    /// Bytes from its start.
-    pub range: Range<u64>,
-}
 
 /// What a write to a client connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +80,17 @@ impl EventLoop {
         if slot.write_waits() {
             return self.write_while_closed(to, slot);
         }
-        let Some(next) = self.next_read.take() else {
+        // What was sent in part goes on in later turns, without another read before it.
+        let next = self.next_read.take();
+        let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
             return Transfer::Straight;
         };
-        match self.look_ahead(slot, &next) {
+        if table::open_file(next.file.fd) != Some(next.file) {
+            return Transfer::Straight;
+        }
+        let residency = self.look_ahead(slot, &next);
+        slot.stream.lock().next_read = Some(next.clone());
+        match residency {
             Residency::Until(missing) if missing < next.range.end => {
                 match self.hold_back_body(to, slot, next.file, missing) {
                     true => Transfer::Later,
@@ -103,13 +101,15 @@ impl EventLoop {
         }
     }
 
-    /// The application has read a part of a file to its last byte: what it will read next, if it
-    /// reads on.
-    pub fn has_read(&mut self, file: i32, range: Range<u64>) {
-        if self.gates_bodies() {
-            let next = range.end..range.end + (range.end - range.start);
-            self.next_read = Some(Source { file, range: next });
-        }
+    /// The application has read all of a part of a file: what it will read next, if it reads on as
+    /// it did since it wrote last. Twice as much, for many fill a second buffer while the first waits
+    /// to be sent.
+    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
+        let before = self.next_read.take();
+        let before = before.filter(|next| next.file == file && next.range.start == range.start);
+        let before = before.map_or(0, |next| next.range.end - next.range.start);
+        let range = range.end..range.end + before + 2 * (range.end - range.start);
+        self.next_read = Some(Source { file, range });
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
@@ -121,17 +121,10 @@ impl EventLoop {
     /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.
     fn look_ahead(&mut self, slot: &Slot, source: &Source) -> Residency {
         let Range { start, end } = source.range;
-        let Some(owners) = table::owners(source.file) else {
-            return Residency::All;
-        };
-        let file = OpenFile {
-            fd: source.file,
-            owners,
-        };
         let mut stream = std::mem::take(&mut *slot.stream.lock());
-        let known = stream.begin(file, start, self.now, self.config.warm_ms);
+        let known = stream.begin(source.file, start, self.now, self.config.warm_ms);
         let ahead = end.saturating_add(self.config.window);
-        let residency = resident(source.file, known, ahead);
+        let residency = resident(source.file.fd, known, ahead);
         let there = match residency {
             Residency::All => ahead,
             Residency::Until(missing) => missing,
@@ -147,12 +140,12 @@ impl EventLoop {
     }
 
     /// Asks for what comes behind `missing`, unless that was done.
-    fn ask_ahead(&mut self, stream: &mut Stream, file: i32, missing: u64) {
+    fn ask_ahead(&mut self, stream: &mut Stream, file: OpenFile, missing: u64) {
         let Some(range) = stream.ask(missing, self.config.window) else {
             return;
         };
         if let Some(mut job) = self.pool.take().filter(|_| self.pool.is_possible()) {
-            job.part = Some(Part { file, range });
+            job.part = Some(Source { file, range });
             self.counters.count_alone(Counter::JobsAhead);
             self.submitted = true;
             self.pool.submit(job, Urgency::Normal);
@@ -161,7 +154,7 @@ impl EventLoop {
 
     /// Closes the write gate until the window that begins at `missing` is there; false where this
     /// connection's readiness cannot be held back.
-    fn hold_back_body(&mut self, to: i32, slot: &Slot, file: i32, missing: u64) -> bool {
+    fn hold_back_body(&mut self, to: i32, slot: &Slot, file: OpenFile, missing: u64) -> bool {
         self.stays_attentive();
         if !self.pool.is_possible() {
             self.counters.count(Counter::NoHelpers);
@@ -179,7 +172,7 @@ impl EventLoop {
         };
         let end = missing.saturating_add(self.config.window);
         job.gate = Some((to, ticket));
-        job.part = Some(Part {
+        job.part = Some(Source {
             file,
             range: missing..end,
         });
@@ -230,19 +223,28 @@ impl EventLoop {
 
 /// Whether a file is in memory from `start` to `end`, or to its own end.
 fn resident(file: i32, start: u64, end: u64) -> Residency {
+    if start >= end {
+        return Residency::All;
+    }
     // SAFETY: the application has passed this number to a call, just now or in this turn.
     let file = unsafe { BorrowedFd::borrow_raw(file) };
-    let mut at = start;
-    while at < end {
+    let size = fstat(file).map_or(0, |status| status.st_size.unsigned_abs());
+    let last = match end.min(size).checked_sub(1) {
+        Some(last) if last >= start => last,
+        // At its end already, or no file: the call's own answer to meet.
+        _ => return Residency::All,
+    };
+    // A stride is read from its beginning to its end, so its last byte speaks for all of it.
+    let ends = (start / STRIDE..last / STRIDE).map(|number| (number + 1) * STRIDE - 1);
+    for at in [start].into_iter().chain(ends).chain([last]) {
         let mut byte = [0];
         let buffers = &mut [IoSliceMut::new(&mut byte)];
         match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
-            Ok(1..) => at = (at / STRIDE + 1) * STRIDE,
+            Ok(_) => {}
             // A miss has set off a read of its own.
-            Err(Errno::AGAIN) => return Residency::Until(at),
-            Err(Errno::OPNOTSUPP) if kind(file) == Kind::Opaque => return Residency::Until(at),
-            // The end, or the call's own error to meet.
-            _ => return Residency::All,
+            Err(Errno::AGAIN) => return Residency::Until((at / STRIDE * STRIDE).max(start)),
+            Err(Errno::OPNOTSUPP) if kind(file) == Kind::Opaque => return Residency::Until(start),
+            Err(_) => return Residency::All,
         }
     }
     Residency::All

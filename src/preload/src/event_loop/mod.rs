@@ -9,7 +9,7 @@ pub mod held_wait;
 mod operation;
 mod request;
 
-pub use body::{Source, Transfer};
+pub use body::Transfer;
 pub use operation::{Operation, Subject};
 pub use request::Verdict;
 
@@ -24,6 +24,7 @@ use laio_core::recent::Recent;
 use laio_core::recognise::Request;
 use laio_core::rules::{Predictions, Rules};
 use laio_core::stats::Counters;
+use laio_core::stream::Source;
 use request::{Partial, LOOK, PARTIALS};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;

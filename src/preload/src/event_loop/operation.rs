@@ -125,13 +125,17 @@ impl EventLoop {
     fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
         let (waits, attentive) = (self.waits, self.attentive());
         let before = self.rebase();
-        let read_blocks = self.baseline.blocks > before.blocks;
-        // An attentive loop has asked at the beginning of this turn, so a sleep since is this call's.
-        // A quiet one has asked long ago, and a sleep may have had any reason; only where no device
-        // counts the blocks that are read is it taken for an answer.
-        let slept = self.baseline.sleeps - before.sleeps > waits
-            && (attentive || took > LONG && operation.is_opaque());
-        if !slept && !read_blocks || !operation.is_on_file() {
+        let slept = self.baseline.sleeps - before.sleeps > waits;
+        let blocked = if attentive {
+            // It has asked at the beginning of this turn, so a sleep since is this call's. Blocks may
+            // have been read ahead, without waiting.
+            slept
+        } else {
+            // It has asked long ago, and a sleep may have had any reason; only where no device counts
+            // the blocks that are read is it taken for an answer.
+            self.baseline.blocks > before.blocks || slept && took > LONG && operation.is_opaque()
+        };
+        if !blocked || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
             if !attentive {
                 // On a busy machine every call is slow: a quiet loop does not ask each time.

@@ -93,6 +93,8 @@ impl EventLoop {
 
     /// Finds the requests in what was looked at, and decides.
     fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Verdict {
+        // Whatever was sent before has nothing to do with the answer to this.
+        slot.stream.lock().next_read = None;
         if slot.partial.load(Relaxed) {
             length = self.join_partial(fd, slot, length);
         }

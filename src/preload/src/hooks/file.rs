@@ -1,10 +1,11 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use crate::event_loop::{self, EventLoop, Operation, Source, Subject, Transfer};
+use crate::event_loop::{self, EventLoop, Operation, Subject, Transfer};
 use crate::guest::{clock, errno};
 use crate::readiness::table::{self, Slot};
 use laio_core::rules::Depth;
 use laio_core::stats::Call;
+use laio_core::stream::Source;
 use libc::{c_char, c_int, off64_t, size_t, ssize_t};
 use libc::{AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
 use rustix::fd::BorrowedFd;
@@ -141,10 +142,11 @@ pub fn sent_file(
             // SAFETY: the application passes this number to a call right now.
             None => rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok(),
         };
-        start.map_or(Transfer::Straight, |start| {
-            let range = start..start.saturating_add(count as u64);
-            state.before_transfer(to, slot, Source { file: from, range })
-        })
+        let (Some(start), Some(file)) = (start, table::open_file(from)) else {
+            return Transfer::Straight;
+        };
+        let range = start..start.saturating_add(count as u64);
+        state.before_transfer(to, slot, Source { file, range })
     });
     match transfer {
         Transfer::Straight => timed(real, operation),
@@ -199,8 +201,12 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
             return;
         }
         // SAFETY: the application has just passed this number to the same call.
-        if let Some(start) = start(unsafe { BorrowedFd::borrow_raw(fd) }) {
-            state.has_read(fd, start..start.saturating_add(count.unsigned_abs() as u64));
+        let start = start(unsafe { BorrowedFd::borrow_raw(fd) });
+        if let (Some(start), Some(file)) = (start, table::open_file(fd)) {
+            state.has_read(
+                file,
+                start..start.saturating_add(count.unsigned_abs() as u64),
+            );
         }
     });
 }

@@ -4,7 +4,7 @@ use super::carry_out;
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use laio_core::gate::{Descriptor, Side};
-use laio_core::stream::Stream;
+use laio_core::stream::{OpenFile, Stream};
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU8, AtomicUsize, Ordering::*};
@@ -153,10 +153,11 @@ pub fn accepted(fd: i32) -> Option<&'static Slot> {
     slot.accepted.load(Acquire).then_some(slot)
 }
 
-/// How often this number has changed hands since it was first looked at.
-pub fn owners(fd: i32) -> Option<u32> {
-    let slot = slot(fd).or_else(|| grow(fd));
-    slot.map(|slot| slot.owners.load(Relaxed))
+/// The file that has this number now.
+pub fn open_file(fd: i32) -> Option<OpenFile> {
+    let slot = slot(fd).or_else(|| grow(fd))?;
+    let owners = slot.owners.load(Relaxed);
+    Some(OpenFile { fd, owners })
 }
 
 /// Marks a number as a connection that has just been accepted.

@@ -159,6 +159,8 @@ fn main() -> ExitCode {
         "not_interested",
         "instance_closed",
         "second_instance",
+        "instance_renamed",
+        "instance_by_alias",
         // Without these, a client that leaves could be held on to for ever.
         "reset_by_client",
         "half_closed",

@@ -39,6 +39,8 @@ pub struct Slot {
     next_read: AtomicU8,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
+    /// Whether it is an epoll instance with a connection in it.
+    instance: AtomicBool,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
     /// while the application changes the registration of a connection whose gate is closed.
     state: Lock<Descriptor>,
@@ -90,6 +92,14 @@ impl Slot {
         }
     }
 
+    /// The number of an epoll instance goes: opens the gate if readiness is given back there.
+    fn lose_instance(&self, fd: i32, instance: i32) {
+        let mut state = self.state.lock();
+        let owed = state.lose_instance(instance);
+        self.registered(&state);
+        carry_out(fd, owed);
+    }
+
     /// Opens the gate before its job is done.
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
@@ -119,9 +129,24 @@ pub fn accept(fd: i32) {
     }
 }
 
-/// The number is about to be closed or taken over: settles what its connection is owed.
+/// Marks a number as an epoll instance in which connections are registered.
+#[inline]
+pub fn register_in(instance: i32) {
+    if let Some(slot) = slot(instance).or_else(|| grow(instance)) {
+        slot.instance.store(true, Release);
+    }
+}
+
+/// The number is about to be closed or taken over: settles what its connection is owed, or those in
+/// its epoll instance.
 pub fn forget(fd: i32) {
-    let Some(slot) = accepted(fd) else { return };
+    let Some(slot) = slot(fd) else { return };
+    if slot.instance.load(Acquire) {
+        forget_instance(fd, slot);
+    }
+    if !slot.accepted.load(Acquire) {
+        return;
+    }
     // A lock that is waited for may leave its own.
     let _kept = errno::Kept::new();
     let mut state = slot.lock();
@@ -135,6 +160,28 @@ pub fn forget(fd: i32) {
     }
     state.reset();
     slot.accepted.store(false, Release);
+}
+
+/// The instance may have another number (`dup`), under which its registrations live on.
+#[cold]
+fn forget_instance(instance: i32, slot: &Slot) {
+    let _kept = errno::Kept::new();
+    // A `vfork` child closes its own copy.
+    if !crate::guest::program::is_same_process() {
+        return;
+    }
+    slot.instance.store(false, Release);
+    for (number, chunk) in TABLE.iter().enumerate() {
+        // SAFETY: as in `slot`.
+        let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else {
+            continue;
+        };
+        for (place, slot) in chunk.iter().enumerate() {
+            if slot.accepted.load(Acquire) {
+                slot.lose_instance((number * CHUNK + place) as i32, instance);
+            }
+        }
+    }
 }
 
 /// [`forget`] for a range of numbers, both ends included.
@@ -188,6 +235,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             accepted: AtomicBool::new(false),
             next_read: AtomicU8::new(LOOK),
             partial: AtomicBool::new(false),
+            instance: AtomicBool::new(false),
             state: Lock::new(Descriptor::default()),
         };
         // SAFETY: within the mapping, which begins at a page and so is aligned.

@@ -2,7 +2,7 @@
  * children becomes an event loop, for which helpers start at its second wait, and closes pipes meanwhile. */
 #include "common.h"
 
-enum { CHILDREN = 100, PIPES = 300 };
+enum { CHILDREN = 300, PIPES = 300 };
 
 static int late_releases(void)
 {

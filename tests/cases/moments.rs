@@ -102,6 +102,14 @@ fn while_gated(moment: &str) -> Result {
     Ok(())
 }
 
+/// What is closed while the helpers start. A pinned rule has them start without a stall.
+fn released() -> Result {
+    let program = compile("released", Build::Program)?;
+    let stock = observe(&program, &[], &Preload::stock())?;
+    let preload = Preload::on()?.with("LAIO_MAP", "/=/nowhere/");
+    compare(&stock, &observe(&program, &[], &preload)?, &preload)
+}
+
 fn read_if_any(dir: &Path) -> String {
     Stats::read(dir).map_or_else(|e| e.to_string(), |s| s.to_string())
 }
@@ -137,6 +145,8 @@ fn main() -> ExitCode {
             loaded_later(state)
         }));
     }
+    // Without it, a helper's copy of the descriptor table could keep open for a moment what the program has closed.
+    tests.push(Test::new("released", released));
     for part in ["identity", "jail", "filtered", "own_table"] {
         // Without it, helpers could keep the user that the process gave up, or the loop could hang once calls are denied.
         tests.push(
@@ -159,6 +169,8 @@ fn main() -> ExitCode {
         "not_interested",
         "instance_closed",
         "second_instance",
+        "instance_renamed",
+        "instance_by_alias",
         // Without these, a client that leaves could be held on to for ever.
         "reset_by_client",
         "half_closed",

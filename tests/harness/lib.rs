@@ -9,6 +9,7 @@ pub mod docroot;
 pub mod http;
 pub mod library;
 pub mod program;
+pub mod random;
 pub mod runner;
 pub mod server;
 pub mod stats;

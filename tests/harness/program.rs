@@ -194,7 +194,7 @@ pub fn same_with_and_without(program: &Path, arguments: &[&str]) -> Result {
 }
 
 /// Whether a directory is on tmpfs.
-fn in_memory(dir: &Path) -> bool {
+pub fn in_memory(dir: &Path) -> bool {
     let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else {
         return false;
     };

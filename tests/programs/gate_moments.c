@@ -389,6 +389,39 @@ static void second_instance(void)
 	close(pair.server);
 }
 
+/* The instance has two numbers, and loses the one by which the connection was registered. */
+static void instance_renamed(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	int was = gated, other = dup(ep);
+	NEED(dup2(listening, ep) == ep);
+	ep = other;
+	if (was)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* The instance has two numbers, and the registration is changed by the second. */
+static void instance_by_alias(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	int was = gated, other = dup(ep);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = 9300 };
+	NEED(epoll_ctl(other, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 9300);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(other);
+	close(pair.client);
+	close(pair.server);
+}
+
 static void forked(void)
 {
 	int which, status;
@@ -572,6 +605,8 @@ static const struct {
 	{ "more_arrives", more_arrives },
 	{ "instance_closed", instance_closed },
 	{ "second_instance", second_instance },
+	{ "instance_renamed", instance_renamed },
+	{ "instance_by_alias", instance_by_alias },
 	{ "forked", forked },
 	{ "served_by_child", served_by_child },
 	{ "all_closed", all_closed },

@@ -121,7 +121,8 @@ pub struct Undo {
 #[derive(Debug)]
 pub struct Descriptor {
     registration: Option<Registration>,
-    /// Registered in several instances at once: readiness is not ours to hold back.
+    /// Registered in several instances at once, or in one whose number has gone: readiness is not
+    /// ours to hold back.
     several: bool,
     gates: [Gate; 2],
     /// A one-shot interest that was armed again since the first gate was closed.
@@ -243,8 +244,22 @@ impl Descriptor {
                 first = self.abandon();
                 self.several = true;
             }
-            DEL if same_instance => self.registration = None,
-            // Another instance's business, or a call that the kernel will refuse.
+            // By the instance's other number (`dup`), or a call that the kernel will refuse.
+            MOD => {
+                first = self.abandon();
+                self.registration = Some(Registration {
+                    instance,
+                    events,
+                    data,
+                });
+                self.armed = true;
+            }
+            DEL => {
+                if !same_instance {
+                    first = self.abandon();
+                }
+                self.registration = None;
+            }
             _ => {}
         }
         let held = if same_instance { self.held() } else { 0 };
@@ -255,6 +270,18 @@ impl Descriptor {
             several,
         };
         (passed, first, undo)
+    }
+
+    /// The number of this instance goes, by which readiness is given back; the instance itself may
+    /// have another. Returns the calls to make before.
+    pub fn lose_instance(&mut self, instance: i32) -> Controls {
+        if self.registration.is_none_or(|r| r.instance != instance) {
+            return Controls::new();
+        }
+        let restore = self.abandon();
+        self.registration = None;
+        self.several = true;
+        restore
     }
 
     /// The kernel refused the call: what the application asked for did not happen.
@@ -430,6 +457,32 @@ mod tests {
         assert_eq!(passed, 0);
         let (_, restored) = descriptor.complete(ticket).unwrap();
         assert_eq!((restored[0].instance, restored[0].events), (9, IN));
+    }
+
+    #[test]
+    fn modified_by_another_number_of_its_instance() {
+        let mut descriptor = registered(IN);
+        let (ticket, _) = descriptor.close_gate(Side::Read).unwrap();
+        let alias = Control {
+            instance: 9,
+            data: 8,
+            ..modify(IN | OUT)
+        };
+        let (passed, first, _) = descriptor.control(alias);
+        assert_eq!((passed, first.as_slice()), (IN | OUT, &[modify(IN)][..]));
+        assert!(descriptor.complete(ticket).is_none());
+        let (_, masked) = descriptor.close_gate(Side::Read).unwrap();
+        assert_eq!(masked.as_slice(), [Control { events: OUT, ..alias }]);
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_before_the_instance_loses_its_number() {
+        let mut descriptor = registered(IN | EDGE);
+        let (ticket, _) = descriptor.close_gate(Side::Read).unwrap();
+        assert!(descriptor.lose_instance(4).is_empty());
+        assert_eq!(descriptor.lose_instance(3).as_slice(), [modify(IN | EDGE)]);
+        assert!(descriptor.complete(ticket).is_none());
+        assert!(descriptor.close_gate(Side::Read).is_none());
     }
 
     #[test]

@@ -41,6 +41,9 @@ const OVERDUE: Duration = Duration::from_millis(1);
 /// How long the usher leaves finished jobs to a loop that is awake.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// How long the loop waits at most until its helpers have a descriptor table of their own.
+const PARTING: Duration = Duration::from_secs(1);
+
 const STACK: usize = 64 * 1024;
 
 /// Some jobs. Each is two KiB, so it changes hands by its address.
@@ -116,6 +119,9 @@ pub struct Pool {
     finished: Lock<Finished>,
     news: Signal,
     free: Lock<Jobs>,
+    /// Whether the first helper has left the application's descriptor table, or will never be there.
+    parted: Lock<bool>,
+    parting: Signal,
     /// Threads cannot run here: requests go straight.
     impossible: AtomicBool,
     /// Jobs submitted and not completed.
@@ -154,6 +160,8 @@ impl Pool {
             finished: Lock::new(finished),
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
+            parted: Lock::new(false),
+            parting: Signal::default(),
             impossible: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
@@ -222,7 +230,24 @@ impl Pool {
         if let Err(error) = usher {
             log::warn!("no thread can be started ({error}): requests go straight");
             self.give_up();
+            return;
         }
+        self.wait_for_parting();
+    }
+
+    /// Waits until the helpers have a descriptor table of their own. The kernel makes it as a copy and
+    /// then empties it: what the application closed in between would be released late.
+    fn wait_for_parting(&self) {
+        let mut parted = self.parted.lock();
+        let mut timed_out = false;
+        while !*parted && !timed_out {
+            (parted, timed_out) = self.parting.wait_for(parted, PARTING);
+        }
+    }
+
+    fn has_parted(&self) {
+        *self.parted.lock() = true;
+        self.parting.wake_one();
     }
 
     /// The loop is about to wait: completes what is finished already, for a thread that is awake
@@ -277,6 +302,7 @@ impl Pool {
     /// The usher: the only thread of ours that shares the application's descriptor table.
     fn usher(self: Arc<Self>) {
         if self.spawn_helper(true).is_err() {
+            self.has_parted();
             self.give_up();
             return;
         }
@@ -334,10 +360,16 @@ impl Pool {
     }
 
     fn helper(self: Arc<Self>, first: bool) {
-        if first && !leave_descriptor_table() {
-            log::warn!("close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight");
-            self.give_up();
-            return;
+        if first {
+            let alone = leave_descriptor_table();
+            self.has_parted();
+            if !alone {
+                log::warn!(
+                    "close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight"
+                );
+                self.give_up();
+                return;
+            }
         }
         let mut worker = Worker::new(self.counters, self.window, &self.pins);
         let mut was_waiting = true;

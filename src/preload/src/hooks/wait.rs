@@ -45,6 +45,7 @@ pub fn registered(
         let event = unsafe { std::ptr::read_unaligned(event) };
         (event.events, event.u64)
     };
+    table::register_in(instance);
     let mut state = slot.lock();
     let closed = state.is_closed();
     let (passed, first, undo) = state.control(Control {

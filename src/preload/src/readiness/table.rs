@@ -48,6 +48,8 @@ pub struct Slot {
     pub stream: Lock<Stream>,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
+    /// Whether it is an epoll instance with a connection in it.
+    instance: AtomicBool,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
     /// while the application changes the registration of a connection whose gate is closed.
     state: Lock<Descriptor>,
@@ -134,6 +136,14 @@ impl Slot {
         true
     }
 
+    /// The number of an epoll instance goes: opens the gate if readiness is given back there.
+    fn lose_instance(&self, fd: i32, instance: i32) {
+        let mut state = self.state.lock();
+        let owed = state.lose_instance(instance);
+        self.registered(&state);
+        carry_out(fd, owed);
+    }
+
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
@@ -172,10 +182,22 @@ pub fn accept(fd: i32) {
     }
 }
 
-/// The number is about to be closed or taken over: settles what its connection is owed.
+/// Marks a number as an epoll instance in which connections are registered.
+#[inline]
+pub fn register_in(instance: i32) {
+    if let Some(slot) = slot(instance).or_else(|| grow(instance)) {
+        slot.instance.store(true, Release);
+    }
+}
+
+/// The number is about to be closed or taken over: settles what its connection is owed, or those in
+/// its epoll instance.
 pub fn forget(fd: i32) {
     let Some(slot) = slot(fd) else { return };
     slot.owners.fetch_add(1, Relaxed);
+    if slot.instance.load(Acquire) {
+        forget_instance(fd, slot);
+    }
     if !slot.accepted.load(Acquire) {
         return;
     }
@@ -192,6 +214,28 @@ pub fn forget(fd: i32) {
     }
     state.reset();
     slot.accepted.store(false, Release);
+}
+
+/// The instance may have another number (`dup`), under which its registrations live on.
+#[cold]
+fn forget_instance(instance: i32, slot: &Slot) {
+    let _kept = errno::Kept::new();
+    // A `vfork` child closes its own copy.
+    if !crate::guest::program::is_same_process() {
+        return;
+    }
+    slot.instance.store(false, Release);
+    for (number, chunk) in TABLE.iter().enumerate() {
+        // SAFETY: as in `slot`.
+        let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else {
+            continue;
+        };
+        for (place, slot) in chunk.iter().enumerate() {
+            if slot.accepted.load(Acquire) {
+                slot.lose_instance((number * CHUNK + place) as i32, instance);
+            }
+        }
+    }
 }
 
 /// [`forget`] for a range of numbers, both ends included.
@@ -249,6 +293,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             owners: AtomicU32::new(0),
             stream: Lock::new(Stream::default()),
             partial: AtomicBool::new(false),
+            instance: AtomicBool::new(false),
             state: Lock::new(Descriptor::default()),
         };
         // SAFETY: within the mapping, which begins at a page and so is aligned.

@@ -1,0 +1,127 @@
+//! Random programs for `tests/programs/interpreter.c`, as text: a step a line, a word and up to three numbers.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// A program's text, and its parts: the strategy makes it smaller by leaving parts out and numbers smaller.
+#[derive(Clone)]
+pub struct Program(Vec<Vec<Step>>);
+
+#[derive(Clone, Debug)]
+struct Step(&'static str, [u8; 3]);
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0
+            .iter()
+            .flatten()
+            .try_for_each(|Step(word, [a, b, c])| writeln!(f, "{word} {a} {b} {c}"))
+    }
+}
+
+/// The text: what a failure shows.
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What there is, and how often.
+const WORDS: &[(u32, &str)] = &[
+    (4, "connect"),
+    (12, "request"),
+    (2, "warm"),
+    (4, "part"),
+    (2, "hello"),
+    (2, "finish"),
+    (2, "leave"),
+    (1, "got"),
+    (6, "accept"),
+    (3, "nonblock"),
+    (10, "add"),
+    (8, "mod"),
+    (4, "del"),
+    (12, "wait"),
+    (3, "poll"),
+    (3, "select"),
+    (20, "read"),
+    (3, "receive"),
+    (5, "serve"),
+    (2, "write"),
+    (2, "look"),
+    (2, "open"),
+    (2, "stat"),
+    (2, "file"),
+    (2, "sendfile"),
+    (4, "dup"),
+    (3, "dup2"),
+    (4, "close"),
+    (1, "close_range"),
+    (2, "pass"),
+    (1, "shutdown"),
+    (1, "pipe"),
+    (1, "pour"),
+    (1, "drink"),
+    (1, "instance"),
+    (3, "pause"),
+];
+
+fn numbers() -> impl Strategy<Value = [u8; 3]> {
+    (0..12u8, 0..12u8, 0..56u8).prop_map(|(a, b, c)| [a, b, c])
+}
+
+fn word() -> impl Strategy<Value = &'static str> {
+    proptest::strategy::Union::new_weighted(
+        WORDS
+            .iter()
+            .map(|&(weight, word)| (weight, Just(word)))
+            .collect(),
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (word(), numbers()).prop_map(|(word, numbers)| Step(word, numbers))
+}
+
+/// A connection as a server takes it: non-blocking and registered.
+fn taken() -> impl Strategy<Value = Vec<Step>> {
+    (numbers(), numbers()).prop_map(|(accept, add)| {
+        vec![
+            Step("connect", [0; 3]),
+            Step("accept", [1 + accept[0] % 2, 0, 0]),
+            Step("add", add),
+        ]
+    })
+}
+
+/// A request for a cold file, and the read at which its gate closes.
+fn asked() -> impl Strategy<Value = Vec<Step>> {
+    (numbers(), numbers()).prop_map(|(request, read)| {
+        vec![
+            Step("request", request),
+            Step("read", [read[0], read[1] % 5, 0]),
+        ]
+    })
+}
+
+/// A child that does some steps and exits.
+fn forked() -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..6).prop_map(|steps| {
+        let count = steps.len() as u8;
+        [Step("fork", [count, 0, 0])]
+            .into_iter()
+            .chain(steps)
+            .collect()
+    })
+}
+
+/// Any program.
+pub fn program() -> impl Strategy<Value = Program> {
+    let part = prop_oneof![
+        20 => step().prop_map(|step| vec![step]),
+        3 => taken(),
+        3 => asked(),
+        1 => forked(),
+    ];
+    vec(part, 1..50).prop_map(Program)
+}

@@ -6,9 +6,11 @@
 //! shares the application's table and does nothing but give readiness back with `epoll_ctl`.
 //!
 //! The usher is started after the first stall, and starts the first helper; helpers start further
-//! ones while there is more to do than hands. All but one leave when idle.
+//! ones while there is more to do than hands. All but one leave when idle; all leave before the process
+//! restricts itself ([`super::crew`]), and are started anew when they are next needed.
 
 use super::beneath::File;
+use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
@@ -40,8 +42,6 @@ const OVERDUE: Duration = Duration::from_millis(1);
 
 /// How long the usher leaves finished jobs to a loop that is awake.
 const PATIENCE: Duration = Duration::from_millis(1);
-
-const STACK: usize = 64 * 1024;
 
 /// Some jobs. Each is two KiB, so it changes hands by its address.
 #[allow(clippy::vec_box)]
@@ -116,6 +116,8 @@ pub struct Pool {
     finished: Lock<Finished>,
     news: Signal,
     free: Lock<Jobs>,
+    /// Threads were started, and not sent away since.
+    staffed: AtomicBool,
     /// Threads cannot run here: requests go straight.
     impossible: AtomicBool,
     /// Jobs submitted and not completed.
@@ -152,6 +154,7 @@ impl Pool {
             finished: Lock::new(finished),
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
+            staffed: AtomicBool::new(false),
             impossible: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
@@ -176,9 +179,14 @@ impl Pool {
         self.free.lock().push(job);
     }
 
-    /// Whether helpers can run in this process, as far as is known.
+    /// Whether there are helpers in this process, as far as is known.
     pub fn is_possible(&self) -> bool {
-        !self.impossible.load(Relaxed) && program::is_same_process()
+        self.is_staffed() && !self.impossible.load(Relaxed) && program::is_same_process()
+    }
+
+    /// Whether [`Pool::start`] has been called, and need not be called again.
+    pub fn is_staffed(&self) -> bool {
+        self.staffed.load(Relaxed)
     }
 
     /// Hands a job to the helpers. The first of several wakes one, who will do them all if need be;
@@ -192,19 +200,25 @@ impl Pool {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
         }
+        let stopped = queue.stop;
         drop(queue);
         if wake {
             self.work.wake_one();
         }
-        // The last helper may have given up in between.
-        if self.impossible.load(SeqCst) {
-            self.give_up();
+        // The last helper may have given up in between, or have been sent away.
+        if stopped || self.impossible.load(SeqCst) {
+            self.open_gates();
         }
     }
 
-    /// Makes room for jobs and starts the threads. Called once, where the loop begins to wait: memory
-    /// and threads cannot be had just anywhere.
+    /// Makes room for jobs and starts the threads. Called where the loop begins to wait: memory and
+    /// threads cannot be had just anywhere.
     pub fn start(self: &Arc<Self>) {
+        if !program::is_same_process() {
+            return;
+        }
+        let _nobody_is_sent_away = crew::admit(self);
+        self.staffed.store(true, Relaxed);
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         let pool = Arc::clone(self);
         // Signals are the application's: a thread inherits the mask of its maker.
@@ -257,6 +271,28 @@ impl Pool {
     pub fn stop(&self) {
         self.queue.lock().stop = true;
         self.work.wake_all();
+    }
+
+    /// The process is about to restrict itself: all gates open, and the threads leave as soon as they can.
+    /// Tells whether there were any.
+    pub fn send_away(&self) -> bool {
+        if !self.is_staffed() {
+            return false;
+        }
+        self.counters.count(Counter::Restricted);
+        self.stop();
+        self.open_gates();
+        true
+    }
+
+    /// Those who were sent away are gone: others may be started.
+    pub fn are_gone(&self) {
+        self.queue.lock().stop = false;
+        let mut finished = self.finished.lock();
+        finished.over = false;
+        finished.usher = Usher::default();
+        drop(finished);
+        self.staffed.store(false, Relaxed);
     }
 
     /// The usher: the only thread of ours that shares the application's descriptor table.
@@ -322,6 +358,7 @@ impl Pool {
         if first && !leave_descriptor_table() {
             log::warn!("close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight");
             self.give_up();
+            self.leave(self.queue.lock());
             return;
         }
         let mut worker = Worker::new(self.counters, self.window, &self.pins);
@@ -432,9 +469,14 @@ impl Pool {
         }
     }
 
-    /// Opens every gate: nobody will work on the jobs that wait.
+    /// Nobody will ever work on the jobs that wait.
     fn give_up(&self) {
-        self.impossible.store(true, Relaxed);
+        self.impossible.store(true, SeqCst);
+        self.open_gates();
+    }
+
+    /// Opens every gate whose job nobody has begun.
+    fn open_gates(&self) {
         while let Some(job) = { self.queue.lock().next() } {
             self.finish(job);
         }
@@ -476,14 +518,6 @@ impl Drop for Pins {
             .into_iter()
             .for_each(std::mem::forget);
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(STACK)
-        .spawn(run)
-        .map(drop)
 }
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.

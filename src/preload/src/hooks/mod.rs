@@ -7,12 +7,14 @@
 
 mod descriptor;
 mod file;
+mod restriction;
 mod socket;
 mod wait;
 
 use descriptor::*;
 use file::*;
 use libc::*;
+use restriction::*;
 use socket::*;
 use wait::*;
 

@@ -81,7 +81,6 @@ static void filtered(void)
 	CALL(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 	for (int i = 500; i < 510; i++)
 		serve_cold(engaged_epoll, engaged_pair, i);
-	/* Threads that were started before keep the rights that they had (docs/limitations.md): only the service is observed. */
 	printf("served behind a filter\n");
 }
 

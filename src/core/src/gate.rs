@@ -472,7 +472,13 @@ mod tests {
         assert_eq!((passed, first.as_slice()), (IN | OUT, &[modify(IN)][..]));
         assert!(descriptor.complete(ticket).is_none());
         let (_, masked) = descriptor.close_gate(Side::Read).unwrap();
-        assert_eq!(masked.as_slice(), [Control { events: OUT, ..alias }]);
+        assert_eq!(
+            masked.as_slice(),
+            [Control {
+                events: OUT,
+                ..alias
+            }]
+        );
     }
 
     #[test]

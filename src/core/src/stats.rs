@@ -107,6 +107,8 @@ counters! {
     JobTime => "jobs" / "time_ns",
     /// Helper threads started.
     Helpers => "jobs" / "helpers_started",
+    /// Times that all helpers left because the process restricted itself.
+    Restricted => "jobs" / "helpers_sent_away",
     /// Nanoseconds that event loops were blocked.
     StallTime => "time" / "stall_ns",
 }

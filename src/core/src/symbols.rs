@@ -115,6 +115,17 @@ macro_rules! symbols {
                 fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
                 fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
             }
+            "restriction", "helpers leave before the process gives up a right; behind a seccomp filter the library does nothing" {
+                prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int => process_controlled(option);
+                unshare(flags: c_int) -> c_int => restricted();
+                setns(namespace: c_int, kind: c_int) -> c_int => restricted();
+                capset(header: *mut c_void, rights: *const c_void) -> c_int => restricted();
+                setfsuid(user: uid_t) -> c_int => restricted();
+                setfsgid(group: gid_t) -> c_int => restricted();
+            }
+            "syscall", "a raw call by which a process gives up a right, or registers a connection, is taken as the C library's" {
+                syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long => called(number, [a, b, c, d]);
+            }
         }
     };
 }

@@ -3,6 +3,7 @@
 //! Everything here goes by raw system calls, never through the library's own hooks.
 
 pub mod beneath;
+pub mod crew;
 pub mod file_system;
 pub mod job;
 pub mod pool;

@@ -6,9 +6,11 @@
 //! shares the application's table and does nothing but give readiness back with `epoll_ctl`.
 //!
 //! The usher is started after the first stall, and starts the first helper; helpers start further
-//! ones while there is more to do than hands. All but one leave when idle.
+//! ones while there is more to do than hands. All but one leave when idle; all leave before the process
+//! restricts itself ([`super::crew`]), and are started anew when they are next needed.
 
 use super::beneath::File;
+use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, program};
@@ -43,8 +45,6 @@ const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How long the loop waits at most until its helpers have a descriptor table of their own.
 const PARTING: Duration = Duration::from_secs(1);
-
-const STACK: usize = 64 * 1024;
 
 /// Some jobs. Each is two KiB, so it changes hands by its address.
 #[allow(clippy::vec_box)]
@@ -122,6 +122,8 @@ pub struct Pool {
     /// Whether the first helper has left the application's descriptor table, or will never be there.
     parted: Lock<bool>,
     parting: Signal,
+    /// Threads were started, and not sent away since.
+    staffed: AtomicBool,
     /// Threads cannot run here: requests go straight.
     impossible: AtomicBool,
     /// Jobs submitted and not completed.
@@ -162,6 +164,7 @@ impl Pool {
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
             parted: Lock::new(false),
             parting: Signal::default(),
+            staffed: AtomicBool::new(false),
             impossible: AtomicBool::new(false),
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
@@ -192,9 +195,14 @@ impl Pool {
         self.outstanding.load(Relaxed) > 0
     }
 
-    /// Whether helpers can run in this process, as far as is known.
+    /// Whether there are helpers in this process, as far as is known.
     pub fn is_possible(&self) -> bool {
-        !self.impossible.load(Relaxed) && program::is_same_process()
+        self.is_staffed() && !self.impossible.load(Relaxed) && program::is_same_process()
+    }
+
+    /// Whether [`Pool::start`] has been called, and need not be called again.
+    pub fn is_staffed(&self) -> bool {
+        self.staffed.load(Relaxed)
     }
 
     /// Hands a job to the helpers. The first of several wakes one, who will do them all if need be;
@@ -208,19 +216,26 @@ impl Pool {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
         }
+        let stopped = queue.stop;
         drop(queue);
         if wake {
             self.work.wake_one();
         }
-        // The last helper may have given up in between.
-        if self.impossible.load(SeqCst) {
-            self.give_up();
+        // The last helper may have given up in between, or have been sent away.
+        if stopped || self.impossible.load(SeqCst) {
+            self.open_gates();
         }
     }
 
-    /// Makes room for jobs and starts the threads. Called once, where the loop begins to wait: memory
-    /// and threads cannot be had just anywhere.
+    /// Makes room for jobs and starts the threads. Called where the loop begins to wait: memory and
+    /// threads cannot be had just anywhere.
     pub fn start(self: &Arc<Self>) {
+        if !program::is_same_process() {
+            return;
+        }
+        let _nobody_is_sent_away = crew::admit(self);
+        self.staffed.store(true, Relaxed);
+        *self.parted.lock() = false;
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         let pool = Arc::clone(self);
         // Signals are the application's: a thread inherits the mask of its maker.
@@ -299,6 +314,28 @@ impl Pool {
         self.work.wake_all();
     }
 
+    /// The process is about to restrict itself: all gates open, and the threads leave as soon as they can.
+    /// Tells whether there were any.
+    pub fn send_away(&self) -> bool {
+        if !self.is_staffed() {
+            return false;
+        }
+        self.counters.count(Counter::Restricted);
+        self.stop();
+        self.open_gates();
+        true
+    }
+
+    /// Those who were sent away are gone: others may be started.
+    pub fn are_gone(&self) {
+        self.queue.lock().stop = false;
+        let mut finished = self.finished.lock();
+        finished.over = false;
+        finished.usher = Usher::default();
+        drop(finished);
+        self.staffed.store(false, Relaxed);
+    }
+
     /// The usher: the only thread of ours that shares the application's descriptor table.
     fn usher(self: Arc<Self>) {
         if self.spawn_helper(true).is_err() {
@@ -368,6 +405,7 @@ impl Pool {
                     "close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight"
                 );
                 self.give_up();
+                self.leave(self.queue.lock());
                 return;
             }
         }
@@ -484,9 +522,14 @@ impl Pool {
         }
     }
 
-    /// Opens every gate: nobody will work on the jobs that wait.
+    /// Nobody will ever work on the jobs that wait.
     fn give_up(&self) {
-        self.impossible.store(true, Relaxed);
+        self.impossible.store(true, SeqCst);
+        self.open_gates();
+    }
+
+    /// Opens every gate whose job nobody has begun.
+    fn open_gates(&self) {
         while let Some(job) = { self.queue.lock().next() } {
             self.finish(job);
         }
@@ -528,14 +571,6 @@ impl Drop for Pins {
             .into_iter()
             .for_each(std::mem::forget);
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(STACK)
-        .spawn(run)
-        .map(drop)
 }
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.

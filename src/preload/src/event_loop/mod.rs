@@ -56,10 +56,11 @@ impl Drop for Owner {
         LOOPS.fetch_sub(1, Relaxed);
         // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
         let state = unsafe { Box::from_raw(self.0) };
-        if program::is_same_process() {
+        // Behind a filter even to give memory back may be forbidden; and a raw `clone` has copied
+        // this thread alone, so that locks may be held for ever.
+        if program::awake() && program::is_same_process() {
             state.pool.stop();
         } else {
-            // A raw `clone` copied this thread alone: locks may be held for ever.
             std::mem::forget(state);
         }
     }
@@ -121,6 +122,12 @@ pub fn begin() {
     BEGINNING.set(false);
 }
 
+/// Whether this thread is inside the library further up the stack: a signal handler asks.
+pub fn is_in_use() -> bool {
+    let is_loop = || OWNER.try_with(|owner| owner.try_borrow().map_or(true, |o| o.is_some()));
+    BEGINNING.get() || CURRENT.get().is_null() && is_loop().unwrap_or(false)
+}
+
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
     LOOPS.store(0, Relaxed);
@@ -161,8 +168,6 @@ pub struct EventLoop {
     submitted: bool,
     /// Room for finished jobs.
     batch: Jobs,
-    /// The pool has its threads, and room for jobs.
-    provided: bool,
     /// What the application will read next, if it goes on as it did.
     next_read: Option<Source>,
     /// For copies of the sets of `poll` and `select`.
@@ -209,7 +214,6 @@ impl EventLoop {
             below_break_even: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
-            provided: false,
             next_read: None,
             room: Room::default(),
         }
@@ -227,13 +231,12 @@ impl EventLoop {
     /// The loop is about to wait.
     pub fn turn_ends(&mut self) {
         self.waits += 1;
-        if self.provided {
+        if self.pool.is_staffed() {
             let _kept = errno::Kept::new();
             let submitted = std::mem::take(&mut self.submitted);
             self.pool.before_wait(&mut self.batch, submitted);
         } else if self.attentive() && self.config.mode == Mode::On {
             let _kept = errno::Kept::new();
-            self.provided = true;
             self.pool.start();
         }
     }

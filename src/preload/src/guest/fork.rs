@@ -21,4 +21,5 @@ extern "C" fn in_child() {
     program::STATS.clear();
     crate::readiness::table::abandon();
     crate::event_loop::abandon();
+    crate::engine::crew::abandon();
 }

@@ -71,13 +71,23 @@ pub fn name() -> String {
     path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Writes the counters where the settings say, if they say so.
-pub fn write_stats() {
-    // From here on every hook goes straight, those of signal handlers included.
+/// From here on every hook goes straight, those of signal handlers included. Tells whether they did not
+/// before; only then are there counters to write.
+pub fn sleep() -> bool {
     let was_awake = MODE.swap(DORMANT, Relaxed) == AWAKE;
-    let Some(config) = config().filter(|_| was_awake) else {
-        return;
-    };
+    if let Some(config) = config().filter(|_| was_awake) {
+        write_stats(config);
+    }
+    was_awake
+}
+
+/// What made the library [`sleep`] did not happen.
+pub fn wake_again() {
+    MODE.store(AWAKE, Relaxed);
+}
+
+/// Writes the counters where the settings say, if they say so.
+fn write_stats(config: &Config) {
     let Some(pattern) = &config.stats else { return };
     let pid = current_pid();
     let mode = if config.mode == Mode::Observe {

@@ -37,5 +37,5 @@ extern "C" fn start() {
 }
 
 extern "C" fn end() {
-    program::write_stats();
+    program::sleep();
 }

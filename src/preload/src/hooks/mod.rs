@@ -8,6 +8,7 @@
 mod descriptor;
 mod file;
 mod polling;
+mod restriction;
 mod socket;
 mod wait;
 
@@ -15,6 +16,7 @@ use descriptor::*;
 use file::*;
 use libc::*;
 use polling::*;
+use restriction::*;
 use socket::*;
 use std::ptr::null;
 use wait::*;

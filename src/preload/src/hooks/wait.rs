@@ -2,7 +2,7 @@
 
 use crate::event_loop;
 use crate::guest::{errno, program};
-use crate::readiness::{carry_out, table};
+use crate::readiness::{carry_out, epoll_ctl, table};
 use laio_core::gate::{Control, ADD, DEL, MOD};
 use libc::{c_int, epoll_event};
 use std::sync::atomic::Ordering::Relaxed;
@@ -81,7 +81,11 @@ pub fn registered(
 
 /// The application's own call with part of its interest held back: its event is not written to.
 fn pass(instance: c_int, operation: c_int, fd: c_int, events: u32, data: u64) -> c_int {
-    let mut event = epoll_event { events, u64: data };
-    // SAFETY: the event lives until the call returns; the numbers are the application's.
-    unsafe { libc::syscall(libc::SYS_epoll_ctl, instance, operation, fd, &mut event) as c_int }
+    match epoll_ctl(instance, operation, fd, events, data) {
+        Ok(()) => 0,
+        Err(error) => {
+            errno::set(error.raw_os_error());
+            -1
+        }
+    }
 }

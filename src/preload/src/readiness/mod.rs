@@ -28,7 +28,13 @@ pub fn carry_out(fd: i32, controls: Controls) {
 }
 
 /// `epoll_ctl`, past all hooks.
-fn epoll_ctl(instance: i32, operation: i32, fd: i32, events: u32, data: u64) -> Result<(), Errno> {
+pub fn epoll_ctl(
+    instance: i32,
+    operation: i32,
+    fd: i32,
+    events: u32,
+    data: u64,
+) -> Result<(), Errno> {
     use rustix::event::epoll;
     // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
     // refuses what they do not name any more.

@@ -1,0 +1,90 @@
+//! Calls by which a process gives up rights. The kernel applies them to one thread, so those that the
+//! library has started leave first.
+
+use super::wait::registered;
+use crate::engine::crew;
+use crate::event_loop;
+use crate::guest::{errno, program};
+use libc::*;
+
+/// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
+#[inline]
+pub fn restricted<R>(real: impl FnOnce() -> R) -> R {
+    send_helpers_away();
+    real()
+}
+
+/// `prctl`: of interest only where it installs a filter.
+#[inline]
+pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int) -> c_int {
+    if option == PR_SET_SECCOMP {
+        filtered(real)
+    } else {
+        real()
+    }
+}
+
+/// `syscall`: only the number is looked at, for what has no function of its own in the C library, or
+/// is done for one thread where the C library's function reaches all.
+#[inline]
+#[allow(non_upper_case_globals)] // These are the kernel's names.
+pub fn called(real: impl FnOnce() -> c_long, number: c_long, [a, b, c, d]: [c_long; 4]) -> c_long {
+    match number {
+        SYS_seccomp
+            if matches!(
+                a as c_uint,
+                SECCOMP_SET_MODE_STRICT | SECCOMP_SET_MODE_FILTER
+            ) =>
+        {
+            filtered(real)
+        }
+        SYS_prctl if a as c_int == PR_SET_SECCOMP => filtered(real),
+        SYS_landlock_restrict_self
+        | SYS_unshare
+        | SYS_setns
+        | SYS_capset
+        | SYS_setuid
+        | SYS_setgid
+        | SYS_setreuid
+        | SYS_setregid
+        | SYS_setresuid
+        | SYS_setresgid
+        | SYS_setgroups
+        | SYS_setfsuid
+        | SYS_setfsgid => restricted(real),
+        SYS_epoll_ctl => {
+            let control = || real() as c_int;
+            let event = d as *mut epoll_event;
+            registered(control, a as c_int, b as c_int, c as c_int, event).into()
+        }
+        _ => real(),
+    }
+}
+
+/// A seccomp filter may kill for any call that the application does not make itself: the library makes
+/// none from here on. It is back if the kernel refuses the filter.
+fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
+    // A `vfork` child shares the memory of its parent, which enters no filter.
+    if !program::is_same_process() {
+        return real();
+    }
+    send_helpers_away();
+    let was_awake = {
+        let _kept = errno::Kept::new();
+        program::sleep()
+    };
+    let result = real();
+    if was_awake && result.into() < 0 {
+        program::wake_again();
+    }
+    result
+}
+
+#[cold]
+fn send_helpers_away() {
+    let _kept = errno::Kept::new();
+    // A handler that has interrupted the library may have interrupted it with a lock held.
+    if !event_loop::is_in_use() {
+        crew::dismiss();
+    }
+}

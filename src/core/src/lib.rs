@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod gate;
+pub mod mappings;
 pub mod places;
 pub mod recent;
 pub mod recognise;

@@ -38,6 +38,8 @@ pub struct Stream {
     window: u64,
     /// What a job that was waited for has brought in, up to here.
     waited_for: Option<u64>,
+    /// The address up to which a job that was waited for has made a mapping resident.
+    pub mapped_until: Option<usize>,
     /// What the server will read when it has sent what it read last.
     pub next_read: Option<Source>,
 }

@@ -74,12 +74,18 @@ macro_rules! symbols {
                 __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
                 recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => received_message(fd, message, flags);
             }
-            "write", "the body gate on a client connection, where the bytes were just read from a file" {
-                write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t => produced(fd);
-                writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => produced(fd);
-                send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t => produced(fd);
-                sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr, length: socklen_t) -> ssize_t => produced(fd);
-                sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => produced(fd);
+            "write", "the body gate on a client connection, where the bytes were just read from a file, or are mapped" {
+                write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t => wrote(fd, buffer, size);
+                writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => wrote_vector(fd, vector, count);
+                send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t => sent(fd, buffer, size, flags, null(), 0);
+                sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr, length: socklen_t) -> ssize_t => sent(fd, buffer, size, flags, address, length);
+                sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => sent_message(fd, message, flags);
+            }
+            "mmap", "remembers which memory is a file's: the body gate of servers that write from a mapping" {
+                mmap(at: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void => mapped(length, protection, fd, offset);
+                mmap64(at: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off64_t) -> *mut c_void => mapped(length, protection, fd, offset);
+                munmap(at: *mut c_void, length: size_t) -> c_int => unmapped(at, length);
+                mremap(at: *mut c_void, length: size_t, new: size_t, flags: c_int, to: *mut c_void) -> *mut c_void => unmapped(at, length);
             }
             "epoll_wait", "marks a thread as an event loop, and its turns" {
                 epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited();

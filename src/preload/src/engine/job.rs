@@ -10,13 +10,18 @@ use rustix::fs::{
     RawDir,
 };
 use rustix::io::{pread, Errno};
+use rustix::mm::{madvise, Advice as MemoryAdvice};
 use rustix::process::{getpid, pidfd_getfd, pidfd_open, PidfdFlags, PidfdGetfdFlags};
+use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::ops::Range;
 
 /// Names of a directory whose inodes are brought in at most.
 const MAX_ENTRIES: usize = 4096;
+
+/// The smallest page of any machine: advice is given to whole ones.
+const PAGE: usize = 4096;
 
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -32,6 +37,8 @@ pub struct Job {
     pub paths: Predictions,
     /// The part of a body that is sent next.
     pub part: Option<Source>,
+    /// The same, where the application has mapped the file.
+    pub memory: Option<Range<usize>>,
 }
 
 impl Job {
@@ -40,13 +47,13 @@ impl Job {
         self.gate = None;
         self.paths.clear();
         self.part = None;
+        self.memory = None;
     }
 }
 
 /// A helper's means.
 pub struct Worker<'p> {
     counters: &'static Counters,
-    window: u64,
     pins: &'p Pins,
     /// The process, to borrow its files.
     process: Option<File>,
@@ -57,11 +64,10 @@ pub struct Worker<'p> {
 }
 
 impl<'p> Worker<'p> {
-    /// Means to bring in `window` bytes of each file and to keep it open among the `pins`.
-    pub fn new(counters: &'static Counters, window: u64, pins: &'p Pins) -> Worker<'p> {
+    /// Means to bring files in and to keep them open among the `pins`.
+    pub fn new(counters: &'static Counters, pins: &'p Pins) -> Worker<'p> {
         Worker {
             counters,
-            window,
             pins,
             process: None,
             sink: null_device(),
@@ -69,22 +75,23 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// Brings in what one prediction names. Failures are the handler's to meet.
-    pub fn warm(&mut self, prediction: Prediction<'_>) {
-        match self.try_warm(prediction) {
+    /// Brings in what one prediction names, `window` bytes of its data. Failures are the handler's to
+    /// meet.
+    pub fn warm(&mut self, prediction: Prediction<'_>, window: u64) {
+        match self.try_warm(prediction, window) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(_) => self.counters.count(Counter::PathsRefused),
         }
     }
 
-    fn try_warm(&mut self, prediction: Prediction<'_>) -> Result<(), Errno> {
+    fn try_warm(&mut self, prediction: Prediction<'_>, window: u64) -> Result<(), Errno> {
         let beneath = Beneath::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
         let kind = FileType::from_raw_mode(fstat(&named)?.st_mode);
         let pinned = match (kind, prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
                 let file = beneath.open()?;
-                let end = prediction.offset.saturating_add(self.window);
+                let end = prediction.offset.saturating_add(window);
                 self.read(&file, prediction.offset..end)?;
                 file
             }
@@ -111,6 +118,24 @@ impl<'p> Worker<'p> {
         });
         if fetched.is_err() {
             self.counters.count(Counter::PathsRefused);
+        }
+    }
+
+    /// Makes mapped memory resident. It may be unmapped meanwhile, or something else, or the file may
+    /// have become shorter: then this fails, or touches what is there, and no harm is done.
+    pub fn populate(&self, memory: Range<usize>) {
+        let start = memory.start / PAGE * PAGE;
+        let (address, length) = (start as *mut c_void, memory.end - start);
+        // SAFETY: neither advice changes what the memory holds, whosever it is by now; the kernel refuses
+        // addresses where nothing is mapped.
+        let populated = unsafe {
+            // All at once: faults alone would ask the disk for one piece after the other.
+            let _ = madvise(address, length, MemoryAdvice::WillNeed);
+            madvise(address, length, MemoryAdvice::LinuxPopulateRead)
+        };
+        match populated {
+            Ok(()) => self.counters.add(Counter::BytesWarmed, length as u64),
+            Err(_) => self.counters.count(Counter::PathsRefused),
         }
     }
 

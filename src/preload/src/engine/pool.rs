@@ -141,7 +141,7 @@ pub struct Pool {
     pub places: Places,
     counters: &'static Counters,
     most: u64,
-    window: u64,
+    window: AtomicU64,
 }
 
 impl Pool {
@@ -175,7 +175,7 @@ impl Pool {
             places: Places::default(),
             counters,
             most,
-            window,
+            window: AtomicU64::new(window),
         }
     }
 
@@ -188,6 +188,16 @@ impl Pool {
     pub fn give_back(&self, mut job: Box<Job>) {
         job.clear();
         self.free.lock().push(job);
+    }
+
+    /// How many bytes of a file are brought in before its request is let through.
+    pub fn window(&self) -> u64 {
+        self.window.load(Relaxed)
+    }
+
+    /// From now on so many are.
+    pub fn widen_window(&self, window: u64) {
+        self.window.store(window, Relaxed);
     }
 
     /// Whether any job is not completed.
@@ -409,7 +419,7 @@ impl Pool {
                 return;
             }
         }
-        let mut worker = Worker::new(self.counters, self.window, &self.pins);
+        let mut worker = Worker::new(self.counters, &self.pins);
         let mut was_waiting = true;
         while let Some(job) = self.wait_for_work(was_waiting) {
             self.work_on(&mut worker, &job);
@@ -485,13 +495,17 @@ impl Pool {
     fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
         let before = clock::usage().sleeps;
         let begin = clock::nanoseconds();
+        let window = self.window();
         for prediction in job.paths.iter() {
-            worker.warm(prediction);
+            worker.warm(prediction, window);
             let now = clock::milliseconds();
-            self.warm.insert(prediction.key(self.window), now);
+            self.warm.insert(prediction.key(window), now);
         }
         if let Some(part) = &job.part {
             worker.fetch(part);
+        }
+        if let Some(memory) = &job.memory {
+            worker.populate(memory.clone());
         }
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);

@@ -14,6 +14,7 @@ use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
 use laio_core::stream::{OpenFile, Source, Stream};
+use libc::iovec;
 use rustix::fd::BorrowedFd;
 use rustix::fs::fstat;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
@@ -38,7 +39,7 @@ pub enum Transfer {
 }
 
 /// How much of a source is in memory.
-enum Residency {
+pub(super) enum Residency {
     /// All that was looked at.
     All,
     /// What is missing begins here.
@@ -72,11 +73,20 @@ impl EventLoop {
     /// Bytes are about to be sent to a client connection from the application's own memory. If the
     /// last thing that it did was to read them from a file, it will read the next ones there: now is
     /// the time to hold it back, for a file read cannot be.
-    pub fn before_write(&mut self, to: i32, slot: &Slot) -> Transfer {
+    pub fn before_write(
+        &mut self,
+        to: i32,
+        slot: &Slot,
+        parts: &[iovec],
+        may_be_cut: bool,
+    ) -> Transfer {
         if !self.gates_bodies() {
             return Transfer::Straight;
         }
         let _kept = errno::Kept::new();
+        if let Some(transfer) = self.before_mapped_write(slot, parts, may_be_cut) {
+            return transfer;
+        }
         if slot.write_waits() {
             return self.write_while_closed(to, slot);
         }
@@ -222,7 +232,7 @@ impl EventLoop {
 }
 
 /// Whether a file is in memory from `start` to `end`, or to its own end.
-fn resident(file: i32, start: u64, end: u64) -> Residency {
+pub(super) fn resident(file: i32, start: u64, end: u64) -> Residency {
     if start >= end {
         return Residency::All;
     }

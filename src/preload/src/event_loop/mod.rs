@@ -6,6 +6,7 @@
 
 mod body;
 pub mod held_wait;
+mod mapped;
 mod operation;
 mod request;
 
@@ -20,6 +21,7 @@ use crate::guest::program::{self, STATS};
 use crate::readiness::bell;
 use crate::readiness::sets::Room;
 use laio_core::config::{Config, Mode};
+use laio_core::mappings::Mappings;
 use laio_core::recent::Recent;
 use laio_core::recognise::Request;
 use laio_core::rules::{Predictions, Rules};
@@ -170,6 +172,8 @@ pub struct EventLoop {
     batch: Jobs,
     /// What the application will read next, if it goes on as it did.
     next_read: Option<Source>,
+    /// Files that the application has mapped.
+    mappings: Mappings,
     /// For copies of the sets of `poll` and `select`.
     room: Room,
 }
@@ -215,6 +219,7 @@ impl EventLoop {
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
             next_read: None,
+            mappings: Mappings::default(),
             room: Room::default(),
         }
     }

@@ -143,8 +143,9 @@ impl EventLoop {
 
     /// Adds what is cold among the predictions to the job, which is made when the first is.
     fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) {
+        let window = self.pool.window();
         for prediction in self.predictions.iter() {
-            let key = prediction.key(self.config.window);
+            let key = prediction.key(window);
             let known = self.pool.warm.get(key, self.now, self.config.warm_ms);
             if known == Warmth::Warm {
                 continue;
@@ -162,7 +163,7 @@ impl EventLoop {
                 continue;
             }
             self.counters.count_alone(Counter::Probes);
-            if probe(prediction, self.config.window) == Answer::Warm {
+            if probe(prediction, window) == Answer::Warm {
                 self.pool.warm.insert(key, self.now);
                 continue;
             }

@@ -1,8 +1,9 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use crate::event_loop::{self, EventLoop, Operation, Subject, Transfer};
+use super::body::{gate, refuse};
+use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::{clock, errno};
-use crate::readiness::table::{self, Slot};
+use crate::readiness::table;
 use laio_core::rules::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
@@ -155,33 +156,8 @@ pub fn sent_file(
             || unsafe { super::sendfile64::real(to, from, offset, most as size_t) },
             operation,
         ),
-        Transfer::Later => later(),
+        Transfer::Later => refuse(),
     }
-}
-
-/// `write` and `send`, and their kin: the body gate, where a client connection is sent what was just
-/// read from a file.
-#[inline]
-pub fn produced(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
-    match gate(fd, |state, slot| state.before_write(fd, slot)) {
-        Transfer::Later => later(),
-        _ => real(),
-    }
-}
-
-/// Asks the event loop of this thread what a write to a client connection is to do.
-#[inline]
-fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -> Transfer {
-    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
-        return Transfer::Straight;
-    };
-    let transfer = here.with(|state| decide(state, slot));
-    transfer.unwrap_or(Transfer::Straight)
-}
-
-fn later() -> ssize_t {
-    errno::set(libc::EAGAIN);
-    -1
 }
 
 /// Whether a read brought all that was asked for, and so most likely is not the last.

@@ -5,6 +5,7 @@
 //! the library has woken up (another library's constructor may be calling), and wherever it does not
 //! act, the real function is called and nothing else.
 
+mod body;
 mod descriptor;
 mod file;
 mod polling;
@@ -12,6 +13,7 @@ mod restriction;
 mod socket;
 mod wait;
 
+use body::*;
 use descriptor::*;
 use file::*;
 use libc::*;

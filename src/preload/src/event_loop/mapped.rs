@@ -1,0 +1,142 @@
+//! The body gate of servers that map a file and write from the mapping: a page fault is no call.
+//!
+//! A vector is cut where the mapping is not known to be in memory; a short transfer is legal. Nothing
+//! answers `EAGAIN`, which such servers take badly, and a plain `write` is not cut, because they write
+//! on until all is sent. What comes next is known when a write returns: the writable readiness is held
+//! back then, until a helper has made it resident.
+
+use super::body::{is_nonblocking, resident, Residency, Transfer};
+use super::EventLoop;
+use crate::engine::pool::Urgency;
+use crate::guest::errno;
+use crate::readiness::table::Slot;
+use laio_core::gate::Side;
+use laio_core::stats::Counter;
+use libc::iovec;
+use std::ops::Range;
+
+/// Files shorter than this are in memory when they are mapped: the request gate has seen to it.
+const SMALL: usize = 64 * 1024;
+
+/// What is sent at least: a write has to transfer something.
+const LEAST: usize = 16 * 1024;
+
+/// How many windows are made resident at once. A plain `write` sends all that is left, and some
+/// servers read all of a mapping for themselves (merecat sums it up).
+const WINDOWS: u64 = 16;
+
+impl EventLoop {
+    /// The application has mapped a part of a file.
+    pub fn has_mapped(&mut self, at: usize, length: usize, file: i32, offset: u64) {
+        if length < SMALL {
+            return;
+        }
+        let _kept = errno::Kept::new();
+        let window = WINDOWS * self.config.window;
+        // For the requests to come.
+        self.pool.widen_window(window);
+        let look = if self.gates_bodies() {
+            window.min(length as u64)
+        } else {
+            0
+        };
+        let known = match resident(file, offset, offset.saturating_add(look)) {
+            Residency::All => look,
+            Residency::Until(missing) => missing.saturating_sub(offset),
+        };
+        let range = at..at.saturating_add(length);
+        self.mappings.insert(range, at + known as usize, self.now);
+    }
+
+    /// What was mapped there is there no more.
+    pub fn has_unmapped(&mut self, gone: Range<usize>) {
+        if !self.mappings.is_empty() {
+            self.mappings.remove(gone);
+        }
+    }
+
+    /// How much of a vector may be written to a client connection: what is known to be in memory, if
+    /// it `may_be_cut`. Nothing where no part of it is mapped.
+    pub(super) fn before_mapped_write(
+        &mut self,
+        slot: &Slot,
+        parts: &[iovec],
+        may_be_cut: bool,
+    ) -> Option<Transfer> {
+        if self.mappings.is_empty() {
+            return None;
+        }
+        if let Some(end) = slot.stream.lock().mapped_until.take() {
+            if let Some(mapping) = self.mappings.find(end - 1) {
+                mapping.knows(end, self.now);
+            }
+        }
+        let mut before = 0;
+        let mut is_mapped = false;
+        for part in parts {
+            let start = part.iov_base as usize;
+            if let Some(mapping) = self.mappings.find(start) {
+                is_mapped = true;
+                let there = mapping.known().saturating_sub(start);
+                if there < part.iov_len && may_be_cut {
+                    self.counters.count_alone(Counter::BodyGate);
+                    return Some(Transfer::AtMost((before + there).max(LEAST) as u64));
+                }
+            }
+            before += part.iov_len;
+        }
+        is_mapped.then_some(Transfer::Straight)
+    }
+
+    /// So much of a vector was written to a client connection: holds its readiness back, if what
+    /// comes next is mapped and not known to be in memory.
+    pub fn after_mapped_write(&mut self, to: i32, slot: &Slot, parts: &[iovec], written: usize) {
+        if self.mappings.is_empty() || !self.gates_bodies() {
+            return;
+        }
+        let _kept = errno::Kept::new();
+        let Some(next) = first_unwritten(parts, written) else {
+            return;
+        };
+        let window = (WINDOWS * self.config.window) as usize;
+        let Some(mapping) = self.mappings.find(next) else {
+            return;
+        };
+        let end = next.saturating_add(window).min(mapping.range.end);
+        // What was in memory long ago is looked after once more.
+        if mapping.known() < end || !mapping.is_fresh(self.now, self.config.warm_ms) {
+            self.hold_back_mapped(to, slot, next..end);
+        }
+    }
+
+    fn hold_back_mapped(&mut self, to: i32, slot: &Slot, range: Range<usize>) {
+        self.stays_attentive();
+        if !self.pool.is_possible() || !is_nonblocking(to) {
+            return;
+        }
+        let Some(mut job) = self.pool.take() else {
+            return;
+        };
+        let Some(ticket) = slot.close_gate(to, Side::Write, self.number) else {
+            self.pool.give_back(job);
+            return;
+        };
+        slot.stream.lock().mapped_until = Some(range.end);
+        job.gate = Some((to, ticket));
+        job.memory = Some(range);
+        self.counters.count_alone(Counter::Jobs);
+        self.submitted = true;
+        self.pool.submit(job, Urgency::Normal);
+    }
+}
+
+/// The address of the first byte that was not written.
+fn first_unwritten(parts: &[iovec], mut written: usize) -> Option<usize> {
+    for part in parts {
+        if written < part.iov_len {
+            return Some(part.iov_base as usize + written);
+        }
+        written -= part.iov_len;
+    }
+    None
+}

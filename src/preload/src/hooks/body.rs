@@ -1,0 +1,206 @@
+//! Writes to client connections: the body gate.
+
+use crate::event_loop::{self, EventLoop, Transfer};
+use crate::guest::errno;
+use crate::readiness::table::{self, Slot};
+use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{MAP_FAILED, PROT_READ};
+
+/// Most parts of a vector that is cut; a longer one goes straight.
+const PARTS: usize = 16;
+
+/// `write`.
+#[inline]
+pub fn wrote(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    buffer: *const c_void,
+    size: size_t,
+) -> ssize_t {
+    let parts = || Some(Parts::one(buffer, size));
+    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>)
+}
+
+/// `send` and `sendto`.
+#[inline]
+pub fn sent(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    buffer: *const c_void,
+    size: size_t,
+    flags: c_int,
+    address: *const sockaddr,
+    length: socklen_t,
+) -> ssize_t {
+    // SAFETY: the application's own arguments, but for the size, which is smaller.
+    let cut = |parts: &[iovec]| unsafe {
+        super::sendto::real(fd, buffer, total(parts), flags, address, length)
+    };
+    produced(real, fd, || Some(Parts::one(buffer, size)), Some(cut))
+}
+
+/// `writev`.
+#[inline]
+pub fn wrote_vector(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+) -> ssize_t {
+    let parts = || Parts::copy(vector, usize::try_from(count).ok()?);
+    // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
+    let cut =
+        |parts: &[iovec]| unsafe { super::writev::real(fd, parts.as_ptr(), parts.len() as c_int) };
+    produced(real, fd, parts, Some(cut))
+}
+
+/// `sendmsg`.
+#[inline]
+pub fn sent_message(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: null is none; else the application passes a message that the kernel is about to read.
+    let given = || unsafe { message.as_ref() };
+    let parts = || Parts::copy(given()?.msg_iov, given()?.msg_iovlen);
+    let cut = |parts: &[iovec]| {
+        let Some(mut message) = given().copied() else {
+            return 0;
+        };
+        message.msg_iov = parts.as_ptr().cast_mut();
+        message.msg_iovlen = parts.len();
+        // SAFETY: the application's message with a vector of our own, as in `wrote_vector`.
+        unsafe { super::sendmsg::real(fd, &message, flags) }
+    };
+    produced(real, fd, parts, Some(cut))
+}
+
+/// Writes to a client connection what the gate lets through. `parts` is asked only where it matters;
+/// `cut` writes the beginning of them, where that will do.
+#[inline]
+fn produced(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    parts: impl Fn() -> Option<Parts>,
+    cut: Option<impl FnOnce(&[iovec]) -> ssize_t>,
+) -> ssize_t {
+    let mut given = None;
+    let transfer = gate(fd, |state, slot| {
+        if !state.gates_bodies() {
+            return Transfer::Straight;
+        }
+        given = parts();
+        let parts = given.as_ref().map_or(&[][..], Parts::as_slice);
+        state.before_write(fd, slot, parts, cut.is_some())
+    });
+    let written = match (transfer, &given, cut) {
+        (Transfer::Later, ..) => return refuse(),
+        (Transfer::AtMost(most), Some(parts), Some(cut)) => {
+            cut(parts.beginning(most as usize).as_slice())
+        }
+        _ => real(),
+    };
+    if let (Some(parts), Ok(written)) = (given, usize::try_from(written)) {
+        gate(fd, |state, slot| {
+            state.after_mapped_write(fd, slot, parts.as_slice(), written);
+            Transfer::Straight
+        });
+    }
+    written
+}
+
+/// Asks the event loop of this thread what a write to a client connection is to do.
+#[inline]
+pub fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -> Transfer {
+    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
+        return Transfer::Straight;
+    };
+    let transfer = here.with(|state| decide(state, slot));
+    transfer.unwrap_or(Transfer::Straight)
+}
+
+/// The answer to a write whose readiness is held back.
+pub fn refuse() -> ssize_t {
+    errno::set(libc::EAGAIN);
+    -1
+}
+
+/// `mmap` of a file.
+#[inline]
+pub fn mapped(
+    real: impl FnOnce() -> *mut c_void,
+    length: size_t,
+    protection: c_int,
+    fd: c_int,
+    offset: i64,
+) -> *mut c_void {
+    let at = real();
+    if at == MAP_FAILED {
+        return at;
+    }
+    if let Some(here) = event_loop::here() {
+        here.with(|state| match u64::try_from(offset) {
+            Ok(offset) if fd >= 0 && protection & PROT_READ != 0 => {
+                state.has_mapped(at as usize, length, fd, offset);
+            }
+            _ => state.has_unmapped(at as usize..at as usize + length),
+        });
+    }
+    at
+}
+
+/// `munmap` and `mremap`. Before the call: afterwards the addresses may be something else at once.
+#[inline]
+pub fn unmapped<R>(real: impl FnOnce() -> R, at: *mut c_void, length: size_t) -> R {
+    if let Some(here) = event_loop::here() {
+        let start = at as usize;
+        here.with(|state| state.has_unmapped(start..start.saturating_add(length)));
+    }
+    real()
+}
+
+/// A copy of what is to be written.
+struct Parts(arrayvec::ArrayVec<iovec, PARTS>);
+
+impl Parts {
+    fn one(buffer: *const c_void, size: size_t) -> Parts {
+        let part = iovec {
+            iov_base: buffer.cast_mut(),
+            iov_len: size,
+        };
+        Parts([part].into_iter().collect())
+    }
+
+    /// Nothing where there are too many.
+    fn copy(vector: *const iovec, count: usize) -> Option<Parts> {
+        if vector.is_null() || count > PARTS {
+            return None;
+        }
+        // SAFETY: the application passes so many entries, which the kernel is about to read.
+        let parts = unsafe { std::slice::from_raw_parts(vector, count) };
+        Some(Parts(parts.iter().copied().collect()))
+    }
+
+    fn as_slice(&self) -> &[iovec] {
+        &self.0
+    }
+
+    /// The first so many bytes.
+    fn beginning(&self, mut most: usize) -> Parts {
+        let mut parts = arrayvec::ArrayVec::new();
+        for part in self.0.iter().copied() {
+            let iov_len = part.iov_len.min(most);
+            most -= iov_len;
+            if iov_len > 0 {
+                parts.push(iovec { iov_len, ..part });
+            }
+        }
+        Parts(parts)
+    }
+}
+
+fn total(parts: &[iovec]) -> usize {
+    parts.iter().map(|part| part.iov_len).sum()
+}

@@ -24,7 +24,7 @@ type Line = (Configuration, Vec<(f64, f64)>);
 
 /// Draws all distributions into `file`.
 pub fn draw(results: &Results, file: &Path) -> Result<()> {
-    let programs: Vec<Program> = [Program::Lighttpd, Program::Nginx]
+    let programs: Vec<Program> = Program::MAIN
         .into_iter()
         .filter(|program| {
             results

@@ -309,7 +309,7 @@ fn case(kind: Kind) -> Result {
                 .into(),
             ..Config::default()
         },
-        Kind::Nginx => Config {
+        _ => Config {
             server: "autoindex on;\n".into(),
             ..Config::default()
         },

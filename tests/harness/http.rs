@@ -55,6 +55,11 @@ impl Connection {
         })
     }
 
+    /// The server's port.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.stream.peer_addr()?.port())
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> Result {
         self.stream.write_all(bytes).context("send")

@@ -20,6 +20,11 @@ fn target() -> PathBuf {
     }
 }
 
+/// Where `scripts/install-merecat` puts programs that it does not install.
+pub fn unpacked() -> PathBuf {
+    target().join("unpacked/usr/sbin")
+}
+
 /// Where the tests keep compiled programs and scratch directories.
 pub fn work_dir() -> PathBuf {
     let dir = target().join("laio-tests");

@@ -26,6 +26,10 @@ pub enum Need {
     SlowDisk,
     /// A command, and the Debian package that has it.
     Command(&'static str, &'static str),
+    /// A command that no Debian package has, or that is installed by other ways.
+    Program(&'static str),
+    /// merecat, which cannot be installed beside other packages (`scripts/install-merecat`).
+    Merecat,
 }
 
 /// One test: a name, what it needs, how long it may take, and what it does.
@@ -106,10 +110,12 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-fn on_path(command: &str) -> bool {
+/// Where a command is: on the path, with the commands for administrators, or unpacked beside what was built.
+pub fn find_command(command: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let mut places = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    places.any(|dir| Path::new(dir).join(command).exists())
+    let places = path.split(':').chain(["/usr/sbin", "/sbin"]);
+    let mut places = places.map(PathBuf::from).chain([library::unpacked()]);
+    places.find_map(|dir| Some(dir.join(command)).filter(|file| file.is_file()))
 }
 
 fn out_of_reach(need: Need) -> Option<String> {
@@ -119,9 +125,12 @@ fn out_of_reach(need: Need) -> Option<String> {
         Need::SlowDisk if !Path::new("/dev/fuse").exists() => {
             Some("the slow disk needs FUSE and there is no dev fuse".into())
         }
-        Need::Command(command, package) if !on_path(command) && !is_root() => Some(format!(
-            "{command} is missing and installing {package} needs root"
-        )),
+        Need::Command(command, package) if find_command(command).is_none() && !is_root() => Some(
+            format!("{command} is missing and installing {package} needs root"),
+        ),
+        Need::Program(command) if find_command(command).is_none() => {
+            Some(format!("{command} is not on the PATH"))
+        }
         _ => None,
     }
 }
@@ -137,20 +146,34 @@ const SLOW_DISK: [(&str, &str); 4] = [
 /// Installs what is missing; an error is the reason to skip.
 fn provide(need: Need) -> Result<(), String> {
     match need {
-        Need::Root => Ok(()),
+        Need::Root | Need::Program(_) => Ok(()),
         Need::Command(command, package) => install(command, package),
         Need::SlowDisk => SLOW_DISK
             .iter()
             .try_for_each(|(command, package)| install(command, package)),
+        Need::Merecat => {
+            let _guard = install_lock()?;
+            let script = library::workspace().join("scripts/install-merecat");
+            let _ = Command::new(script).stdin(Stdio::null()).output();
+            match find_command("merecat") {
+                Some(_) => Ok(()),
+                None => Err("merecat is missing and could not be unpacked".into()),
+            }
+        }
     }
 }
 
+/// One test at a time installs something.
+fn install_lock() -> Result<FileLock, String> {
+    let lock = library::work_dir().join("install.lock");
+    FileLock::take(&lock).map_err(|e| format!("{}: {e}", lock.display()))
+}
+
 fn install(command: &str, package: &str) -> Result<(), String> {
-    if on_path(command) {
+    if find_command(command).is_some() {
         return Ok(());
     }
-    let lock = library::work_dir().join("install.lock");
-    let _guard = FileLock::take(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+    let _guard = install_lock()?;
     let apt_get = |arguments: &[&str]| {
         let command = Command::new("apt-get")
             .args(arguments)
@@ -159,9 +182,18 @@ fn install(command: &str, package: &str) -> Result<(), String> {
             .output();
         command.is_ok_and(|output| output.status.success())
     };
-    let arguments = ["install", "-y", "--no-install-recommends", package];
+    let arguments = [
+        "install",
+        "-y",
+        "--no-install-recommends",
+        "--no-remove",
+        package,
+    ];
     // The list of packages may be older than the package.
-    if on_path(command) || apt_get(&arguments) || (apt_get(&["update"]) && apt_get(&arguments)) {
+    if find_command(command).is_some()
+        || apt_get(&arguments)
+        || (apt_get(&["update"]) && apt_get(&arguments))
+    {
         return Ok(());
     }
     Err(format!(

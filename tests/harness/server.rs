@@ -1,8 +1,9 @@
 //! Real servers, in the foreground, on a free port of 127.0.0.1, ended by process id.
 
 use crate::library::{self, Preload};
-use crate::runner::{ending, is_root, wait_within};
+use crate::runner::{ending, find_command, is_root, wait_within, Need};
 use crate::stats::Stats;
+use crate::workload::Abilities;
 use crate::Result;
 use anyhow::{bail, Context as _};
 use std::fs::{self, File};
@@ -18,6 +19,110 @@ pub enum Kind {
     Lighttpd,
     /// nginx, a master and its workers.
     Nginx,
+    /// merecat: `poll`, bodies from mapped files.
+    Merecat,
+    /// thttpd, which merecat comes from.
+    Thttpd,
+    /// darkhttpd: `select`.
+    Darkhttpd,
+    /// webfs: `select`.
+    Webfs,
+    /// h2o, one event loop: `epoll`.
+    H2o,
+    /// `demo-servers/asyncio_files.py`: `epoll`.
+    Asyncio,
+    /// `demo-servers/selectors_files.py`, which waits as it is told.
+    Selectors(&'static str),
+}
+
+impl Kind {
+    /// The command that runs it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Kind::Lighttpd => "lighttpd",
+            Kind::Nginx => "nginx",
+            Kind::Merecat => "merecat",
+            Kind::Thttpd => "thttpd",
+            Kind::Darkhttpd => "darkhttpd",
+            Kind::Webfs => "webfsd",
+            Kind::H2o => "h2o",
+            // They are written for the system's own.
+            Kind::Asyncio | Kind::Selectors(_) => "/usr/bin/python3",
+        }
+    }
+
+    /// Where the command comes from.
+    pub fn need(self) -> Need {
+        match self {
+            Kind::Lighttpd => Need::Command(self.command(), "lighttpd"),
+            Kind::Nginx => Need::Command(self.command(), "nginx-light"),
+            Kind::Merecat => Need::Merecat,
+            Kind::Thttpd | Kind::Darkhttpd => Need::Program(self.command()),
+            Kind::Webfs => Need::Command(self.command(), "webfs"),
+            Kind::H2o => Need::Command(self.command(), "h2o"),
+            Kind::Asyncio | Kind::Selectors(_) => Need::Command(self.command(), "python3"),
+        }
+    }
+
+    /// What it can be asked for.
+    pub fn abilities(self) -> Abilities {
+        let all = Abilities::ALL;
+        let other = Abilities {
+            aliases: false,
+            ..all
+        };
+        match self {
+            Kind::Lighttpd | Kind::Nginx => all,
+            Kind::H2o => other,
+            Kind::Webfs => Abilities {
+                empty_documents: false,
+                unfinished: 302,
+                ..other
+            },
+            Kind::Merecat | Kind::Thttpd => Abilities {
+                pipelines: false,
+                suffix_ranges: false,
+                unfinished: 302,
+                ..other
+            },
+            Kind::Darkhttpd => Abilities {
+                pipelines: false,
+                ..other
+            },
+            Kind::Asyncio | Kind::Selectors(_) => Abilities {
+                ranges: false,
+                listing: 404,
+                unfinished: 404,
+                ..other
+            },
+        }
+    }
+
+    /// Does it wait in `epoll_wait`?
+    pub fn uses_epoll(self) -> bool {
+        matches!(
+            self,
+            Kind::Lighttpd | Kind::Nginx | Kind::H2o | Kind::Asyncio | Kind::Selectors("epoll")
+        )
+    }
+
+    /// What follows the command; the names between `@` are filled in.
+    fn arguments(self) -> String {
+        match self {
+            Kind::Lighttpd => "-D -f @CONF@".into(),
+            Kind::Nginx => "-p @RUN@ -e @RUN@/error.log -c @CONF@".into(),
+            Kind::Merecat => "-n -f @CONF@ -P @RUN@/pid @ROOT@".into(),
+            Kind::Thttpd => "-D -h 127.0.0.1 -p @PORT@ -d @ROOT@ -i @RUN@/pid -l /dev/null".into(),
+            Kind::Darkhttpd => "@ROOT@ --addr 127.0.0.1 --port @PORT@".into(),
+            // More connections than its 32, fewer than the 1024 descriptors at which it aborts.
+            Kind::Webfs => "-F -4 -i 127.0.0.1 -p @PORT@ -r @ROOT@ -f index.html -n localhost -c 512 -m /dev/null".into(),
+            Kind::H2o => "-c @CONF@".into(),
+            Kind::Asyncio => "-B @DEMO@/asyncio_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Selectors(how) => {
+                format!("-B @DEMO@/selectors_files.py --port @PORT@ --root @ROOT@ --selector {how}")
+            }
+        }
+    }
 }
 
 /// What is different from the stock configuration.
@@ -96,6 +201,12 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
              {server}\n }}\n}}\n",
             (*workers).max(1)
         ),
+        Kind::Merecat => format!("hostname = \"127.0.0.1\"\nport = {port}\n"),
+        Kind::H2o => format!(
+            "listen:\n  host: 127.0.0.1\n  port: {port}\nnum-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
+             file.dir: {root}\n        file.dirlisting: ON\n"
+        ),
+        _ => String::new(),
     }
 }
 
@@ -124,20 +235,20 @@ impl Server {
         if !preload.is_stock() {
             preload = preload.with("LAIO_STATS", stats.join("laio-%p.json"));
         }
-        let mut command = match kind {
-            Kind::Lighttpd => command(&preload, Path::new("/usr/sbin/lighttpd")),
-            Kind::Nginx => command(&preload, Path::new("/usr/sbin/nginx")),
-        };
-        match kind {
-            Kind::Lighttpd => command.arg("-D").arg("-f").arg(&file),
-            Kind::Nginx => command
-                .arg("-p")
-                .arg(&dir)
-                .arg("-e")
-                .arg(dir.join("error.log"))
-                .arg("-c")
-                .arg(&file),
-        };
+        let program = find_command(kind.command()).with_context(|| format!("{kind:?}"))?;
+        let mut command = command(&preload, &program);
+        for argument in kind.arguments().split(' ') {
+            let argument = argument
+                .replace("@CONF@", &file.to_string_lossy())
+                .replace("@RUN@", &dir.to_string_lossy())
+                .replace("@ROOT@", &root.to_string_lossy())
+                .replace(
+                    "@DEMO@",
+                    &library::workspace().join("demo-servers").to_string_lossy(),
+                )
+                .replace("@PORT@", &port.to_string());
+            command.arg(argument);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(File::create(dir.join("stdout"))?)
@@ -179,8 +290,8 @@ impl Server {
     /// The processes that serve requests.
     pub fn serving(&self, kind: Kind) -> Result<Vec<u32>> {
         match kind {
-            Kind::Lighttpd => Ok(vec![self.pid()]),
             Kind::Nginx => self.children(),
+            _ => Ok(vec![self.pid()]),
         }
     }
 

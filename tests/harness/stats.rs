@@ -1,9 +1,10 @@
 //! The counters that the library writes at exit.
 
-use crate::Result;
+use crate::{library, Result};
 use anyhow::{bail, Context as _};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 
 /// The files of one or more processes, added up.
 #[derive(Clone, Debug, Default)]
@@ -20,17 +21,24 @@ impl Stats {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "json") {
                 let text = std::fs::read_to_string(&path)?;
-                let value: Value = serde_json::from_str(&text)
-                    .with_context(|| format!("{} is not JSON: {text:?}", path.display()))?;
-                if value["version"] != 1 {
-                    bail!("{} has another version than 1: {text}", path.display());
-                }
-                files.push(value);
+                files.push(parse(&text).with_context(|| path.display().to_string())?);
             }
         }
         if files.is_empty() {
             bail!("no process wrote its counters to {}", dir.display());
         }
+        Ok(Self { files })
+    }
+
+    /// What running processes have counted so far.
+    pub fn of(pids: &[u32]) -> Result<Self> {
+        let each = pids.iter().map(|pid| {
+            let mut laio = Command::new(library::command()?);
+            let output = laio.arg("stats").arg(pid.to_string()).output()?;
+            parse(&String::from_utf8_lossy(&output.stdout))
+                .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+        });
+        let files = each.collect::<Result<_>>()?;
         Ok(Self { files })
     }
 
@@ -70,4 +78,12 @@ impl std::fmt::Display for Stats {
         }
         Ok(())
     }
+}
+
+fn parse(text: &str) -> Result<Value> {
+    let value: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text:?}"))?;
+    if value["version"] != 1 {
+        bail!("another version than 1: {text}");
+    }
+    Ok(value)
 }

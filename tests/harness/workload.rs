@@ -85,6 +85,38 @@ impl Site {
     }
 }
 
+/// What a server does with requests that not all servers understand alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities {
+    /// Answers all requests that arrive together.
+    pub pipelines: bool,
+    /// Sends `from-to` and `from-`.
+    pub ranges: bool,
+    /// Sends the last bytes, `-count`.
+    pub suffix_ranges: bool,
+    /// Keeps the connection after a document of no bytes.
+    pub empty_documents: bool,
+    /// Can be told to serve an aliased directory and another host.
+    pub aliases: bool,
+    /// Its status for a directory without an index.
+    pub listing: u16,
+    /// Its status for a directory whose name does not end in `/`.
+    pub unfinished: u16,
+}
+
+impl Abilities {
+    /// Everything.
+    pub const ALL: Self = Self {
+        pipelines: true,
+        ranges: true,
+        suffix_ranges: true,
+        empty_documents: true,
+        aliases: true,
+        listing: 200,
+        unfinished: 301,
+    };
+}
+
 /// How many index directories, listings, aliased files and files of the other host there are.
 pub const ASIDE: usize = 150;
 
@@ -225,8 +257,9 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// About `requests` requests to `site`, each document asked for at most once.
-    pub fn new(site: Site, requests: usize) -> Self {
+    /// About `requests` requests to `site`, each document asked for at most once, that a server of these abilities can
+    /// answer.
+    pub fn new(site: Site, requests: usize, can: Abilities) -> Self {
         let mut dice = Dice(20_04);
         let mut steps = Vec::new();
         let mut count = 0;
@@ -239,14 +272,22 @@ impl Mixture {
         let mut aside = [0usize; 4];
         while count < requests {
             let mut next = || {
-                let (name, length) = document(fresh.next().unwrap_or(0));
+                let mut documents = fresh.by_ref().map(document);
+                let wanted = |(_, length): &(String, usize)| can.empty_documents || *length > 0;
+                let (name, length) = documents.find(wanted).unwrap_or_default();
                 Ask::document(&name, length)
             };
             let mut another = |which: usize| {
                 aside[which] += 1;
                 aside[which] % ASIDE
             };
-            let step = match dice.below(100) {
+            let choice = match dice.below(100) {
+                64..70 if !can.ranges => 0,
+                84..88 if !can.aliases => 0,
+                88..94 if !can.pipelines => 0,
+                choice => choice,
+            };
+            let step = match choice {
                 0..58 => Step::Ask(vec![next()]),
                 58..64 => Step::Ask(vec![Ask {
                     head: true,
@@ -260,8 +301,8 @@ impl Mixture {
                             let to = from + 1 + dice.below(*length - from);
                             let (to, field) = match dice.below(3) {
                                 0 => (to, format!("{from}-{}", to - 1)),
-                                1 => (*length, format!("{from}-")),
-                                _ => (*length, format!("-{}", *length - from)),
+                                2 if can.suffix_ranges => (*length, format!("-{}", *length - from)),
+                                _ => (*length, format!("{from}-")),
                             };
                             ask.more = format!("Range: bytes={field}\r\n");
                             *range = Some((from, to));
@@ -290,13 +331,13 @@ impl Mixture {
                     let n = another(1);
                     Step::Ask(vec![Ask {
                         target: format!("/list{n}/"),
-                        wanted: Wanted::Status(200),
+                        wanted: Wanted::Status(can.listing),
                         ..next()
                     }])
                 }
                 83..84 => Step::Ask(vec![Ask {
                     target: format!("/list{}", count % ASIDE),
-                    wanted: Wanted::Status(301),
+                    wanted: Wanted::Status(can.unfinished),
                     ..next()
                 }]),
                 84..86 => {
@@ -443,10 +484,13 @@ impl Mixture {
             if closes {
                 bail!("the server said `Connection: close` before the last pipelined answer");
             }
-            let response = connection
+            let mut response = connection
                 .response(ask.head)
                 .with_context(|| format!("answer {place} to {}", ask.target))?;
             ask.check(&response)?;
+            if matches!(ask.wanted, Wanted::Status(_)) {
+                blank(&mut response, connection.port()?);
+            }
             closes = response.closes();
             responses.push(response);
         }
@@ -455,6 +499,24 @@ impl Mixture {
         }
         Ok(responses)
     }
+}
+
+/// Takes from a page that the server made up what differs between two runs: its port, and the time of day.
+fn blank(response: &mut Response, port: u16) {
+    let text = String::from_utf8_lossy(&response.body);
+    let mut body = text.replace(&port.to_string(), "PORT").into_bytes();
+    for start in 0..body.len().saturating_sub(7) {
+        let time = &mut body[start..start + 8];
+        let is_time = |(at, byte): (usize, &u8)| match at {
+            2 | 5 => *byte == b':',
+            _ => byte.is_ascii_digit(),
+        };
+        if time.iter().enumerate().all(is_time) {
+            time.fill(b'0');
+        }
+    }
+    response.body = body;
+    response.headers.retain(|(name, _)| name != "last-modified");
 }
 
 fn summary(response: Response) -> Answer {

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::plan::Section;
 
-/// Drives lighttpd and nginx over files that were never read, stock and with liblaio preloaded, and prints one table.
+/// Drives real servers over files that were never read, stock and with liblaio preloaded, and prints one table.
 ///
 /// All configurations of a section take turns in every round; what is printed are medians over the rounds.
 #[derive(Clone, Debug, Parser)]
@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of the sections cold, mixed, fast and local [default: 5, cold 3; quick: 1].
+    /// Rounds of the sections cold, mixed, servers, fast and local [default: 5, cold 3, servers 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -77,6 +77,7 @@ impl Options {
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
             Section::Cold => 3,
+            Section::Servers => 2,
             Section::Mixed | Section::Fast | Section::Local => 5,
         }
     }

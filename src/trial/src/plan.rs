@@ -11,6 +11,8 @@ pub enum Section {
     Cold,
     /// Cached files beside that cold traffic: how long they take.
     Mixed,
+    /// What cold and mixed measure, for other servers than lighttpd and nginx. Its runs are recorded as theirs.
+    Servers,
     /// Files that were never read, on a disk that answers in microseconds.
     Fast,
     /// Files that were never read, on this machine's own disk, one worker per core.
@@ -31,6 +33,7 @@ impl Section {
         match self {
             Self::Cold => "cold",
             Self::Mixed => "mixed",
+            Self::Servers => "servers",
             Self::Fast => "fast",
             Self::Local => "local",
             Self::Cpu => "cpu",
@@ -49,22 +52,56 @@ pub enum Program {
     Lighttpd,
     /// nginx.
     Nginx,
+    /// merecat, thttpd's maintained descendant: `poll`, bodies from mapped files.
+    Merecat,
+    /// webfs: `select`.
+    Webfs,
+    /// h2o, one thread: `epoll`.
+    H2o,
+    /// `demo-servers/asyncio_files.py`: `epoll`.
+    Asyncio,
+    /// `demo-servers/selectors_files.py`: `epoll`.
+    Selectors,
 }
 
 impl Program {
+    /// Those that every section but `servers` is about.
+    pub const MAIN: [Self; 2] = [Self::Lighttpd, Self::Nginx];
+
+    /// Those of the section `servers`.
+    pub const OTHERS: [Self; 5] = [
+        Self::Merecat,
+        Self::Webfs,
+        Self::H2o,
+        Self::Asyncio,
+        Self::Selectors,
+    ];
+
+    /// All.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::MAIN.into_iter().chain(Self::OTHERS)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Lighttpd => "lighttpd",
             Self::Nginx => "nginx",
+            Self::Merecat => "merecat",
+            Self::Webfs => "webfs",
+            Self::H2o => "h2o",
+            Self::Asyncio => "asyncio",
+            Self::Selectors => "selectors",
         }
     }
 
-    /// Where Debian has it.
-    pub fn path(self) -> &'static str {
+    /// The command that runs it.
+    pub fn command(self) -> &'static str {
         match self {
-            Self::Lighttpd => "/usr/sbin/lighttpd",
-            Self::Nginx => "/usr/sbin/nginx",
+            Self::Webfs => "webfsd",
+            // They are written for the system's own.
+            Self::Asyncio | Self::Selectors => "/usr/bin/python3",
+            Self::Lighttpd | Self::Nginx | Self::Merecat | Self::H2o => self.name(),
         }
     }
 }
@@ -182,6 +219,10 @@ pub fn configurations(section: Section) -> Vec<Configuration> {
             of(Nginx, &[Stock, AioThreads, Workers16, Laio, Floor]),
         ]
         .concat(),
+        Section::Servers => Program::OTHERS
+            .into_iter()
+            .flat_map(|program| of(program, &[Stock, Laio, Floor]))
+            .collect(),
         Section::Fast | Section::Cpu | Section::Syscalls => {
             [of(Lighttpd, &[Stock, Laio]), of(Nginx, &[Stock, Laio])].concat()
         }

@@ -108,9 +108,11 @@ impl Run {
         self.set(figure::MAX, latency.max() as f64 / 1e6);
     }
 
-    /// Notes the library's counters over a part with so many cold requests.
+    /// Notes the library's counters over a part with so many cold requests. Where it has counted no call at all, the server is
+    /// no event loop to it, and nobody has looked for stalls.
     pub fn set_stats(&mut self, stats: Stats, cold_requests: u64) {
-        if cold_requests > 0 {
+        let counted = stats.lanes.values().any(|count| *count > 0);
+        if cold_requests > 0 && counted {
             self.set(
                 figure::STALLS,
                 stats.stalled() as f64 * 1000.0 / cold_requests as f64,

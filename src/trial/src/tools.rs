@@ -1,11 +1,13 @@
 //! Where things are: the scripts beside the source, the library and the command beside this program.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
 use crate::options::Options;
+use crate::plan::Program;
 use crate::servers::Tools;
 
 /// The directory of `slow-disk` and `fast-disk`: in the source tree that this program was built in, or the current one.
@@ -20,16 +22,39 @@ pub fn scripts() -> Result<PathBuf> {
         .context("scripts/slow-disk is neither above this program nor above the current directory")
 }
 
+/// The directory of the servers in Python, beside that of the scripts.
+pub fn demo_servers() -> Result<PathBuf> {
+    Ok(scripts()?.with_file_name("demo-servers"))
+}
+
+/// The server programs that this machine has. `scripts/unpack-package` puts one into cargo's target directory.
+fn programs() -> Result<BTreeMap<Program, PathBuf>> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    places.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    places.extend(target()?.map(|target| target.join("unpacked/usr/sbin")));
+    let find = |program: Program| {
+        let mut here = places.iter().map(|place| place.join(program.command()));
+        Some((program, here.find(|file| file.is_file())?))
+    };
+    Ok(Program::all().filter_map(find).collect())
+}
+
+/// Cargo's target directory, if this program is in it.
+fn target() -> Result<Option<PathBuf>> {
+    let program = std::env::current_exe()?;
+    let mut above = program.ancestors();
+    Ok(above
+        .find(|directory| directory.ends_with("target"))
+        .map(Path::to_path_buf))
+}
+
 /// Where the results go, unless somebody said where.
 pub fn out(options: &Options) -> Result<PathBuf> {
     if let Some(out) = &options.out {
         return Ok(out.clone());
     }
-    let program = std::env::current_exe()?;
-    let target = program
-        .ancestors()
-        .find(|directory| directory.ends_with("target"));
-    Ok(target.unwrap_or(Path::new("target")).join("trial"))
+    Ok(target()?.unwrap_or_else(|| "target".into()).join("trial"))
 }
 
 /// The library and its command. What was asked for by name must exist; what is only looked for may be missing.
@@ -47,6 +72,8 @@ pub fn find(options: &Options, work: &Path) -> Result<Tools> {
     Ok(Tools {
         library: copy(options.library.as_deref(), "liblaio.so")?,
         laio: copy(options.laio.as_deref(), "laio")?,
+        programs: programs()?,
+        demo_servers: demo_servers()?,
     })
 }
 

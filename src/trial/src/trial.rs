@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::disks::{is_root, Disk, Kind, Sets};
 use crate::options::Options;
-use crate::plan::{configurations, Configuration, Section, ServerSpec};
+use crate::plan::{configurations, Configuration, Program, Section, ServerSpec};
 use crate::progress::Progress;
 use crate::results::{Results, Run};
 use crate::sections;
@@ -56,6 +56,15 @@ impl Trial {
             );
         } else if tools.laio.is_none() {
             results.note("the laio command is not built: stalls were not counted");
+        }
+        for program in Program::all() {
+            if !tools.programs.contains_key(&program) {
+                let command = program.command();
+                results.note(format!(
+                    "there is no {command} here: {} was not run",
+                    program.name()
+                ));
+            }
         }
         results.slow_disk = is_root();
         if !results.slow_disk {
@@ -116,6 +125,7 @@ impl Trial {
                 sections::cold::run(self, section, disk)
             }
             Section::Mixed => sections::mixed::run(self, disk),
+            Section::Servers => sections::servers::run(self, disk),
             Section::Cpu => sections::cpu::run(self, disk),
             Section::Syscalls => sections::syscalls::run(self, disk),
             Section::Flat => sections::flat::run(self, disk),
@@ -144,6 +154,7 @@ impl Trial {
         let mut all = configurations(section);
         all.retain(|configuration| {
             (self.tools.library.is_some() || !configuration.needs_library())
+                && self.tools.programs.contains_key(&configuration.program)
                 && self.options.wants_configuration(&configuration.name())
         });
         all
@@ -162,10 +173,15 @@ impl Trial {
 
     fn steps(&self, section: Section) -> u32 {
         let possible = section != Section::Fast || is_root();
-        match self.options.wants(section) && possible {
-            true => self.options.rounds(section) * self.configurations(section).len() as u32,
-            false => 0,
+        if !self.options.wants(section) || !possible {
+            return 0;
         }
+        let runs = |configuration: Configuration| match section {
+            Section::Servers => sections::servers::parts(configuration.variant).len(),
+            _ => 1,
+        };
+        let each = self.configurations(section).into_iter().map(runs);
+        self.options.rounds(section) * each.sum::<usize>() as u32
     }
 
     /// Starts a server for the disk's files.
@@ -218,9 +234,10 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 8] = [
+const SECTIONS: [(Section, Kind); 9] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
+    (Section::Servers, Kind::Slow),
     (Section::Flat, Kind::Slow),
     (Section::Faults, Kind::Slow),
     (Section::Cpu, Kind::Slow),

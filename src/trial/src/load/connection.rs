@@ -253,7 +253,8 @@ impl Outstanding {
             ));
         }
         let mut length = None;
-        let mut close = false;
+        // An answer in HTTP/1.0 ends its connection unless it says otherwise.
+        let mut close = response.version == Some(0);
         for header in response.headers.iter() {
             if header.name.eq_ignore_ascii_case("content-length") {
                 length = std::str::from_utf8(header.value)

@@ -54,6 +54,8 @@ impl Request {
             out.push_str(".missing");
         }
         out.push_str(" HTTP/1.1\r\nHost: localhost\r\n");
+        // It is the default of HTTP/1.1, but servers of thttpd's family want to be told.
+        out.push_str("Connection: keep-alive\r\n");
         if let Kind::Range(from, length) = self.kind {
             let _ = write!(out, "Range: bytes={from}-{}\r\n", from + length - 1);
         }

@@ -24,19 +24,24 @@ type Line = (Configuration, Vec<(f64, f64)>);
 
 /// Draws all distributions into `file`.
 pub fn draw(results: &Results, file: &Path) -> Result<()> {
-    let programs: Vec<Program> = [Program::Lighttpd, Program::Nginx]
-        .into_iter()
-        .filter(|program| {
-            results
-                .latencies
-                .keys()
-                .any(|configuration| configuration.program == *program)
-        })
-        .collect();
+    let programs = programs(results);
     let size = (PANEL.0 * programs.len() as u32, PANEL.1);
     let root = SVGBackend::new(file, size).into_drawing_area();
     let result = draw_panels(&root, &programs, results).and_then(|()| root.present());
     result.map_err(|error| anyhow!("{error}"))
+}
+
+/// The programs that have a panel: the two that the documentation shows, or else the others.
+fn programs(results: &Results) -> Vec<Program> {
+    let measured = |program: &Program| {
+        let mut all = results.latencies.keys();
+        all.any(|configuration| configuration.program == *program)
+    };
+    let main: Vec<Program> = Program::MAIN.into_iter().filter(measured).collect();
+    if main.is_empty() {
+        return Program::OTHERS.into_iter().filter(measured).collect();
+    }
+    main
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -44,7 +49,7 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 fn draw_panels(root: &Area<'_>, programs: &[Program], results: &Results) -> Drawn {
     root.fill(&WHITE)?;
-    let scale = Scale::of(results);
+    let scale = Scale::of(results, programs);
     for (panel, program) in root.split_evenly((1, programs.len())).iter().zip(programs) {
         let lines: Vec<Line> = results
             .latencies
@@ -67,11 +72,12 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(results: &Results) -> Self {
+    fn of(results: &Results, programs: &[Program]) -> Self {
         let all: Vec<(f64, f64)> = results
             .latencies
-            .values()
-            .flat_map(|latency| points(&distribution(latency)))
+            .iter()
+            .filter(|(configuration, _)| programs.contains(&configuration.program))
+            .flat_map(|(_, latency)| points(&distribution(latency)))
             .collect();
         let nines = all.iter().map(|point| point.0).fold(2.0, f64::max);
         let least = all.iter().map(|point| point.1).fold(1.0, f64::min);

@@ -73,8 +73,6 @@ pub fn all(results: &Results) -> Vec<Verdict> {
     all
 }
 
-const BOTH: [Program; 2] = [Program::Lighttpd, Program::Nginx];
-
 fn of(program: Program, variant: Variant) -> Configuration {
     Configuration { program, variant }
 }
@@ -90,7 +88,7 @@ fn nginx(variants: &[Variant]) -> Vec<Configuration> {
 fn rates(results: &Results) -> Vec<Verdict> {
     let rate = figure::COLD_RATE;
     let mut all = Vec::new();
-    for program in BOTH {
+    for program in Program::all() {
         let name = format!("{} cold req/s, slow disk: laio / stock", program.name());
         let stock = [of(program, Variant::Stock)];
         let mark = at_least(12.0, Some(20.0));
@@ -118,7 +116,7 @@ fn rates(results: &Results) -> Vec<Verdict> {
             mark,
         ));
     }
-    for program in BOTH {
+    for program in Program::MAIN {
         let name = format!(
             "{} cold req/s, fast disk: laio / stock, median of rounds",
             program.name()
@@ -164,12 +162,12 @@ fn latencies(results: &Results) -> Vec<Verdict> {
             at_most(3.0, Some(1.5)),
         )
     };
-    BOTH.into_iter().filter_map(one).collect()
+    Program::all().filter_map(one).collect()
 }
 
 /// What the library costs where it is not needed.
 fn costs(results: &Results) -> Vec<Verdict> {
-    let calls = BOTH.into_iter().filter_map(|program| {
+    let calls = Program::MAIN.into_iter().filter_map(|program| {
         let count =
             |variant| results.median(Section::Syscalls, of(program, variant), figure::CALLS);
         let extra = count(Variant::Laio)? - count(Variant::Stock)?;
@@ -181,7 +179,7 @@ fn costs(results: &Results) -> Vec<Verdict> {
             at_most(0.1, Some(0.0)),
         ))
     });
-    let cpu = BOTH.into_iter().filter_map(|program| {
+    let cpu = Program::MAIN.into_iter().filter_map(|program| {
         let name = format!(
             "{} CPU per cached request: laio / stock, median of pairs",
             program.name()
@@ -201,7 +199,7 @@ fn costs(results: &Results) -> Vec<Verdict> {
 fn counts(results: &Results) -> Vec<Verdict> {
     let mut all = Vec::new();
     for section in [Section::Cold, Section::Mixed] {
-        for program in BOTH {
+        for program in Program::all() {
             let name = format!(
                 "{} stalls per 1000 cold requests, {}",
                 program.name(),
@@ -217,7 +215,7 @@ fn counts(results: &Results) -> Vec<Verdict> {
         }
     }
     all.extend(failed(results));
-    for program in BOTH {
+    for program in Program::MAIN {
         all.extend(flat(results, program));
     }
     all

@@ -21,7 +21,8 @@ pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn run_one(
+/// One configuration, once.
+pub fn run_one(
     trial: &mut Trial,
     section: Section,
     disk: &Disk,

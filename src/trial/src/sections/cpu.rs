@@ -25,7 +25,7 @@ const BURSTS: u32 = 4;
 pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
     // Read by us, before any server runs: these must never see a cold file.
     disk.warm(&disk.sets.small)?;
-    for program in [Program::Lighttpd, Program::Nginx] {
+    for program in Program::MAIN {
         let mut servers = Vec::new();
         for configuration in trial.configurations(Section::Cpu) {
             if configuration.program == program {

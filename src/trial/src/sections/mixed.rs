@@ -29,7 +29,13 @@ pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn run_one(trial: &mut Trial, disk: &Disk, configuration: Configuration, round: u32) -> Result<()> {
+/// One configuration, once.
+pub fn run_one(
+    trial: &mut Trial,
+    disk: &Disk,
+    configuration: Configuration,
+    round: u32,
+) -> Result<()> {
     let (cold, hot) = (&disk.sets.cold, &disk.sets.hot);
     disk.make_cold()?;
     let mut server = trial.start(configuration.server(1), disk)?;

@@ -5,6 +5,7 @@ pub mod cpu;
 pub mod faults;
 pub mod flat;
 pub mod mixed;
+pub mod servers;
 pub mod syscalls;
 
 use std::fmt::Write as _;

@@ -6,12 +6,17 @@ use crate::plan::{Program, ServerSpec};
 
 const NGINX: &str = include_str!("../../../../demo-servers/nginx.conf.in");
 const LIGHTTPD: &str = include_str!("../../../../demo-servers/lighttpd.conf.in");
+const H2O: &str = include_str!("../../../../demo-servers/h2o.conf.in");
+const MERECAT: &str = include_str!("../../../../demo-servers/merecat.conf.in");
 
-/// The configuration's text.
-pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> String {
+/// The configuration's text; none for a server that has its command line only.
+pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option<String> {
     let template = match spec.program {
         Program::Nginx => NGINX,
         Program::Lighttpd => LIGHTTPD,
+        Program::H2o => H2O,
+        Program::Merecat => MERECAT,
+        Program::Webfs | Program::Asyncio | Program::Selectors => return None,
     };
     let (extra_main, extra_http) = match spec.aio_threads {
         true => (
@@ -20,13 +25,14 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> String
         ),
         false => ("", ""),
     };
-    template
+    let text = template
         .replace("@WORKERS@", &spec.workers.to_string())
         .replace("@EXTRA_MAIN@", extra_main)
         .replace("@EXTRA_HTTP@", extra_http)
         .replace("@PORT@", &port.to_string())
         .replace("@RUN@", &run.to_string_lossy())
-        .replace("@DOCROOT@", &docroot.to_string_lossy())
+        .replace("@DOCROOT@", &docroot.to_string_lossy());
+    Some(text)
 }
 
 #[cfg(test)]
@@ -36,14 +42,16 @@ mod tests {
     /// A name that nobody fills in would reach the server as a file name.
     #[test]
     fn every_name_is_filled_in() {
-        for program in [Program::Nginx, Program::Lighttpd] {
+        for program in Program::all() {
             let spec = ServerSpec {
                 program,
                 preload: false,
                 workers: 3,
                 aio_threads: true,
             };
-            let text = render(spec, Path::new("/d"), Path::new("/r"), 8080);
+            let Some(text) = render(spec, Path::new("/d"), Path::new("/r"), 8080) else {
+                continue;
+            };
             let directives = text
                 .lines()
                 .filter(|line| !line.trim_start().starts_with('#'));

@@ -4,6 +4,7 @@ mod config;
 pub mod process;
 pub mod stats;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -32,6 +33,10 @@ pub struct Tools {
     pub library: Option<PathBuf>,
     /// The `laio` command; without it stalls are not counted.
     pub laio: Option<PathBuf>,
+    /// The server programs that there are.
+    pub programs: BTreeMap<Program, PathBuf>,
+    /// Where the servers in Python are.
+    pub demo_servers: PathBuf,
 }
 
 /// A running server.
@@ -58,7 +63,7 @@ impl Server {
         let (mut command, preloaded) = command(spec, docroot, &directory, address, tools)?;
         let child = command
             .spawn()
-            .with_context(|| format!("cannot start {}", spec.program.path()))?;
+            .with_context(|| format!("cannot start {}", spec.program.name()))?;
         let laio = preloaded.is_some().then(|| tools.laio.clone()).flatten();
         let mut server = Self {
             spec,
@@ -97,12 +102,12 @@ impl Server {
         }
     }
 
-    /// The processes that serve: lighttpd itself, nginx's children.
+    /// The processes that serve: nginx's children, the others themselves.
     fn find_workers(&self) -> Vec<i32> {
         let main = self.child.id() as i32;
         match self.spec.program {
-            Program::Lighttpd => vec![main],
             Program::Nginx => process::children(main),
+            _ => vec![main],
         }
     }
 
@@ -179,16 +184,21 @@ impl Server {
         }
     }
 
-    /// What it logged that a server at peace does not: nginx's alerts and worse, lighttpd's everything.
+    /// What it logged that a server at peace does not: nginx's alerts and worse, everything that the others do not say when
+    /// they start and end.
     fn complaints(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.directory.join("error.log")).unwrap_or_default();
+        let read = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
+        let log = match self.spec.program {
+            Program::Lighttpd | Program::Nginx | Program::H2o => read("error.log"),
+            _ => read("output.log"),
+        };
+        let says = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
         let serious = |line: &&str| match self.spec.program {
-            Program::Nginx => ["[alert]", "[emerg]", "[crit]"]
-                .iter()
-                .any(|tag| line.contains(tag)),
-            Program::Lighttpd => {
-                !line.contains("server started") && !line.contains("server stopped")
-            }
+            Program::Nginx => says(line, &["[alert]", "[emerg]", "[crit]"]),
+            Program::Lighttpd => !says(line, &["server started", "server stopped"]),
+            Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
+            Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
+            Program::Webfs | Program::Asyncio | Program::Selectors => true,
         };
         log.lines().filter(serious).map(str::to_owned).collect()
     }
@@ -237,16 +247,44 @@ fn command(
     tools: &Tools,
 ) -> Result<(Command, Option<PathBuf>)> {
     let path = directory.join("server.conf");
-    fs::write(
-        &path,
-        config::render(spec, docroot, directory, address.port()),
-    )?;
+    let port = address.port();
+    if let Some(text) = config::render(spec, docroot, directory, port) {
+        fs::write(&path, text)?;
+    }
     let output = File::create(directory.join("output.log"))?;
-    let mut command = Command::new(spec.program.path());
-    match spec.program {
-        Program::Nginx => command.arg("-c").arg(&path).arg("-p").arg(directory),
-        Program::Lighttpd => command.arg("-D").arg("-f").arg(&path),
+    let program = tools.programs.get(&spec.program);
+    let mut command = Command::new(program.context("it is not installed")?);
+    let in_python = |command: &mut Command, script| {
+        let script = tools.demo_servers.join(script);
+        command.arg("-B").arg(script).arg(format!("--port={port}"));
+        command.arg("--root").arg(docroot);
     };
+    match spec.program {
+        Program::Nginx => _ = command.arg("-c").arg(&path).arg("-p").arg(directory),
+        Program::Lighttpd => _ = command.arg("-D").arg("-f").arg(&path),
+        Program::H2o => _ = command.arg("-c").arg(&path),
+        Program::Merecat => {
+            command.arg("-n").arg("-f").arg(&path);
+            command.arg("-P").arg(directory.join("pid")).arg(docroot);
+        }
+        Program::Webfs => {
+            // More connections than its 32, fewer than the 1024 descriptors at which it aborts.
+            command.args([
+                "-F",
+                "-4",
+                "-i",
+                "127.0.0.1",
+                "-n",
+                "localhost",
+                "-c",
+                "512",
+            ]);
+            command.args(["-m", "/dev/null", "-p", &port.to_string(), "-r"]);
+            command.arg(docroot);
+        }
+        Program::Asyncio => in_python(&mut command, "asyncio_files.py"),
+        Program::Selectors => in_python(&mut command, "selectors_files.py"),
+    }
     // A process group of its own: Ctrl-C is for us, and we end the servers in order.
     command
         .stdin(Stdio::null())

@@ -130,6 +130,12 @@ impl Descriptor {
         matches!(self.gate, Gate::Closed(_))
     }
 
+    /// Whether an interest in it is known. It may have one all the same: of a kind that no hook sees, or
+    /// the server has not come to registering it yet.
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_some()
+    }
+
     /// Closes the gate: returns the job's ticket and the calls that hold the readiness back, or
     /// nothing where this descriptor's readiness cannot be held back.
     pub fn close_gate(&mut self) -> Option<(u32, Controls)> {

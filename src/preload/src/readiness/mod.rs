@@ -6,7 +6,7 @@
 
 pub mod table;
 
-use laio_core::gate::{Controls, DEL};
+use laio_core::gate::{Controls, Descriptor, DEL};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
@@ -22,6 +22,55 @@ pub fn carry_out(fd: i32, controls: Controls) {
             control.data,
         );
     }
+}
+
+/// Reports readiness as the gate's state machine decided; where it knows of no registration, to
+/// whoever waits by ways that no hook sees (a signal, a poll of `io_uring`, a registration made by it).
+pub fn give_back(fd: i32, state: &Descriptor, owed: Controls) {
+    if state.is_registered() {
+        carry_out(fd, owed);
+    } else {
+        nudge(fd);
+    }
+}
+
+/// Has TCP look again whether somebody is to be woken, which it does when a socket's low-water mark is
+/// set: here, to what it is.
+fn nudge(fd: i32) {
+    if let Some(mark) = option(fd, libc::SO_RCVLOWAT) {
+        // SAFETY: the value lives until the call returns; the number is the application's.
+        unsafe {
+            libc::setsockopt(
+                fd,
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const mark).cast(),
+                size_of_val(&mark) as libc::socklen_t,
+            )
+        };
+    }
+}
+
+/// Whether a [`nudge`] reaches whoever waits for it.
+fn can_be_nudged(fd: i32) -> bool {
+    option(fd, libc::SO_PROTOCOL) == Some(libc::IPPROTO_TCP)
+}
+
+/// A socket's option.
+fn option(fd: i32, name: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: both live until the call returns; the number is the application's.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(value)
 }
 
 /// `epoll_ctl`, past all hooks.

@@ -1,6 +1,6 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
-use super::carry_out;
+use super::{can_be_nudged, carry_out, give_back};
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use laio_core::gate::Descriptor;
@@ -74,6 +74,9 @@ impl Slot {
     /// readiness of this connection is not ours to hold back.
     pub fn close_gate(&self, fd: i32) -> Option<u32> {
         let mut state = self.state.lock();
+        if !state.is_registered() && !can_be_nudged(fd) {
+            return None;
+        }
         let (ticket, masked) = state.close_gate()?;
         self.next_read.store(WAIT, Release);
         carry_out(fd, masked);
@@ -86,7 +89,7 @@ impl Slot {
         let mut state = self.state.lock();
         if let Some(owed) = state.complete(ticket) {
             self.next_read.store(PASS, Release);
-            carry_out(fd, owed);
+            give_back(fd, &state, owed);
         }
     }
 
@@ -94,7 +97,8 @@ impl Slot {
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
         self.next_read.store(LOOK, Release);
-        carry_out(fd, state.abandon());
+        let owed = state.abandon();
+        give_back(fd, &state, owed);
     }
 }
 
@@ -131,7 +135,8 @@ pub fn forget(fd: i32) {
             return;
         }
         // The description may have another number (`dup`), under which the registration lives on.
-        carry_out(fd, state.abandon());
+        let owed = state.abandon();
+        give_back(fd, &state, owed);
     }
     state.reset();
     slot.accepted.store(false, Release);

@@ -12,7 +12,7 @@ pub use request::Verdict;
 
 use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
 use crate::guest::clock::{self, TickRate, Usage};
-use crate::guest::errno;
+use crate::guest::{errno, memory};
 use crate::guest::program::{self, STATS};
 use laio_core::config::{Config, Mode};
 use laio_core::recent::Recent;
@@ -27,6 +27,9 @@ use std::sync::Arc;
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
+
+/// What the state of a loop takes of memory, without the jobs, at the most.
+const ROOM: usize = 1 << 20;
 
 thread_local! {
     static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
@@ -93,6 +96,7 @@ pub fn begin() {
         || OWNER
             .try_with(|owner| owner.borrow().is_some())
             .unwrap_or(true)
+        || !memory::is_to_be_had(ROOM)
     {
         return;
     }
@@ -102,6 +106,7 @@ pub fn begin() {
     if kept.is_ok() {
         CURRENT.set(state);
     }
+    memory::set_cushion_aside();
     BEGINNING.set(false);
 }
 

@@ -12,8 +12,8 @@ pub use request::Verdict;
 
 use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
 use crate::guest::clock::{self, TickRate, Usage};
-use crate::guest::{errno, memory};
 use crate::guest::program::{self, STATS};
+use crate::guest::{errno, memory};
 use laio_core::config::{Config, Mode};
 use laio_core::recent::Recent;
 use laio_core::recognise::Request;

@@ -50,12 +50,8 @@ fn create(start: *mut Start, stack: usize) -> Result<(), Errno> {
         if stack > 0 {
             libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
         }
-        let error = libc::pthread_create(
-            thread.as_mut_ptr(),
-            attributes.as_ptr(),
-            main,
-            start.cast(),
-        );
+        let error =
+            libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), main, start.cast());
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         error
     };

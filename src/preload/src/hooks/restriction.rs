@@ -28,19 +28,30 @@ pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int) -> c_int 
 /// is done for one thread where the C library's function reaches all.
 #[inline]
 #[allow(non_upper_case_globals)] // These are the kernel's names.
-pub fn called(
-    real: impl FnOnce() -> c_long,
-    number: c_long,
-    [a, b, c, d]: [c_long; 4],
-) -> c_long {
+pub fn called(real: impl FnOnce() -> c_long, number: c_long, [a, b, c, d]: [c_long; 4]) -> c_long {
     match number {
-        SYS_seccomp if matches!(a as c_uint, SECCOMP_SET_MODE_STRICT | SECCOMP_SET_MODE_FILTER) => {
+        SYS_seccomp
+            if matches!(
+                a as c_uint,
+                SECCOMP_SET_MODE_STRICT | SECCOMP_SET_MODE_FILTER
+            ) =>
+        {
             filtered(real)
         }
         SYS_prctl if a as c_int == PR_SET_SECCOMP => filtered(real),
-        SYS_landlock_restrict_self | SYS_unshare | SYS_setns | SYS_capset | SYS_setuid
-        | SYS_setgid | SYS_setreuid | SYS_setregid | SYS_setresuid | SYS_setresgid
-        | SYS_setgroups | SYS_setfsuid | SYS_setfsgid => restricted(real),
+        SYS_landlock_restrict_self
+        | SYS_unshare
+        | SYS_setns
+        | SYS_capset
+        | SYS_setuid
+        | SYS_setgid
+        | SYS_setreuid
+        | SYS_setregid
+        | SYS_setresuid
+        | SYS_setresgid
+        | SYS_setgroups
+        | SYS_setfsuid
+        | SYS_setfsgid => restricted(real),
         SYS_epoll_ctl => {
             let control = || real() as c_int;
             let event = d as *mut epoll_event;

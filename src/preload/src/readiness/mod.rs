@@ -74,7 +74,13 @@ fn option(fd: i32, name: libc::c_int) -> Option<libc::c_int> {
 }
 
 /// `epoll_ctl`, past all hooks.
-pub fn epoll_ctl(instance: i32, operation: i32, fd: i32, events: u32, data: u64) -> Result<(), Errno> {
+pub fn epoll_ctl(
+    instance: i32,
+    operation: i32,
+    fd: i32,
+    events: u32,
+    data: u64,
+) -> Result<(), Errno> {
     use rustix::event::epoll;
     // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
     // refuses what they do not name any more.

@@ -185,6 +185,14 @@ fn main() -> ExitCode {
         // Without these, a child could wait for a gate that only its parent's helpers can open.
         "forked",
         "served_by_child",
+        // Without these, a request could wait for threads that have left before the process gave up a right.
+        "restricted",
+        "restricted_beside",
+        "filtered",
+        // Without it, giving readiness back could need a number that is not to be had.
+        "no_number_left",
+        // Without it, a server that waits in ways that no hook sees would not be told.
+        "signalled",
         // Without these, a wait could return early, late or for nothing while gates open.
         "timeouts",
         "interrupted",

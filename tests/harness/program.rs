@@ -84,13 +84,22 @@ pub struct Observed {
 
 /// Runs a program in a fresh directory that has the same name in every run, so that paths in outputs agree.
 pub fn observe(program: &Path, arguments: &[&str], preload: &Preload) -> Result<Observed> {
-    let dir = library::fresh_dir("work")?;
+    observe_in(&library::fresh_dir("work")?, program, arguments, preload)
+}
+
+/// Runs a program in this directory.
+pub fn observe_in(
+    dir: &Path,
+    program: &Path,
+    arguments: &[&str],
+    preload: &Preload,
+) -> Result<Observed> {
     let out = scratch().join("stdout");
     let err = scratch().join("stderr");
     let mut child = preload
         .command(program)
         .args(arguments)
-        .current_dir(&dir)
+        .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(File::create(&out)?)
         .stderr(File::create(&err)?)

@@ -3,6 +3,10 @@
  * the request is there (the gate is closed), does MOMENT to it. Without the library, or when the gate does not close,
  * the moment happens all the same. The last line of the file `gated` says whether it was closed. */
 #include "common.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
 
 enum { LENGTH = 6000, LEARN = 20 };
 
@@ -478,6 +482,101 @@ static void all_closed(void)
 	quiet("in a new instance");
 }
 
+/* The process gives up a right: whoever would have opened the gate leaves. */
+static void restricted(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	CALL(unshare(CLONE_FS));
+	if (gated)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* By a thread that is not the loop. */
+static void *restrict_beside(void *)
+{
+	CALL(unshare(CLONE_FS));
+	return NULL;
+}
+
+static void restricted_beside(void)
+{
+	int which;
+	pthread_t thread;
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	NEED(pthread_create(&thread, NULL, restrict_beside, NULL) == 0 && pthread_join(thread, NULL) == 0);
+	if (gated)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* A filter, which allows everything: nobody but the kernel knows that. */
+static void filtered(void)
+{
+	int which;
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = { 1, &allow };
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	CALL(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CALL(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+	if (gated)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* No number is left when readiness is to be given back. */
+static void no_number_left(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	struct rlimit limit, none;
+	NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	none = (struct rlimit){ 0, limit.rlim_max };
+	NEED(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	struct epoll_event event;
+	NEED(!gated || epoll_wait(ep, &event, 1, -1) == 1);
+	NEED(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (gated)
+		NEED(handle(pair.server));
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* Never registered, and waited for by a signal only. */
+static void signalled(void)
+{
+	int which, number;
+	sigset_t set;
+	struct pair pair = connection();
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	NEED(fcntl(pair.server, F_SETOWN, getpid()) == 0);
+	NEED(fcntl(pair.server, F_SETFL, fcntl(pair.server, F_GETFL) | O_ASYNC) == 0);
+	which = ask(pair.client);
+	for (;;) {
+		NEED(sigwait(&set, &number) == 0);
+		if (handle(pair.server))
+			break;
+		gated = 1;
+	}
+	printf("answered: %s\n", right(pair.client, which));
+	close(pair.client);
+	close(pair.server);
+}
+
 static void timeouts(void)
 {
 	int which;
@@ -610,6 +709,11 @@ static const struct {
 	{ "forked", forked },
 	{ "served_by_child", served_by_child },
 	{ "all_closed", all_closed },
+	{ "restricted", restricted },
+	{ "restricted_beside", restricted_beside },
+	{ "filtered", filtered },
+	{ "no_number_left", no_number_left },
+	{ "signalled", signalled },
 	{ "timeouts", timeouts },
 	{ "interrupted", interrupted },
 	{ "many_at_once", many_at_once },

@@ -157,6 +157,12 @@ impl Descriptor {
         Side::BOTH.iter().any(|&side| self.holds(side))
     }
 
+    /// Whether an interest in it is known. It may have one all the same: of a kind that no hook sees, or
+    /// the server has not come to registering it yet.
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_some()
+    }
+
     /// Whether this side is held back.
     pub fn holds(&self, side: Side) -> bool {
         self.gates[side as usize] != Gate::Open

@@ -35,10 +35,18 @@ impl Mapping {
 }
 
 /// The mapped files of one event loop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mappings {
     /// Oldest first.
     all: Vec<Mapping>,
+}
+
+impl Default for Mappings {
+    fn default() -> Self {
+        Mappings {
+            all: Vec::with_capacity(MOST),
+        }
+    }
 }
 
 impl Mappings {

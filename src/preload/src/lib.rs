@@ -17,9 +17,3 @@ mod event_loop;
 mod guest;
 mod hooks;
 mod readiness;
-
-/// Memory of our own, from `mmap`. A hook may be called in a signal handler that has interrupted the
-/// application's `malloc`, which must not be entered twice; and a guest leaves no traces in its
-/// host's heap. Ours is not entered twice either: a hook inside a hook goes straight.
-#[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -7,14 +7,14 @@
 
 use super::pool::Pool;
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::program;
+use crate::guest::{program, thread};
+use rustix::io::Errno;
 use rustix::thread::gettid;
+use std::ffi::CStr;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering::*};
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
-
-const STACK: usize = 64 * 1024;
 
 /// The threads of one process and the pools that they work for.
 #[derive(Default)]
@@ -70,20 +70,17 @@ pub fn admit(pool: &Arc<Pool>) -> MutexGuard<'static, Vec<Weak<Pool>>> {
 }
 
 /// Starts a thread.
-pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub fn spawn(name: &'static CStr, run: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let crew = crew();
     crew.threads.lock().at_work += 1;
-    let spawned = std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            run();
-            crew.leave(Some(gettid().as_raw_nonzero().get()));
-        });
+    let spawned = thread::spawn(name, move || {
+        run();
+        crew.leave(Some(gettid().as_raw_nonzero().get()));
+    });
     if spawned.is_err() {
         crew.leave(None);
     }
-    spawned.map(drop)
+    spawned
 }
 
 /// Sends all threads away and waits until they are gone; the gates that they were to open are open.

@@ -13,11 +13,12 @@ use super::beneath::File;
 use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, program};
+use crate::guest::{clock, memory, program};
 use crate::readiness::{bell, table};
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, MutexGuard};
@@ -25,6 +26,9 @@ use std::time::Duration;
 
 /// Most requests that wait for helpers at once; beyond, a request goes straight.
 pub const MAX_JOBS: usize = 1024;
+
+/// What the jobs and the first threads take of memory, at the most.
+const ROOM: usize = MAX_JOBS * (size_of::<Job>() + 64) + (1 << 20);
 
 /// How long a helper without work stays.
 const IDLE: Duration = Duration::from_secs(1);
@@ -245,14 +249,15 @@ impl Pool {
         }
         let _nobody_is_sent_away = crew::admit(self);
         self.staffed.store(true, Relaxed);
+        if !memory::is_to_be_had(ROOM) {
+            log::warn!("there is no memory for helpers: requests go straight");
+            return self.give_up();
+        }
         *self.parted.lock() = false;
         self.free.lock().resize_with(MAX_JOBS, Box::default);
+        memory::set_cushion_aside();
         let pool = Arc::clone(self);
-        // Signals are the application's: a thread inherits the mask of its maker.
-        let unblocked = block_signals();
-        let usher = spawn("laio-usher", move || pool.usher());
-        restore_signals(&unblocked);
-        if let Err(error) = usher {
+        if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
             log::warn!("no thread can be started ({error}): requests go straight");
             self.give_up();
             return;
@@ -390,7 +395,7 @@ impl Pool {
         (self.job_time.load(Relaxed) / PACE).clamp(FEW.min(self.most), self.most)
     }
 
-    fn spawn_helper(self: &Arc<Self>, first: bool) -> std::io::Result<()> {
+    fn spawn_helper(self: &Arc<Self>, first: bool) -> Result<(), Errno> {
         let mut queue = self.queue.lock();
         if queue.helpers >= self.most {
             return Ok(());
@@ -398,7 +403,7 @@ impl Pool {
         queue.helpers += 1;
         drop(queue);
         let pool = Arc::clone(self);
-        let spawned = spawn("laio-helper", move || pool.helper(first));
+        let spawned = spawn(c"laio-helper", move || pool.helper(first));
         match spawned {
             Ok(()) => self.counters.count(Counter::Helpers),
             Err(_) => self.queue.lock().helpers -= 1,
@@ -599,21 +604,4 @@ fn leave_descriptor_table() -> bool {
         )
     };
     done == 0
-}
-
-fn block_signals() -> libc::sigset_t {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: both sets are owned here and zero is a valid one. The C library leaves the signals
-    // unblocked that it needs to change credentials in all threads.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
-        before.assume_init()
-    }
-}
-
-fn restore_signals(before: &libc::sigset_t) {
-    // SAFETY: the set comes from `block_signals`.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
 }

@@ -16,8 +16,8 @@ pub use request::Verdict;
 
 use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
 use crate::guest::clock::{self, TickRate, Usage};
-use crate::guest::errno;
 use crate::guest::program::{self, STATS};
+use crate::guest::{errno, memory};
 use crate::readiness::bell;
 use crate::readiness::sets::Room;
 use laio_core::config::{Config, Mode};
@@ -41,6 +41,9 @@ static LOOPS: AtomicUsize = AtomicUsize::new(0);
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
+
+/// What the state of a loop takes of memory, without the jobs, at the most.
+const ROOM: usize = 1 << 20;
 
 thread_local! {
     static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
@@ -104,23 +107,23 @@ pub fn begin() {
         return;
     };
     // There is one already, in use further up the stack; or the thread is ending.
-    if BEGINNING.get()
+    if LOOPS.load(Relaxed) >= MOST_LOOPS
+        || BEGINNING.get()
         || OWNER
             .try_with(|owner| owner.borrow().is_some())
             .unwrap_or(true)
+        || !memory::is_to_be_had(ROOM)
     {
         return;
     }
-    if LOOPS.fetch_add(1, Relaxed) >= MOST_LOOPS {
-        LOOPS.fetch_sub(1, Relaxed);
-        return;
-    }
+    LOOPS.fetch_add(1, Relaxed);
     BEGINNING.set(true);
     let state = Box::into_raw(Box::new(EventLoop::new(config)));
     let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
     if kept.is_ok() {
         CURRENT.set(state);
     }
+    memory::set_cushion_aside();
     BEGINNING.set(false);
 }
 

@@ -5,5 +5,7 @@ pub mod errno;
 pub mod fork;
 pub mod lock;
 pub mod log;
+pub mod memory;
 pub mod program;
 pub mod startup;
+pub mod thread;

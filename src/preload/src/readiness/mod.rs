@@ -9,7 +9,7 @@ pub mod bell;
 pub mod sets;
 pub mod table;
 
-use laio_core::gate::{Controls, DEL};
+use laio_core::gate::{Controls, Descriptor, Side, DEL};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
@@ -25,6 +25,53 @@ pub fn carry_out(fd: i32, controls: Controls) {
             control.data,
         );
     }
+}
+
+/// Reports readiness of these sides as the gate's state machine decided; where it knows of no
+/// registration, to whoever waits by ways that no hook sees (a signal, a poll of `io_uring`, a
+/// registration made by it).
+pub fn give_back(fd: i32, state: &Descriptor, owed: Controls, sides: &[Side]) {
+    if state.is_registered() {
+        carry_out(fd, owed);
+    } else {
+        sides.iter().for_each(|&side| nudge(fd, side));
+    }
+}
+
+/// Has TCP look again whether somebody is to be woken, which it does when one of a socket's low-water
+/// marks is set: here, to what it is.
+fn nudge(fd: i32, side: Side) {
+    let (level, name) = match side {
+        Side::Read => (libc::SOL_SOCKET, libc::SO_RCVLOWAT),
+        Side::Write => (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
+    };
+    if let Some(mark) = option(fd, level, name) {
+        // SAFETY: the value lives until the call returns; the number is the application's.
+        unsafe {
+            libc::setsockopt(
+                fd,
+                level,
+                name,
+                (&raw const mark).cast(),
+                size_of_val(&mark) as libc::socklen_t,
+            )
+        };
+    }
+}
+
+/// Whether a [`nudge`] reaches whoever waits for it.
+fn can_be_nudged(fd: i32) -> bool {
+    option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Some(libc::IPPROTO_TCP)
+}
+
+/// A socket's option.
+fn option(fd: i32, level: libc::c_int, name: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: both live until the call returns; the number is the application's.
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
+    (result == 0).then_some(value)
 }
 
 /// `epoll_ctl`, past all hooks.

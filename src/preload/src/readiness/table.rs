@@ -1,6 +1,6 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
-use super::carry_out;
+use super::{can_be_nudged, carry_out, give_back};
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use laio_core::gate::{Descriptor, Side};
@@ -111,6 +111,9 @@ impl Slot {
     /// job's ticket, or nothing where the readiness of this connection is not ours to hold back.
     pub fn close_gate(&self, fd: i32, side: Side, keeper: usize) -> Option<u32> {
         let mut state = self.state.lock();
+        if !state.is_registered() && !can_be_nudged(fd) {
+            return None;
+        }
         let (ticket, masked) = state.close_gate(side)?;
         self.keeper.store(keeper, Relaxed);
         match side {
@@ -132,7 +135,7 @@ impl Slot {
             Side::Read => self.next_read.store(PASS, Release),
             Side::Write => self.write_waits.store(false, Release),
         }
-        carry_out(fd, owed);
+        give_back(fd, &state, owed, &[side]);
         true
     }
 
@@ -148,7 +151,8 @@ impl Slot {
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
         self.open();
-        carry_out(fd, state.abandon());
+        let owed = state.abandon();
+        give_back(fd, &state, owed, &Side::BOTH);
     }
 }
 
@@ -210,7 +214,8 @@ pub fn forget(fd: i32) {
             return;
         }
         // The description may have another number (`dup`), under which the registration lives on.
-        carry_out(fd, state.abandon());
+        let owed = state.abandon();
+        give_back(fd, &state, owed, &Side::BOTH);
     }
     state.reset();
     slot.accepted.store(false, Release);

@@ -1,0 +1,34 @@
+//! Memory of our own, from `mmap`. A hook may be called in a signal handler that has interrupted the
+//! application's `malloc`, which must not be entered twice; and a guest leaves no traces in its
+//! host's heap. Ours is not entered twice either: a hook inside a hook goes straight.
+//!
+//! Rust ends a process that cannot have the memory that it asks for. So the library asks in bulk, where a
+//! loop begins and where its threads start, and first whether so much is to be had.
+
+use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
+use std::hint::black_box;
+use std::ptr::null_mut;
+
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// What is set aside for small things that come later: parts of requests, names, threads. The allocator keeps
+/// what is freed in pieces of this size.
+const CUSHION: usize = 192 * 1024;
+
+/// Whether so many bytes can be had now, and a cushion for later.
+pub fn is_to_be_had(bytes: usize) -> bool {
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let all = bytes + 2 * CUSHION;
+    // SAFETY: a new mapping, which nobody knows, made and removed.
+    let room = unsafe {
+        mmap_anonymous(null_mut(), all, protection, MapFlags::PRIVATE)
+            .and_then(|start| munmap(start, all))
+    };
+    room.is_ok()
+}
+
+/// Sets the cushion aside. After [`is_to_be_had`] and what it was asked for.
+pub fn set_cushion_aside() {
+    drop(black_box(Vec::<u8>::with_capacity(CUSHION)));
+}

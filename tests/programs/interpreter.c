@@ -485,7 +485,7 @@ static ssize_t put(int fd, int file, off_t *offset, const char *data, size_t siz
 {
 	int c = numbers[fd].connection, number = world->transfers++, recorded = replaying ? world->early[number] : 0;
 	struct connection *connection = &world->connections[c];
-	int writable = polled(fd, POLLOUT) == POLLOUT;
+	int writable = !!(polled(fd, POLLOUT) & POLLOUT);
 	size_t possible = size;
 	ssize_t n = -1;
 	NEED(number < TRANSFERS);
@@ -503,7 +503,7 @@ static ssize_t put(int fd, int file, off_t *offset, const char *data, size_t siz
 	else
 		n = file >= 0 ? sendfile(fd, file, offset, size) : write(fd, data, size);
 	int error = errno;
-	*early = writable && possible > 0 && (n < 0 ? error == EAGAIN : (size_t)n < possible);
+	*early = writable && (n < 0 ? error == EAGAIN : (size_t)n < possible);
 	if (n > 0)
 		connection->written += n;
 	if (connection->written - connection->answered > UNREAD)
@@ -625,6 +625,12 @@ static void do_part(int a, int b, int c)
 	make_cold(b % DOCUMENTS);
 	world->connections[which].http = 1;
 	peer_sends(which, text + from, (to < length ? to : length) - from);
+}
+
+static void do_cold(int a, int b, int c)
+{
+	(void)b, (void)c;
+	make_cold(a % DOCUMENTS);
 }
 
 static void do_hello(int a, int b, int c)
@@ -1010,6 +1016,7 @@ static const struct {
 	{ "close_range", do_close_range }, { "pass", do_pass },		{ "shutdown", do_shutdown }, { "pipe", do_pipe },
 	{ "pour", do_pour },		   { "drink", do_drink },	{ "instance", do_instance },
 	{ "pause", do_pause },
+	{ "cold", do_cold },
 };
 
 static struct step {

@@ -1,7 +1,7 @@
 //! Random programs with and without the library: everything that they can observe but time is equal.
 //!
 //! `tests/programs/interpreter.c` runs them, and says what "equal" means. `LAIO_FUZZ_CASES` is how many are run
-//! (`scripts/fuzz` sets it); `LAIO_FUZZ_PROGRAM` names a file with one to run instead, a hundred times.
+//! (`scripts/fuzz` sets it); `LAIO_FUZZ_PROGRAM` names a file with one to run instead, again and again.
 
 use anyhow::{bail, Context as _};
 use laio_tests::cold::{drop_pages, SlowDisk};
@@ -159,7 +159,7 @@ impl Place {
 /// Random programs: on the disk under the tests, where a gate is closed for some steps, and on a slow one where there can
 /// be one, where it is closed for all of them. There most of a run is waiting, so several take place at once.
 fn random_programs(cases: u32) -> Result {
-    let slow = SlowDisk::up().ok();
+    let slow = SlowDisk::up().map_err(|error| println!("only on this disk: {error}"));
     let mut disks = vec![scratch(); 2];
     disks.extend(slow.iter().flat_map(|disk| vec![disk.root(); 4]));
     let places: Vec<_> = disks

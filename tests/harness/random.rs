@@ -64,6 +64,7 @@ const WORDS: &[(u32, &str)] = &[
     (1, "drink"),
     (1, "instance"),
     (3, "pause"),
+    (1, "cold"),
 ];
 
 fn numbers() -> impl Strategy<Value = [u8; 3]> {
@@ -104,6 +105,17 @@ fn asked() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// A cold file, sent as a body.
+fn sent() -> impl Strategy<Value = Vec<Step>> {
+    (numbers(), numbers()).prop_map(|(open, sendfile)| {
+        vec![
+            Step("open", [open[0], 0, 0]),
+            Step("cold", [open[0], 0, 0]),
+            Step("sendfile", sendfile),
+        ]
+    })
+}
+
 /// A child that does some steps and exits.
 fn forked() -> impl Strategy<Value = Vec<Step>> {
     vec(step(), 1..6).prop_map(|steps| {
@@ -121,6 +133,7 @@ pub fn program() -> impl Strategy<Value = Program> {
         20 => step().prop_map(|step| vec![step]),
         3 => taken(),
         3 => asked(),
+        1 => sent(),
         1 => forked(),
     ];
     vec(part, 1..50).prop_map(Program)

@@ -7,10 +7,11 @@
  * this same process, by raw system calls that no preloaded library sees, and waits until what it did has arrived: nothing
  * depends on time.
  *
- * A kernel may answer EAGAIN on a non-blocking connection whenever it likes, and report readiness later. Where a read
- * does so although bytes are there, the run that records notes its number in EARLY. The run that replays answers EAGAIN
- * at the same reads without asking the kernel, so that both are in the same state at every step. Such a connection is
- * *held* until it is read; what waits tell of it meanwhile is not compared. Everything else is.
+ * A kernel may answer EAGAIN on a non-blocking connection whenever it likes, transfer less than it could, and report
+ * readiness later. Where a transfer does so although there are bytes or room, the run that records notes its number and
+ * its result in EARLY. The run that replays has the same result there, so that both are in the same state at every step.
+ * Such a connection is *held* until a transfer succeeds; what waits tell of it meanwhile is not compared. Everything
+ * else is.
  *
  * Lines that begin with an exclamation mark are wrong whatever another run shows. */
 #include "common.h"
@@ -23,10 +24,12 @@ enum {
 	PEERS = 200,   /* and from there on the peer's */
 	CROWDED = 50,
 	STEPS = 1000,
-	READS = 100000,
+	TRANSFERS = 100000,
 	REGISTRATIONS = 2000,
 	PATIENCE = 3000, /* milliseconds for what must come */
 	LENGTH = 60000,
+	UNREAD = 50000, /* bytes that the peer leaves in its socket at most: it never fills */
+	FROM_HERE = 2,
 };
 
 /* What parent and children share: the peer's side. */
@@ -34,9 +37,11 @@ static struct world {
 	struct connection {
 		int peer, http, finished, gone;
 		long sent, consumed, written, answered;
+		uint64_t answer;
 	} connections[CONNECTIONS];
-	int connected, accepted, reads;
-	char early[READS];
+	int connected, accepted, transfers;
+	/* By number of the transfer: 0 where it was not early, else its result and FROM_HERE. */
+	int early[TRANSFERS];
 } *world;
 
 enum kind { NOTHING, LISTENER, CONNECTION, INSTANCE, DOCUMENT, PIPE_OUT, PIPE_IN };
@@ -61,17 +66,22 @@ static struct registration {
 } registrations[REGISTRATIONS];
 
 static int registered, descriptions, replaying, is_child, early_log;
-static int held[CONNECTIONS]; /* the number whose read answered EAGAIN early, or -1 */
+/* The number by which a transfer was early, for reads and for writes, or -1. */
+static int held[CONNECTIONS], held_writing[CONNECTIONS];
 static struct sockaddr_in address;
 static char bytes[1 << 20];
 static const char *documents;
 
-static uint64_t digest(const void *data, size_t length)
+static uint64_t digest_from(uint64_t state, const void *data, size_t length)
 {
-	uint64_t state = 0xcbf29ce484222325u;
 	for (const unsigned char *c = data; length > 0; c++, length--)
 		state = (state ^ *c) * 0x100000001b3u;
 	return state;
+}
+
+static uint64_t digest(const void *data, size_t length)
+{
+	return digest_from(0xcbf29ce484222325u, data, length);
 }
 
 static const char *error_name(long result)
@@ -85,6 +95,11 @@ static long now(void)
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static int is_held(int connection)
+{
+	return held[connection] >= 0 || held_writing[connection] >= 0;
 }
 
 static short polled(int fd, short events)
@@ -131,8 +146,10 @@ static void name(int fd, enum kind kind, int connection)
 static void unname(int fd)
 {
 	struct number *number = &numbers[fd];
-	if (number->kind == CONNECTION && held[number->connection] == fd && !is_child)
-		held[number->connection] = -1;
+	int *sides[] = { &held[number->connection], &held_writing[number->connection] };
+	for (int i = 0; i < 2 && number->kind == CONNECTION && !is_child; i++)
+		if (*sides[i] == fd)
+			*sides[i] = -1;
 	number->kind = NOTHING;
 }
 
@@ -227,6 +244,7 @@ static void peer_leaves(int c, int reset)
 	settle_connection(c);
 }
 
+/* Reads what has been written to the peer. */
 static void peer_reads(int c)
 {
 	struct connection *connection = &world->connections[c];
@@ -238,10 +256,18 @@ static void peer_reads(int c)
 		if (have < connection->written - connection->answered)
 			usleep(100);
 	}
-	long n = syscall(SYS_recvfrom, connection->peer, bytes, sizeof bytes, 0, NULL, NULL);
-	if (n > 0)
+	static char answer[4 * UNREAD];
+	long n = syscall(SYS_recvfrom, connection->peer, answer, sizeof answer, 0, NULL, NULL);
+	if (n > 0) {
 		connection->answered += n;
-	printf("peer %d got %ld %lx\n", c, n > 0 ? n : 0, n > 0 ? digest(bytes, n) : 0);
+		connection->answer = digest_from(connection->answer, answer, n);
+	}
+}
+
+static void show_answer(int c)
+{
+	peer_reads(c);
+	printf("peer %d got %ld %lx\n", c, world->connections[c].answered, world->connections[c].answer);
 }
 
 /* Reading. */
@@ -273,14 +299,26 @@ static ssize_t call(int fd, enum how how, char *into, size_t size)
 	}
 }
 
+/* A transfer was early: from now on a registration reports anew what it reported before. */
+static void was_early(int c, int number, ssize_t result)
+{
+	if (!replaying)
+		dprintf(early_log, "%d %zd\n", number, result);
+	for (int i = 0; i < registered; i++)
+		if (registrations[i].connection == c) {
+			registrations[i].pending = 0;
+			registrations[i].more = !!(registrations[i].events & (EPOLLET | EPOLLONESHOT));
+		}
+}
+
 /* One read of a connection; `early` tells whether it answered EAGAIN although there is something. */
 static ssize_t take(int fd, enum how how, char *into, size_t size, int *early)
 {
-	int c = numbers[fd].connection, number = world->reads++;
+	int c = numbers[fd].connection, number = world->transfers++;
 	struct connection *connection = &world->connections[c];
 	int readable = polled(fd, POLLIN | POLLRDHUP) != 0;
 	ssize_t n = -1;
-	NEED(number < READS);
+	NEED(number < TRANSFERS);
 	if (replaying && world->early[number])
 		errno = EAGAIN;
 	else
@@ -290,14 +328,8 @@ static ssize_t take(int fd, enum how how, char *into, size_t size, int *early)
 	if (*early) {
 		if (is_blocking(fd) || how == PEEK || !connection->http)
 			printf("! %s of %d answers EAGAIN, and there is something\n", hows[how], fd);
-		if (!replaying)
-			dprintf(early_log, "%d\n", number);
+		was_early(c, number, n);
 		held[c] = fd;
-		for (int i = 0; i < registered; i++)
-			if (registrations[i].connection == c) {
-				registrations[i].pending = 0;
-				registrations[i].more = !!(registrations[i].events & (EPOLLET | EPOLLONESHOT));
-			}
 	} else if (how != PEEK) {
 		if (n > 0)
 			connection->consumed += n;
@@ -356,7 +388,7 @@ static void wait_once(int instance, int how, int timeout)
 		}
 		struct registration *registration = &registrations[data];
 		registration->pending |= events[i].events;
-		if (registration->connection >= 0 && (held[registration->connection] >= 0 || registration->more)) {
+		if (registration->connection >= 0 && (is_held(registration->connection) || registration->more)) {
 			if (!registration->live)
 				printf("\n! %d is told of by a registration that has been changed\n", registration->fd);
 			continue;
@@ -366,12 +398,12 @@ static void wait_once(int instance, int how, int timeout)
 	printf("\n");
 }
 
-/* The registration of a number by which a program hears that it can be read, and the instance's number. */
-static struct registration *listening_for(int fd, int *instance)
+/* The registration of a number by which a program hears of an event, and the instance's number. */
+static struct registration *listening_for(int fd, uint32_t wanted, int *instance)
 {
 	for (int i = 0; i < registered; i++) {
 		struct registration *registration = &registrations[i];
-		if (!registration->live || registration->fd != fd || !(registration->events & EPOLLIN) ||
+		if (!registration->live || registration->fd != fd || !(registration->events & wanted) ||
 		    registration->description != numbers[fd].description)
 			continue;
 		for (*instance = 0; *instance < NUMBERS; ++*instance)
@@ -389,10 +421,11 @@ static void arm(int instance, struct registration *registration)
 }
 
 /* After an early EAGAIN: waits as the program would. False when nothing comes. */
-static int await_readable(int fd)
+static int await(int fd, uint32_t wanted)
 {
+	uint32_t others = (EPOLLIN | EPOLLOUT | EPOLLRDHUP) & ~wanted;
 	int instance;
-	struct registration *registration = listening_for(fd, &instance);
+	struct registration *registration = listening_for(fd, wanted, &instance);
 	if (!registration) {
 		usleep(100);
 		return 1;
@@ -401,7 +434,7 @@ static int await_readable(int fd)
 		arm(instance, registration);
 	/* Once in both runs: what other edges and one-shots have to tell is told now. */
 	wait_once(instance, 0, 0);
-	for (long begin = now(); !replaying && !(registration->pending & ~EPOLLOUT);) {
+	for (long begin = now(); !replaying && !(registration->pending & ~others);) {
 		struct epoll_event events[64];
 		if (now() - begin > PATIENCE)
 			return 0;
@@ -432,31 +465,88 @@ static size_t receive(int fd)
 		if (n > 0)
 			length += n;
 		was_held |= early;
-		if (early && (!await_readable(fd) || now() - begin > 2 * PATIENCE)) {
+		if (early && (!await(fd, EPOLLIN) || now() - begin > 2 * PATIENCE)) {
 			printf("! %d is never reported readable\n", fd);
 			break;
 		}
 		errno = error;
 	} while (n > 0 || early);
 	printf("receive %d: %zu %lx then %zd %s\n", fd, length, digest(bytes, length), n, error_name(n));
-	struct registration *registration = was_held ? listening_for(fd, &instance) : NULL;
-	if (registration && !(registration->events & EPOLLONESHOT) && held[c] < 0) {
+	struct registration *registration = was_held ? listening_for(fd, EPOLLIN, &instance) : NULL;
+	if (registration && !(registration->events & EPOLLONESHOT) && !is_held(c)) {
 		wait_once(instance, 0, 0);
 		registration->more = 0;
 	}
 	return length;
 }
 
-static void write_all(int fd, const char *data, size_t length)
+/* One write to a connection, from a file if there is one; `early` tells whether it sent less than it could. */
+static ssize_t put(int fd, int file, off_t *offset, const char *data, size_t size, int *early)
 {
-	struct connection *connection = &world->connections[numbers[fd].connection];
-	ssize_t n = write(fd, data, length);
-	printf("  write %d = %zd %s\n", fd, n, error_name(n));
+	int c = numbers[fd].connection, number = world->transfers++, recorded = replaying ? world->early[number] : 0;
+	struct connection *connection = &world->connections[c];
+	int writable = !!(polled(fd, POLLOUT) & POLLOUT);
+	size_t possible = size;
+	ssize_t n = -1;
+	NEED(number < TRANSFERS);
+	if (file >= 0) {
+		struct stat status;
+		off_t at = offset ? *offset : syscall(SYS_lseek, file, 0L, SEEK_CUR);
+		NEED(syscall(SYS_fstat, file, &status) == 0);
+		off_t rest = status.st_size > at ? status.st_size - at : 0;
+		possible = (size_t)rest < size ? (size_t)rest : size;
+	}
+	if (recorded)
+		size = recorded - FROM_HERE;
+	if (recorded == FROM_HERE - 1)
+		errno = EAGAIN;
+	else
+		n = file >= 0 ? sendfile(fd, file, offset, size) : write(fd, data, size);
+	int error = errno;
+	*early = writable && (n < 0 ? error == EAGAIN : (size_t)n < possible);
 	if (n > 0)
 		connection->written += n;
+	if (connection->written - connection->answered > UNREAD)
+		peer_reads(c);
+	if (*early) {
+		if (is_blocking(fd))
+			printf("! a write to %d, which is blocking, is early\n", fd);
+		was_early(c, number, n);
+		held_writing[c] = fd;
+	} else if (possible > 0 && held_writing[c] == fd && !is_child) {
+		held_writing[c] = -1;
+	}
 	/* What is written to a peer that has gone is answered with a reset. */
 	for (int i = 0; connection->gone && n > 0 && i < PATIENCE && !(polled(fd, 0) & (POLLERR | POLLHUP)); i++)
 		usleep(100);
+	errno = error;
+	return n;
+}
+
+/* Writes everything, waiting wherever a write is early. */
+static void write_all(int fd, const char *data, size_t length)
+{
+	int early = 0, instance;
+	size_t done = 0;
+	long begin = now();
+	ssize_t n;
+	do {
+		n = put(fd, -1, NULL, data + done, length - done, &early);
+		int error = errno;
+		if (n > 0)
+			done += n;
+		if (early && (!await(fd, EPOLLOUT) || now() - begin > 2 * PATIENCE)) {
+			printf("! %d is never reported writable\n", fd);
+			break;
+		}
+		errno = error;
+	} while (early);
+	printf("  write %d = %zu %s\n", fd, done, error_name(n));
+	struct registration *registration = listening_for(fd, EPOLLOUT, &instance);
+	if (registration && !(registration->events & EPOLLONESHOT) && registration->more && !is_held(numbers[fd].connection)) {
+		wait_once(instance, 0, 0);
+		registration->more = 0;
+	}
 }
 
 static void document(char *path, int which)
@@ -537,6 +627,12 @@ static void do_part(int a, int b, int c)
 	peer_sends(which, text + from, (to < length ? to : length) - from);
 }
 
+static void do_cold(int a, int b, int c)
+{
+	(void)b, (void)c;
+	make_cold(a % DOCUMENTS);
+}
+
 static void do_hello(int a, int b, int c)
 {
 	(void)b, (void)c;
@@ -566,7 +662,7 @@ static void do_got(int a, int b, int c)
 {
 	(void)b, (void)c;
 	PEER(which, a);
-	peer_reads(which);
+	show_answer(which);
 }
 
 static void do_accept(int a, int b, int c)
@@ -582,7 +678,6 @@ static void do_accept(int a, int b, int c)
 		return;
 	int connection = world->accepted++;
 	name(fd, CONNECTION, connection);
-	held[connection] = -1;
 	settle_connection(connection);
 }
 
@@ -638,7 +733,7 @@ static void control(int operation, int a, int b, int c)
 		.instance = numbers[instance].description,
 		.connection = connection,
 		.events = wanted,
-		.more = connection >= 0 && held[connection] >= 0 && wanted & (EPOLLET | EPOLLONESHOT),
+		.more = connection >= 0 && is_held(connection) && wanted & (EPOLLET | EPOLLONESHOT),
 	};
 }
 
@@ -671,7 +766,7 @@ static void do_poll(int a, int b, int c)
 	printf("poll %x:%s", wanted[b % 6], error_name(n));
 	for (int i = 0; i < count; i++) {
 		struct number *number = &numbers[set[i].fd];
-		if (set[i].revents && !(number->kind == CONNECTION && held[number->connection] >= 0))
+		if (set[i].revents && !(number->kind == CONNECTION && is_held(number->connection)))
 			printf(" %d %x", set[i].fd, set[i].revents);
 	}
 	printf("\n");
@@ -694,7 +789,7 @@ static void do_select(int a, int b, int c)
 	printf("select:%s", error_name(n));
 	for (int fd = 0; fd < NUMBERS; fd++)
 		if ((FD_ISSET(fd, &in) || FD_ISSET(fd, &out)) &&
-		    !(numbers[fd].kind == CONNECTION && held[numbers[fd].connection] >= 0))
+		    !(numbers[fd].kind == CONNECTION && is_held(numbers[fd].connection)))
 			printf(" %d%s%s", fd, FD_ISSET(fd, &in) ? "r" : "", FD_ISSET(fd, &out) ? "w" : "");
 	printf("\n");
 }
@@ -772,13 +867,10 @@ static void do_sendfile(int a, int b, int c)
 {
 	CHOOSE(to, ONE(CONNECTION), a);
 	CHOOSE(from, ONE(DOCUMENT), b);
-	if (world->connections[numbers[to].connection].gone)
-		return;
 	off_t offset = c % 300;
-	ssize_t n = sendfile(to, from, c % 2 ? &offset : NULL, c % 5000);
+	int early;
+	ssize_t n = put(to, from, c % 2 ? &offset : NULL, NULL, c * 1000, &early);
 	printf("sendfile %d %d = %zd %s %ld\n", to, from, n, error_name(n), (long)offset);
-	if (n > 0)
-		world->connections[numbers[to].connection].written += n;
 }
 
 static void do_dup(int a, int b, int c)
@@ -924,6 +1016,7 @@ static const struct {
 	{ "close_range", do_close_range }, { "pass", do_pass },		{ "shutdown", do_shutdown }, { "pipe", do_pipe },
 	{ "pour", do_pour },		   { "drink", do_drink },	{ "instance", do_instance },
 	{ "pause", do_pause },
+	{ "cold", do_cold },
 };
 
 static struct step {
@@ -970,7 +1063,7 @@ static void wait_everywhere(void)
 }
 
 /* The end of every program: nothing may be lost. Each connection gets a byte more, must be told of, and be read to its
- * end; and once more, when nothing is held any longer. */
+ * end and written to; and once more, when nothing is held any longer. */
 static void drain(void)
 {
 	for (int round = 0; round < 2; round++) {
@@ -979,12 +1072,15 @@ static void drain(void)
 			peer_sends(c, "x", 1);
 		wait_everywhere();
 		for (int fd = 0; fd < NUMBERS; fd++)
-			if (numbers[fd].kind == CONNECTION)
+			if (numbers[fd].kind == CONNECTION) {
 				receive(fd);
+				if (held_writing[numbers[fd].connection] == fd)
+					write_all(fd, "z", 1);
+			}
 		wait_everywhere();
 	}
 	for (int c = 0; c < world->connected; c++)
-		peer_reads(c);
+		show_answer(c);
 }
 
 /* Makes this thread an event loop, which leaves nothing open. */
@@ -1014,12 +1110,13 @@ int main(int argc, char **argv)
 	world = mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	NEED(world != MAP_FAILED);
 	memset(held, -1, sizeof held);
+	memset(held_writing, -1, sizeof held_writing);
 	early_log = open(argv[2], replaying ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
 	NEED(early_log >= 0);
 	if (replaying) {
 		FILE *log = fdopen(dup(early_log), "r");
-		for (int number; fscanf(log, "%d", &number) == 1;)
-			world->early[number] = 1;
+		for (int number, result; fscanf(log, "%d %d", &number, &result) == 2;)
+			world->early[number] = result + FROM_HERE;
 		fclose(log);
 	}
 	NEED(dup2(early_log, NUMBERS) == NUMBERS);

@@ -117,6 +117,8 @@ fn main() -> ExitCode {
         "in_a_child",
         // Without it, threads that come and go could miss each other.
         "again_and_again",
+        // Without it, two loops that send each other's threads away could wait for each other.
+        "all_at_once",
     ] {
         tests.push(Test::new(how, move || {
             same_with_and_without(&compile("restricted", Build::Program)?, &["engaged", how])

@@ -169,6 +169,34 @@ static void again_and_again(void)
 	printf("sixty times\n");
 }
 
+/* Several loops, each of which restricts itself while the others serve. */
+static void *one_of_several(void *first)
+{
+	struct pair pair = tcp_pair();
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN };
+	NEED(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event) == 0);
+	for (int i = 0; i < 40; i++) {
+		serve_cold(ep, pair, (int)(intptr_t)first + i);
+		if (i % 3 == 0)
+			NEED(unshare(CLONE_FS) == 0);
+	}
+	close(ep);
+	close(pair.client);
+	close(pair.server);
+	return NULL;
+}
+
+static void all_at_once(void)
+{
+	pthread_t threads[4];
+	for (int i = 0; i < 4; i++)
+		NEED(pthread_create(&threads[i], NULL, one_of_several, (void *)(intptr_t)(1000 * (i + 1))) == 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	printf("four loops\n");
+}
+
 static const struct {
 	const char *name;
 	void (*how)(void);
@@ -191,6 +219,7 @@ static const struct {
 	{ "by_another_thread", by_another_thread },
 	{ "in_a_child", in_a_child },
 	{ "again_and_again", again_and_again },
+	{ "all_at_once", all_at_once },
 };
 
 /* Like serve_cold, for files that were written and chilled before: what is restricted may not write. */

@@ -230,13 +230,12 @@ impl Pool {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
         }
-        let stopped = queue.stop;
         drop(queue);
         if wake {
             self.work.wake_one();
         }
-        // The last helper may have given up in between, or have been sent away.
-        if stopped || self.impossible.load(SeqCst) {
+        // The last helper may have given up in between, or have been sent away by another thread.
+        if self.impossible.load(SeqCst) || !self.staffed.load(SeqCst) {
             self.open_gates();
         }
     }
@@ -332,7 +331,7 @@ impl Pool {
     /// The process is about to restrict itself: all gates open, and the threads leave as soon as they can.
     /// Tells whether there were any.
     pub fn send_away(&self) -> bool {
-        if !self.is_staffed() {
+        if !self.staffed.swap(false, SeqCst) {
             return false;
         }
         self.counters.count(Counter::Restricted);
@@ -347,8 +346,6 @@ impl Pool {
         let mut finished = self.finished.lock();
         finished.over = false;
         finished.usher = Usher::default();
-        drop(finished);
-        self.staffed.store(false, Relaxed);
     }
 
     /// The usher: the only thread of ours that shares the application's descriptor table.

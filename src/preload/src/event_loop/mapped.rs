@@ -48,6 +48,11 @@ impl EventLoop {
         self.mappings.insert(range, at + known as usize, self.now);
     }
 
+    /// Whether the application has mapped any file of some length.
+    pub fn has_mappings(&self) -> bool {
+        !self.mappings.is_empty()
+    }
+
     /// What was mapped there is there no more.
     pub fn has_unmapped(&mut self, gone: Range<usize>) {
         if !self.mappings.is_empty() {

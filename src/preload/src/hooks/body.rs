@@ -9,7 +9,7 @@ use libc::{MAP_FAILED, PROT_READ};
 /// Most parts of a vector that is cut; a longer one goes straight.
 const PARTS: usize = 16;
 
-/// `write`.
+/// `write`. Of nothing it is only a question.
 #[inline]
 pub fn wrote(
     real: impl FnOnce() -> ssize_t,
@@ -17,6 +17,9 @@ pub fn wrote(
     buffer: *const c_void,
     size: size_t,
 ) -> ssize_t {
+    if size == 0 {
+        return real();
+    }
     let parts = || Some(Parts::one(buffer, size));
     produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>)
 }
@@ -62,8 +65,11 @@ pub fn sent_message(
     message: *const msghdr,
     flags: c_int,
 ) -> ssize_t {
-    // SAFETY: null is none; else the application passes a message that the kernel is about to read.
-    let given = || unsafe { message.as_ref() };
+    // SAFETY: a message lies on two pages at most, and both can be read.
+    let given = || unsafe {
+        let last = message.wrapping_add(1).cast::<u64>().wrapping_sub(1);
+        (is_readable(message.cast()) && is_readable(last)).then(|| &*message)
+    };
     let parts = || Parts::copy(given()?.msg_iov, given()?.msg_iovlen);
     let cut = |parts: &[iovec]| {
         let Some(mut message) = given().copied() else {
@@ -91,7 +97,8 @@ fn produced(
         if !state.gates_bodies() {
             return Transfer::Straight;
         }
-        given = parts();
+        // Most servers map nothing: then nobody asks what it is that they write.
+        given = state.has_mappings().then(&parts).flatten();
         let parts = given.as_ref().map_or(&[][..], Parts::as_slice);
         state.before_write(fd, slot, parts, cut.is_some())
     });
@@ -119,6 +126,25 @@ pub fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -
     };
     let transfer = here.with(|state| decide(state, slot));
     transfer.unwrap_or(Transfer::Straight)
+}
+
+/// Whether eight bytes can be read at an address that the application passes to the kernel, which would
+/// answer `EFAULT` where we should fault. Asked by a call that reads them and, of a kind that does not
+/// exist, does nothing.
+pub fn is_readable(address: *const u64) -> bool {
+    const NO_SUCH_WAY: c_int = c_int::MAX;
+    let _kept = errno::Kept::new();
+    // SAFETY: the kernel reads eight bytes, if it can, and refuses the rest.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            NO_SUCH_WAY,
+            address,
+            std::ptr::null_mut::<c_void>(),
+            size_of::<u64>(),
+        )
+    };
+    result < 0 && errno::is(libc::EINVAL) && !address.is_null()
 }
 
 /// The answer to a write whose readiness is held back.
@@ -175,10 +201,12 @@ impl Parts {
 
     /// Nothing where there are too many.
     fn copy(vector: *const iovec, count: usize) -> Option<Parts> {
-        if vector.is_null() || count > PARTS {
+        let last = vector.wrapping_add(count.saturating_sub(1));
+        if count > PARTS || !is_readable(vector.cast()) || !is_readable(last.cast()) {
             return None;
         }
-        // SAFETY: the application passes so many entries, which the kernel is about to read.
+        // SAFETY: the application passes so many entries, which lie on two pages at most, and both can
+        // be read.
         let parts = unsafe { std::slice::from_raw_parts(vector, count) };
         Some(Parts(parts.iter().copied().collect()))
     }

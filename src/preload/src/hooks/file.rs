@@ -1,6 +1,6 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use super::body::{gate, refuse};
+use super::body::{gate, is_readable, refuse};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::{clock, errno};
 use crate::readiness::table;
@@ -137,11 +137,15 @@ pub fn sent_file(
         if !state.gates_bodies() {
             return Transfer::Straight;
         }
-        // SAFETY: null, or the application's own number, which the kernel is about to read as well.
-        let start = match unsafe { offset.as_ref() } {
-            Some(&offset) => u64::try_from(offset).ok(),
+        let _kept = errno::Kept::new();
+        let start = if offset.is_null() {
             // SAFETY: the application passes this number to a call right now.
-            None => rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok(),
+            rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok()
+        } else if is_readable(offset.cast()) {
+            // SAFETY: it can be read, which was asked just now.
+            u64::try_from(unsafe { offset.read_unaligned() }).ok()
+        } else {
+            None
         };
         let (Some(start), Some(file)) = (start, table::open_file(from)) else {
             return Transfer::Straight;

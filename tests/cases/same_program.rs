@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         "epoll_signals",
         // Without it, a held-back request could be lost in one of the kinds of registration.
         "epoll_loops",
+        // Without it, a request or a body could be lost, or a count be wrong, in a loop that waits in poll or select.
+        "poll_loops",
     ];
     run(tests.into_iter().flat_map(program).collect())
 }

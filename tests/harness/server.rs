@@ -98,14 +98,6 @@ impl Kind {
         }
     }
 
-    /// Does it wait in `epoll_wait`?
-    pub fn uses_epoll(self) -> bool {
-        matches!(
-            self,
-            Kind::Lighttpd | Kind::Nginx | Kind::H2o | Kind::Asyncio | Kind::Selectors("epoll")
-        )
-    }
-
     /// What follows the command; the names between `@` are filled in.
     fn arguments(self) -> String {
         match self {

@@ -1,7 +1,7 @@
 # Shared by slow-disk and fast-disk: a file system on a loop device, made for one measurement and removed after it.
 #
 # Everything belonging to one disk lives beneath one directory: DIR/mnt is the mounted file system, DIR/.disk holds
-# what is needed to take it down again (the loop device's name, process ids). `down` works from these alone, so it
+# what is needed to take it down again (the loop devices' names, process ids). `down` works from these alone, so it
 # also cleans up after an `up` that was interrupted.
 
 die() {
@@ -52,30 +52,36 @@ end_process() {
     rm -f "$1"
 }
 
-# attach DIR IMAGE: puts IMAGE on a loop device. Direct I/O: the image's pages are not cached a second time, so the
+# attach DIR IMAGE: puts IMAGE on a loop device, one more of the disk's. Direct I/O: the image's pages are not cached a second time, so the
 # file system's own page cache is the only one and dropping it makes everything cold.
 attach() {
     local device
     device=$(losetup --direct-io=on --show -f "$2") || die "no loop device for $2"
-    echo "$device" >"$1/.disk/loop"
+    echo "$device" >>"$1/.disk/loop"
 }
 
 # mount_disk DIR: noatime, so that the first read of a file costs the same as the tenth.
 mount_disk() {
+    local devices options=noatime device
+    mapfile -t devices <"$1/.disk/loop"
+    # A file system over several devices is told where the others are.
+    for device in "${devices[@]:1}"; do
+        options=$options,device=$device
+    done
     mkdir -p "$1/mnt"
-    mount -o noatime "$(cat "$1/.disk/loop")" "$1/mnt" || die "cannot mount the file system at $1/mnt"
+    mount -o "$options" "${devices[0]}" "$1/mnt" || die "cannot mount the file system at $1/mnt"
 }
 
 # make_fs DIR TYPE: everything is laid out now, so that no background initialisation runs during a measurement.
 make_fs() {
-    local device
-    device=$(cat "$1/.disk/loop")
+    local devices
+    mapfile -t devices <"$1/.disk/loop"
     case $2 in
-    ext4) mkfs.ext4 -q -m 0 -E lazy_itable_init=0,lazy_journal_init=0 "$device" ;;
-    xfs) mkfs.xfs -q -f "$device" ;;
-    btrfs) mkfs.btrfs -q -f "$device" ;;
+    ext4) mkfs.ext4 -q -m 0 -E lazy_itable_init=0,lazy_journal_init=0 "${devices[@]}" ;;
+    xfs) mkfs.xfs -q -f "${devices[@]}" ;;
+    btrfs) mkfs.btrfs -q -f ${devices[1]:+-d raid0 -m raid0} "${devices[@]}" >/dev/null ;;
     *) die "unknown file system $2 (ext4, xfs or btrfs)" ;;
-    esac || die "cannot make an $2 file system on $device"
+    esac || die "cannot make an $2 file system on ${devices[*]}"
 }
 
 # unmount POINT: a server that has just ended may hold a file for a moment, so it is tried for a while. At the end it
@@ -98,8 +104,10 @@ cold() {
 detach() {
     local device
     unmount "$1/mnt"
-    device=$(cat "$1/.disk/loop" 2>/dev/null) || return 0
-    losetup -d "$device" 2>/dev/null
+    [ -e "$1/.disk/loop" ] || return 0
+    while read -r device; do
+        losetup -d "$device" 2>/dev/null
+    done <"$1/.disk/loop"
     rm -f "$1/.disk/loop"
 }
 

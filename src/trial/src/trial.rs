@@ -25,7 +25,7 @@ const FAST_FILES: u32 = 30_000;
 const LOCAL_FILES: u32 = 45_000;
 
 /// Large files that the slow disk reads in a second, generously.
-const LARGE_PER_SECOND: u32 = 60;
+const LARGE_PER_SECOND: u32 = 120;
 
 /// What all sections use.
 pub struct Trial {
@@ -148,7 +148,7 @@ impl Trial {
         let of_bodies = sections::LEARNING + sections::bodies::FILES;
         let large = match kind {
             Kind::Slow if self.options.wants(Section::BodiesMixed) => {
-                sections::LEARNING + self.options.seconds() * LARGE_PER_SECOND
+                sections::LEARNING + sections::bodies::seconds(&self.options) * LARGE_PER_SECOND
             }
             _ => of_bodies,
         };

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{ask, LEARNING};
 use crate::disks::Disk;
+use crate::options::Options;
 use crate::plan::{Configuration, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
@@ -13,6 +14,11 @@ pub const CLIENTS: usize = 32;
 
 /// Files that are asked for, once each.
 pub const FILES: u32 = 40;
+
+/// How long they are asked for beside cached ones: not longer than there are files, and these fill the slow disk.
+pub fn seconds(options: &Options) -> u32 {
+    options.seconds().min(3)
+}
 
 /// All rounds of the section `bodies` or `bodies-local`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {

@@ -38,9 +38,13 @@ pub fn run_one(
     round: u32,
 ) -> Result<()> {
     let hot = &disk.sets.hot;
-    let (cold, cold_connections) = match section {
-        Section::BodiesMixed => (&disk.sets.large, bodies::CLIENTS),
-        _ => (&disk.sets.cold, COLD_CONNECTIONS),
+    let (cold, cold_connections, seconds) = match section {
+        Section::BodiesMixed => (
+            &disk.sets.large,
+            bodies::CLIENTS,
+            bodies::seconds(&trial.options),
+        ),
+        _ => (&disk.sets.cold, COLD_CONNECTIONS, trial.options.seconds()),
     };
     disk.make_cold()?;
     let mut server = trial.start(configuration.server(1), disk)?;
@@ -57,7 +61,7 @@ pub fn run_one(
     let learnt = ask(&server, 1, cold, &learning, None)?;
 
     let before = trial.stats(&server);
-    let time = Duration::from_secs(trial.options.seconds().into());
+    let time = Duration::from_secs(seconds.into());
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
     let (cold_outcome, cached) = thread::scope(|scope| {
         let cold_load = scope.spawn(|| ask(&server, cold_connections, cold, &files, Some(time)));

@@ -25,6 +25,9 @@ pub enum Kind {
     Local,
 }
 
+/// Number of the first large file: beyond those of all others.
+const LARGE: u32 = 60_000;
+
 /// The files on a disk.
 #[derive(Clone, Debug)]
 pub struct Sets {
@@ -34,20 +37,23 @@ pub struct Sets {
     pub hot: FileSet,
     /// A few of different sizes, for what a cached request costs.
     pub small: FileSet,
+    /// Large ones, none of which repeats in a run either.
+    pub large: FileSet,
 }
 
 impl Sets {
-    /// `cold` files of 16 KiB that are read once, and the small sets.
-    pub fn new(cold: u32) -> Self {
+    /// `cold` files of 16 KiB and `large` ones of 4 MiB that are read once, and the small sets.
+    pub fn new(cold: u32, large: u32) -> Self {
         Self {
             hot: FileSet::new("hot", 0..100, Sizes::All(16 << 10)),
             small: FileSet::new("small", 100..200, Sizes::UpToKib(16)),
             cold: FileSet::new("cold", 1000..1000 + cold, Sizes::All(16 << 10)),
+            large: FileSet::new("large", LARGE..LARGE + large, Sizes::All(4 << 20)),
         }
     }
 
-    fn all(&self) -> [&FileSet; 3] {
-        [&self.cold, &self.hot, &self.small]
+    fn all(&self) -> [&FileSet; 4] {
+        [&self.cold, &self.hot, &self.small, &self.large]
     }
 }
 

@@ -17,7 +17,7 @@ use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};
 use crate::shuffle::Shuffle;
 
 /// The largest file there is.
-pub const MAX_SIZE: usize = 256 << 10;
+pub const MAX_SIZE: usize = 4 << 20;
 
 /// The most files with distinct contents.
 pub const MAX_FILES: u32 = 1 << 16;
@@ -68,6 +68,15 @@ impl FileSet {
             name,
             numbers,
             sizes,
+        }
+    }
+
+    /// Its first `count` files, or all where it has fewer.
+    pub fn first(&self, count: u32) -> Self {
+        let end = self.numbers.end.min(self.numbers.start + count);
+        Self {
+            numbers: self.numbers.start..end,
+            ..self.clone()
         }
     }
 

@@ -24,7 +24,8 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of the sections cold, mixed, servers, fast and local [default: 5, cold 3, servers 2; quick: 1].
+    /// Rounds of the sections cold, mixed, servers, bodies, bodies-mixed, bodies-local, fast and local [default: 5, cold,
+    /// bodies and bodies-mixed 3, servers 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -32,7 +33,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=25))]
     pub seconds: Option<u32>,
 
-    /// Pairs of the section cpu [default: 16; quick: 12].
+    /// Pairs of the sections cpu and bodies-cpu [default: 16; quick: 12].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
 
@@ -72,13 +73,15 @@ impl Options {
     /// How often each configuration of a section runs.
     pub fn rounds(&self, section: Section) -> u32 {
         match section {
-            Section::Cpu => self.pairs.unwrap_or(if self.quick { 12 } else { 16 }),
+            Section::Cpu | Section::BodiesCpu => {
+                self.pairs.unwrap_or(if self.quick { 12 } else { 16 })
+            }
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
-            Section::Cold => 3,
+            Section::Cold | Section::Bodies | Section::BodiesMixed => 3,
             Section::Servers => 2,
-            Section::Mixed | Section::Fast | Section::Local => 5,
+            Section::Mixed | Section::Fast | Section::Local | Section::BodiesLocal => 5,
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A part of the trial, as `--only` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Section {
     /// Files that were never read, on a slow disk: how many requests a second.
     Cold,
@@ -23,6 +23,14 @@ pub enum Section {
     Syscalls,
     /// Descriptors and memory before and after cold traffic.
     Flat,
+    /// Large files that were never read, on the slow disk: how many megabytes a second.
+    Bodies,
+    /// Cached files beside that traffic: how long they take.
+    BodiesMixed,
+    /// Large files, cached: CPU time per megabyte.
+    BodiesCpu,
+    /// What `bodies` measures, on this machine's own disk.
+    BodiesLocal,
     /// 10,000 requests of all kinds, resets in the middle included: is every answer right?
     Faults,
 }
@@ -39,6 +47,10 @@ impl Section {
             Self::Cpu => "cpu",
             Self::Syscalls => "syscalls",
             Self::Flat => "flat",
+            Self::Bodies => "bodies",
+            Self::BodiesMixed => "bodies-mixed",
+            Self::BodiesCpu => "bodies-cpu",
+            Self::BodiesLocal => "bodies-local",
             Self::Faults => "faults",
         }
     }
@@ -46,12 +58,14 @@ impl Section {
 
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Program {
     /// lighttpd.
     Lighttpd,
     /// nginx.
     Nginx,
+    /// nginx with `sendfile off`: bodies by `pread` and `writev`.
+    NginxPread,
     /// merecat, thttpd's maintained descendant: `poll`, bodies from mapped files.
     Merecat,
     /// webfs: `select`.
@@ -77,9 +91,15 @@ impl Program {
         Self::Selectors,
     ];
 
+    /// Those of the sections about bodies, each with its own way of sending them.
+    pub const OF_BODIES: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::NginxPread, Self::Merecat];
+
     /// All.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::MAIN.into_iter().chain(Self::OTHERS)
+        Self::MAIN
+            .into_iter()
+            .chain([Self::NginxPread])
+            .chain(Self::OTHERS)
     }
 
     /// Its name.
@@ -87,6 +107,7 @@ impl Program {
         match self {
             Self::Lighttpd => "lighttpd",
             Self::Nginx => "nginx",
+            Self::NginxPread => "nginx-pread",
             Self::Merecat => "merecat",
             Self::Webfs => "webfs",
             Self::H2o => "h2o",
@@ -98,6 +119,7 @@ impl Program {
     /// The command that runs it.
     pub fn command(self) -> &'static str {
         match self {
+            Self::NginxPread => "nginx",
             Self::Webfs => "webfsd",
             // They are written for the system's own.
             Self::Asyncio | Self::Selectors => "/usr/bin/python3",
@@ -200,7 +222,7 @@ impl Configuration {
 
 /// The configurations that a section compares.
 pub fn configurations(section: Section) -> Vec<Configuration> {
-    use Program::{Lighttpd, Nginx};
+    use Program::{Lighttpd, Merecat, Nginx, NginxPread};
     use Variant::{AioThreads, Floor, Laio, Stock, Workers16};
     let of = |program, variants: &[Variant]| -> Vec<Configuration> {
         variants
@@ -226,6 +248,22 @@ pub fn configurations(section: Section) -> Vec<Configuration> {
         Section::Fast | Section::Cpu | Section::Syscalls => {
             [of(Lighttpd, &[Stock, Laio]), of(Nginx, &[Stock, Laio])].concat()
         }
+        Section::Bodies | Section::BodiesLocal => [
+            of(Lighttpd, &[Stock, Laio]),
+            of(Nginx, &[Stock, Laio, AioThreads, Workers16]),
+            of(NginxPread, &[Stock, Laio, AioThreads, Workers16]),
+            of(Merecat, &[Stock, Laio]),
+        ]
+        .concat(),
+        // Not merecat: it sums up each mapping, and sleeps for a second where a client takes no more.
+        Section::BodiesMixed => [Lighttpd, Nginx, NginxPread]
+            .into_iter()
+            .flat_map(|program| of(program, &[Laio, Floor]))
+            .collect(),
+        Section::BodiesCpu => [Lighttpd, Nginx, NginxPread]
+            .into_iter()
+            .flat_map(|program| of(program, &[Stock, Laio]))
+            .collect(),
         Section::Local => of(Nginx, &[Stock, AioThreads, Laio]),
         Section::Flat | Section::Faults => [of(Lighttpd, &[Laio]), of(Nginx, &[Laio])].concat(),
     }

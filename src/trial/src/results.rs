@@ -23,6 +23,10 @@ pub mod figure {
     pub const MAX: &str = "cached_max_ms";
     /// CPU time of the server per request, in microseconds.
     pub const CPU: &str = "cpu_us_per_request";
+    /// The same per megabyte of bodies.
+    pub const CPU_PER_MB: &str = "cpu_us_per_mb";
+    /// Megabytes (10^6 bytes) per second of large files that were never read.
+    pub const BODY_RATE: &str = "body_mb_per_s";
     /// System calls of the server per request.
     pub const CALLS: &str = "calls_per_request";
     /// Calls that blocked, per thousand cold requests after the first ten.

@@ -24,6 +24,9 @@ const SLOW_FILES_PER_SECOND: u32 = 2200;
 const FAST_FILES: u32 = 30_000;
 const LOCAL_FILES: u32 = 45_000;
 
+/// Large files that the slow disk reads in a second, generously.
+const LARGE_PER_SECOND: u32 = 120;
+
 /// What all sections use.
 pub struct Trial {
     /// What was asked for.
@@ -124,9 +127,11 @@ impl Trial {
             Section::Cold | Section::Fast | Section::Local => {
                 sections::cold::run(self, section, disk)
             }
-            Section::Mixed => sections::mixed::run(self, disk),
+            Section::Mixed => sections::mixed::run(self, section, disk),
+            Section::Bodies | Section::BodiesLocal => sections::bodies::run(self, section, disk),
+            Section::BodiesMixed => sections::mixed::run(self, section, disk),
             Section::Servers => sections::servers::run(self, disk),
-            Section::Cpu => sections::cpu::run(self, disk),
+            Section::Cpu | Section::BodiesCpu => sections::cpu::run(self, section, disk),
             Section::Syscalls => sections::syscalls::run(self, disk),
             Section::Flat => sections::flat::run(self, disk),
             Section::Faults => sections::faults::run(self, disk),
@@ -140,12 +145,19 @@ impl Trial {
             Kind::Fast => FAST_FILES,
             Kind::Local => LOCAL_FILES,
         };
+        let of_bodies = sections::LEARNING + sections::bodies::FILES;
+        let large = match kind {
+            Kind::Slow if self.options.wants(Section::BodiesMixed) => {
+                sections::LEARNING + sections::bodies::seconds(&self.options) * LARGE_PER_SECOND
+            }
+            _ => of_bodies,
+        };
         Disk::make(
             kind,
             self.work.path(),
             &self.scripts,
             &self.options.delay,
-            Sets::new(cold),
+            Sets::new(cold, large),
         )
     }
 
@@ -234,16 +246,20 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 9] = [
+const SECTIONS: [(Section, Kind); 13] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
+    (Section::Bodies, Kind::Slow),
+    (Section::BodiesMixed, Kind::Slow),
+    (Section::BodiesCpu, Kind::Slow),
     (Section::Flat, Kind::Slow),
     (Section::Faults, Kind::Slow),
     (Section::Cpu, Kind::Slow),
     (Section::Syscalls, Kind::Slow),
     (Section::Fast, Kind::Fast),
     (Section::Local, Kind::Local),
+    (Section::BodiesLocal, Kind::Local),
 ];
 
 /// How much of the processors' time others use, over a moment. The load average would not do: it counts those who wait for

@@ -210,6 +210,11 @@ impl Connection {
 }
 
 impl Outstanding {
+    /// Length of the body that is right.
+    pub fn body_length(&self) -> usize {
+        self.expected.body.map_or(0, <[u8]>::len)
+    }
+
     /// Takes the next bytes of the answer; true once it is complete.
     fn take(&mut self, bytes: &[u8], head: &mut Vec<u8>) -> Result<bool, String> {
         if matches!(self.answer, Answer::Body { .. }) {

@@ -53,6 +53,7 @@ struct Driver<'a, 's> {
     /// When the source first had nothing more: completions from then on are the tail, not the rate.
     ended: Option<(Instant, u64)>,
     completed: u64,
+    bytes: u64,
     failures: Failures,
     reconnects: u64,
     latency: hdrhistogram::Histogram<u64>,
@@ -85,6 +86,7 @@ impl<'a, 's> Driver<'a, 's> {
             start: Instant::now(),
             ended: None,
             completed: 0,
+            bytes: 0,
             failures: Failures::default(),
             reconnects: 0,
             latency: histogram(),
@@ -123,7 +125,9 @@ impl<'a, 's> Driver<'a, 's> {
         Ok(Outcome {
             completed: self.completed,
             completed_in_time,
+            bytes: self.bytes,
             time: ended - self.start,
+            elapsed: self.start.elapsed(),
             failures: self.failures,
             reconnects: self.reconnects,
             latency: self.latency,
@@ -136,6 +140,7 @@ impl<'a, 's> Driver<'a, 's> {
             Progress::Answered(outstanding) => {
                 let now = Instant::now();
                 self.completed += 1;
+                self.bytes += outstanding.body_length() as u64;
                 self.latency
                     .saturating_record((now - outstanding.due).as_nanos() as u64);
                 return self.advance(index, now);

@@ -26,6 +26,10 @@ pub struct Outcome {
     pub completed_in_time: u64,
     /// How long new ones were being sent.
     pub time: Duration,
+    /// Bytes of bodies that were compared and right, in all.
+    pub bytes: u64,
+    /// From the first request until the last answer.
+    pub elapsed: Duration,
     /// Requests not answered, or wrongly.
     pub failures: Failures,
     /// Connections that the server closed between two requests, which it may.
@@ -38,6 +42,12 @@ impl Outcome {
     /// Requests answered per second.
     pub fn rate(&self) -> f64 {
         self.completed_in_time as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+
+    /// Megabytes of bodies per second, until the last is there: where there are few, most of the time is after the last
+    /// request was sent.
+    pub fn megabytes_per_second(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.elapsed.as_secs_f64().max(1e-9)
     }
 }
 

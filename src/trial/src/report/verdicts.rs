@@ -62,13 +62,19 @@ impl Verdict {
 pub fn all(results: &Results) -> Vec<Verdict> {
     let mut all = [
         rates(results),
+        bodies(results),
         latencies(results),
         costs(results),
         counts(results),
     ]
     .concat();
     // On another disk the comparison stands, the marks do not.
-    let of_slow_disk = |section| matches!(section, Section::Cold | Section::Mixed);
+    let of_slow_disk = |section| {
+        matches!(
+            section,
+            Section::Cold | Section::Mixed | Section::Bodies | Section::BodiesMixed
+        )
+    };
     all.retain(|verdict| results.slow_disk || !of_slow_disk(verdict.section));
     all
 }
@@ -148,6 +154,54 @@ fn rates(results: &Results) -> Vec<Verdict> {
     all
 }
 
+/// Large bodies: megabytes per second, what cached clients wait beside them, and CPU time per megabyte.
+fn bodies(results: &Results) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for (section, disk) in [
+        (Section::Bodies, "slow disk"),
+        (Section::BodiesLocal, "local disk"),
+    ] {
+        let of_what = (section, figure::BODY_RATE);
+        for program in Program::OF_BODIES {
+            let stock = [of(program, Variant::Stock)];
+            let name = format!(
+                "{} MB/s of cold bodies, {disk}: laio / stock",
+                program.name()
+            );
+            let mark = at_least(3.0, None);
+            all.extend(ratio(results, name, of_what, program, &stock, mark));
+            let others = [Variant::AioThreads, Variant::Workers16].map(|other| of(program, other));
+            let name = format!(
+                "{} MB/s of cold bodies, {disk}: laio / best of aio threads, 16 workers",
+                program.name()
+            );
+            let mark = at_least(0.97, Some(1.24));
+            all.extend(ratio(results, name, of_what, program, &others, mark));
+        }
+    }
+    for program in Program::OF_BODIES {
+        let floor = [of(program, Variant::Floor)];
+        let name = format!(
+            "{} cached p99 beside cold bodies: laio / floor",
+            program.name()
+        );
+        let of_what = (Section::BodiesMixed, figure::P99);
+        let mark = at_most(4.0, Some(2.0));
+        all.extend(ratio(results, name, of_what, program, &floor, mark));
+    }
+    for program in Program::OF_BODIES {
+        let name = format!(
+            "{} CPU per MB of cached bodies: laio / stock, median of pairs",
+            program.name()
+        );
+        let of_what = (Section::BodiesCpu, figure::CPU_PER_MB);
+        let pairs = paired(results, of_what, program, &[of(program, Variant::Stock)]);
+        let mark = at_most(1.02, Some(1.01));
+        all.extend(median_of(Section::BodiesCpu, name, pairs, mark));
+    }
+    all
+}
+
 /// Cached latency beside cold traffic.
 fn latencies(results: &Results) -> Vec<Verdict> {
     let one = |program: Program| {
@@ -198,7 +252,12 @@ fn costs(results: &Results) -> Vec<Verdict> {
 /// What must not be, or be left over.
 fn counts(results: &Results) -> Vec<Verdict> {
     let mut all = Vec::new();
-    for section in [Section::Cold, Section::Mixed] {
+    for section in [
+        Section::Cold,
+        Section::Mixed,
+        Section::Bodies,
+        Section::BodiesMixed,
+    ] {
         for program in Program::all() {
             let name = format!(
                 "{} stalls per 1000 cold requests, {}",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, Result};
 
-use super::{ask, load_on, COLD_CONNECTIONS, LEARNING};
+use super::{ask, bodies, load_on, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
 use crate::load::{self, Open};
 use crate::plan::{Configuration, Section};
@@ -18,12 +18,12 @@ const CACHED_CONNECTIONS: usize = 8;
 /// Requests per second on each of them.
 const CACHED_RATE: u32 = 100;
 
-/// All rounds.
-pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
-    for round in 0..trial.options.rounds(Section::Mixed) {
-        for configuration in trial.order(Section::Mixed, round) {
-            trial.announce(Section::Mixed, configuration, round);
-            run_one(trial, disk, configuration, round)?;
+/// All rounds of the section `mixed`, or with large cold files of `bodies-mixed`.
+pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(section) {
+        for configuration in trial.order(section, round) {
+            trial.announce(section, configuration, round);
+            run_one(trial, section, disk, configuration, round)?;
         }
     }
     Ok(())
@@ -32,11 +32,20 @@ pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
 /// One configuration, once.
 pub fn run_one(
     trial: &mut Trial,
+    section: Section,
     disk: &Disk,
     configuration: Configuration,
     round: u32,
 ) -> Result<()> {
-    let (cold, hot) = (&disk.sets.cold, &disk.sets.hot);
+    let hot = &disk.sets.hot;
+    let (cold, cold_connections, seconds) = match section {
+        Section::BodiesMixed => (
+            &disk.sets.large,
+            bodies::CLIENTS,
+            bodies::seconds(&trial.options),
+        ),
+        _ => (&disk.sets.cold, COLD_CONNECTIONS, trial.options.seconds()),
+    };
     disk.make_cold()?;
     let mut server = trial.start(configuration.server(1), disk)?;
     let neighbour = configuration
@@ -52,10 +61,10 @@ pub fn run_one(
     let learnt = ask(&server, 1, cold, &learning, None)?;
 
     let before = trial.stats(&server);
-    let time = Duration::from_secs(trial.options.seconds().into());
+    let time = Duration::from_secs(seconds.into());
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
     let (cold_outcome, cached) = thread::scope(|scope| {
-        let cold_load = scope.spawn(|| ask(&server, COLD_CONNECTIONS, cold, &files, Some(time)));
+        let cold_load = scope.spawn(|| ask(&server, cold_connections, cold, &files, Some(time)));
         let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
         let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
         let cached = load::run(&load, &mut timetable);
@@ -67,7 +76,7 @@ pub fn run_one(
     server.check_alive()?;
     let after = trial.stats(&server);
 
-    let mut run = Run::new(Section::Mixed, configuration, round);
+    let mut run = Run::new(section, configuration, round);
     run.set(figure::COLD_RATE, cold_outcome.rate());
     run.set_latency(&cached.latency);
     run.set_outcomes(&[&warmed, &learnt, &cold_outcome, &cached]);
@@ -78,14 +87,14 @@ pub fn run_one(
     if let Some(neighbour) = neighbour {
         run.complaints.extend(neighbour.stop()?);
     }
-    let merged = trial
-        .results
-        .latencies
-        .entry(configuration)
-        .or_insert_with(load::histogram);
-    merged
-        .add(&cached.latency)
-        .map_err(|error| anyhow!("cannot add latencies: {error:?}"))?;
+    if section == Section::Mixed {
+        let latencies = &mut trial.results.latencies;
+        latencies
+            .entry(configuration)
+            .or_insert_with(load::histogram)
+            .add(&cached.latency)
+            .map_err(|error| anyhow!("cannot add latencies: {error:?}"))?;
+    }
     let summary = format!(
         "{:>7.0} cold req/s, cached p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms{}",
         cold_outcome.rate(),

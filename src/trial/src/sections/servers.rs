@@ -15,7 +15,7 @@ pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
             for part in parts(configuration.variant) {
                 trial.announce(*part, configuration, round);
                 match part {
-                    Section::Mixed => mixed::run_one(trial, disk, configuration, round)?,
+                    Section::Mixed => mixed::run_one(trial, *part, disk, configuration, round)?,
                     _ => cold::run_one(trial, *part, disk, configuration, round)?,
                 }
             }

@@ -12,7 +12,7 @@ const MERECAT: &str = include_str!("../../../../demo-servers/merecat.conf.in");
 /// The configuration's text; none for a server that has its command line only.
 pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option<String> {
     let template = match spec.program {
-        Program::Nginx => NGINX,
+        Program::Nginx | Program::NginxPread => NGINX,
         Program::Lighttpd => LIGHTTPD,
         Program::H2o => H2O,
         Program::Merecat => MERECAT,
@@ -25,7 +25,12 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option
         ),
         false => ("", ""),
     };
+    let sendfile = match spec.program {
+        Program::NginxPread => "off",
+        _ => "on",
+    };
     let text = template
+        .replace("@SENDFILE@", sendfile)
         .replace("@WORKERS@", &spec.workers.to_string())
         .replace("@EXTRA_MAIN@", extra_main)
         .replace("@EXTRA_HTTP@", extra_http)

@@ -53,7 +53,13 @@ impl Server {
     /// Starts a server on a free port, with a new directory beneath `work` for what it writes.
     pub fn start(spec: ServerSpec, docroot: &Path, work: &Path, tools: &Tools) -> Result<Self> {
         let directory = tempfile::Builder::new()
-            .prefix(spec.program.name())
+            .prefix(
+                spec.program
+                    .command()
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default(),
+            )
             .tempdir_in(work)
             .context("cannot make a directory for the server")?
             .keep();
@@ -106,7 +112,7 @@ impl Server {
     fn find_workers(&self) -> Vec<i32> {
         let main = self.child.id() as i32;
         match self.spec.program {
-            Program::Nginx => process::children(main),
+            Program::Nginx | Program::NginxPread => process::children(main),
             _ => vec![main],
         }
     }
@@ -190,12 +196,14 @@ impl Server {
     fn complaints(&self) -> Vec<String> {
         let read = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
         let log = match self.spec.program {
-            Program::Lighttpd | Program::Nginx | Program::H2o => read("error.log"),
+            Program::Lighttpd | Program::Nginx | Program::NginxPread | Program::H2o => {
+                read("error.log")
+            }
             _ => read("output.log"),
         };
         let says = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
         let serious = |line: &&str| match self.spec.program {
-            Program::Nginx => says(line, &["[alert]", "[emerg]", "[crit]"]),
+            Program::Nginx | Program::NginxPread => says(line, &["[alert]", "[emerg]", "[crit]"]),
             Program::Lighttpd => !says(line, &["server started", "server stopped"]),
             Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
             Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
@@ -261,7 +269,9 @@ fn command(
         command.arg("--root").arg(docroot);
     };
     match spec.program {
-        Program::Nginx => _ = command.arg("-c").arg(&path).arg("-p").arg(directory),
+        Program::Nginx | Program::NginxPread => {
+            _ = command.arg("-c").arg(&path).arg("-p").arg(directory)
+        }
         Program::Lighttpd => _ = command.arg("-D").arg("-f").arg(&path),
         Program::H2o => _ = command.arg("-c").arg(&path),
         Program::Merecat => {

@@ -1,0 +1,64 @@
+//! Large files that were never read, each byte compared: how many megabytes a second does a server send?
+
+use anyhow::Result;
+
+use super::{ask, LEARNING};
+use crate::disks::Disk;
+use crate::options::Options;
+use crate::plan::{Configuration, Section};
+use crate::results::{figure, Run};
+use crate::trial::Trial;
+
+/// Clients that ask for large files.
+pub const CLIENTS: usize = 32;
+
+/// Files that are asked for, once each.
+pub const FILES: u32 = 40;
+
+/// How long they are asked for beside cached ones: not longer than there are files, and these fill the slow disk.
+pub fn seconds(options: &Options) -> u32 {
+    options.seconds().min(3)
+}
+
+/// All rounds of the section `bodies` or `bodies-local`.
+pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(section) {
+        for configuration in trial.order(section, round) {
+            trial.announce(section, configuration, round);
+            run_one(trial, section, disk, configuration, round)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_one(
+    trial: &mut Trial,
+    section: Section,
+    disk: &Disk,
+    configuration: Configuration,
+    round: u32,
+) -> Result<()> {
+    disk.make_cold()?;
+    let mut server = trial.start(configuration.server(1), disk)?;
+    let large = &disk.sets.large;
+    let (learning, mut files) = large.split(LEARNING);
+    files.truncate(FILES as usize);
+    let learnt = ask(&server, 1, large, &learning, None)?;
+
+    let before = trial.stats(&server);
+    let outcome = ask(&server, CLIENTS, large, &files, None)?;
+    server.check_alive()?;
+    let after = trial.stats(&server);
+
+    let mut run = Run::new(section, configuration, round);
+    let rate = outcome.megabytes_per_second();
+    run.set(figure::BODY_RATE, rate);
+    run.set_outcomes(&[&learnt, &outcome]);
+    if let (Some(before), Some(after)) = (before, after) {
+        run.set_stats(after.since(&before), outcome.completed);
+    }
+    run.complaints = server.stop()?;
+    let summary = format!("{rate:>7.0} MB/s of cold bodies{}", super::trouble(&run));
+    trial.record(run, &summary);
+    Ok(())
+}

@@ -1,6 +1,5 @@
 //! The disks that files are served from: made, filled, made cold again before every run, and removed.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -19,6 +18,8 @@ use crate::interrupt;
 pub enum Kind {
     /// Every read takes some milliseconds.
     Slow,
+    /// The same, but four times as many reads at once.
+    Deep,
     /// A read takes microseconds.
     Fast,
     /// This machine's own.
@@ -77,7 +78,7 @@ impl Disk {
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(work)?;
         let (script, mount) = match kind {
-            Kind::Slow => (
+            Kind::Slow | Kind::Deep => (
                 Some(scripts.join("slow-disk")),
                 directory.path().join("mnt"),
             ),
@@ -95,7 +96,10 @@ impl Disk {
             sets,
         };
         match kind {
-            Kind::Slow => disk.script("up", &["--delay".as_ref(), delay.as_ref()])?,
+            Kind::Slow => disk.script("up", &["--delay", delay])?,
+            Kind::Deep => {
+                disk.script("up", &["--delay", delay, "--lanes", "4", "--size", "4G"])?;
+            }
             Kind::Fast => disk.script("up", &[])?,
             Kind::Local => {}
         }
@@ -123,7 +127,7 @@ impl Disk {
     pub fn make_cold(&self) -> Result<()> {
         interrupt::check()?;
         match self.kind {
-            Kind::Slow | Kind::Fast => self.script("cold", &[]),
+            Kind::Slow | Kind::Deep | Kind::Fast => self.script("cold", &[]),
             Kind::Local => self.drop_caches(),
         }
     }
@@ -147,7 +151,7 @@ impl Disk {
         set.warm(&self.docroot)
     }
 
-    fn script(&self, verb: &str, arguments: &[&OsStr]) -> Result<()> {
+    fn script(&self, verb: &str, arguments: &[&str]) -> Result<()> {
         let Some(script) = &self.script else {
             return Ok(());
         };

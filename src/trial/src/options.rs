@@ -24,8 +24,8 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of the sections cold, mixed, servers, bodies, bodies-mixed, bodies-local, fast and local [default: 5, cold,
-    /// bodies and bodies-mixed 3, servers 2; quick: 1].
+    /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies and bodies-mixed 3,
+    /// servers 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -79,7 +79,7 @@ impl Options {
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
-            Section::Cold | Section::Bodies | Section::BodiesMixed => 3,
+            Section::Cold | Section::Deep | Section::Bodies | Section::BodiesMixed => 3,
             Section::Servers => 2,
             Section::Mixed | Section::Fast | Section::Local | Section::BodiesLocal => 5,
         }

@@ -11,6 +11,8 @@ pub enum Section {
     Cold,
     /// Cached files beside that cold traffic: how long they take.
     Mixed,
+    /// The same on a disk that takes four times as many reads at once: no contender reaches its limit.
+    Deep,
     /// What cold and mixed measure, for other servers than lighttpd and nginx. Its runs are recorded as theirs.
     Servers,
     /// Files that were never read, on a disk that answers in microseconds.
@@ -41,6 +43,7 @@ impl Section {
         match self {
             Self::Cold => "cold",
             Self::Mixed => "mixed",
+            Self::Deep => "deep",
             Self::Servers => "servers",
             Self::Fast => "fast",
             Self::Local => "local",
@@ -241,6 +244,7 @@ pub fn configurations(section: Section) -> Vec<Configuration> {
             of(Nginx, &[Stock, AioThreads, Workers16, Laio, Floor]),
         ]
         .concat(),
+        Section::Deep => of(Nginx, &[AioThreads, Workers16, Laio, Floor]),
         Section::Servers => Program::OTHERS
             .into_iter()
             .flat_map(|program| of(program, &[Stock, Laio, Floor]))

@@ -21,6 +21,7 @@ use crate::tools;
 const SLOW_FILES_PER_SECOND: u32 = 2200;
 
 /// Files on the other disks: a run ends when they are used up.
+const DEEP_FILES_PER_SECOND: u32 = 8000;
 const FAST_FILES: u32 = 30_000;
 const LOCAL_FILES: u32 = 45_000;
 
@@ -73,7 +74,7 @@ impl Trial {
         if !results.slow_disk {
             results.note(
                 "not root: the local disk stands in for the slow one (the marks for that one are left out), with its \
-                 files' pages dropped before every run and their names and inodes still cached; no section fast",
+                 files' pages dropped before every run and their names and inodes still cached; no sections deep and fast",
             );
         }
         let busy = busy_share()?;
@@ -102,7 +103,7 @@ impl Trial {
             .sum();
         self.progress.start(steps);
         // One disk at a time, and each only while it is needed.
-        for kind in [Kind::Slow, Kind::Fast, Kind::Local] {
+        for kind in [Kind::Slow, Kind::Deep, Kind::Fast, Kind::Local] {
             let wanted: Vec<Section> = SECTIONS
                 .iter()
                 .filter(|(section, on)| *on == kind && self.steps(*section) > 0)
@@ -127,9 +128,10 @@ impl Trial {
             Section::Cold | Section::Fast | Section::Local => {
                 sections::cold::run(self, section, disk)
             }
-            Section::Mixed => sections::mixed::run(self, section, disk),
+            Section::Mixed | Section::Deep | Section::BodiesMixed => {
+                sections::mixed::run(self, section, disk)
+            }
             Section::Bodies | Section::BodiesLocal => sections::bodies::run(self, section, disk),
-            Section::BodiesMixed => sections::mixed::run(self, section, disk),
             Section::Servers => sections::servers::run(self, disk),
             Section::Cpu | Section::BodiesCpu => sections::cpu::run(self, section, disk),
             Section::Syscalls => sections::syscalls::run(self, disk),
@@ -142,6 +144,7 @@ impl Trial {
         let kind = if is_root() { kind } else { Kind::Local };
         let cold = match kind {
             Kind::Slow => (self.options.seconds() + 1) * SLOW_FILES_PER_SECOND,
+            Kind::Deep => (self.options.seconds() + 1) * DEEP_FILES_PER_SECOND,
             Kind::Fast => FAST_FILES,
             Kind::Local => LOCAL_FILES,
         };
@@ -184,7 +187,7 @@ impl Trial {
     }
 
     fn steps(&self, section: Section) -> u32 {
-        let possible = section != Section::Fast || is_root();
+        let possible = !matches!(section, Section::Deep | Section::Fast) || is_root();
         if !self.options.wants(section) || !possible {
             return 0;
         }
@@ -246,7 +249,7 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 13] = [
+const SECTIONS: [(Section, Kind); 14] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
@@ -257,6 +260,7 @@ const SECTIONS: [(Section, Kind); 13] = [
     (Section::Faults, Kind::Slow),
     (Section::Cpu, Kind::Slow),
     (Section::Syscalls, Kind::Slow),
+    (Section::Deep, Kind::Deep),
     (Section::Fast, Kind::Fast),
     (Section::Local, Kind::Local),
     (Section::BodiesLocal, Kind::Local),

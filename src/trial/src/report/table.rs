@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
 /// A column: two lines of heading, the section and the figure, and how many decimals at most.
-const COLUMNS: [(&str, Section, &str, usize); 17] = [
+const COLUMNS: [(&str, Section, &str, usize); 19] = [
     ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
     ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
     ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
@@ -19,6 +19,8 @@ const COLUMNS: [(&str, Section, &str, usize); 17] = [
     ("\np99.9", Section::Mixed, figure::P999, 2),
     ("\nmax ms", Section::Mixed, figure::MAX, 1),
     ("stalls/\n1000", Section::Mixed, figure::STALLS, 1),
+    ("deep:\ncold/s", Section::Deep, figure::COLD_RATE, 0),
+    ("\np99 ms", Section::Deep, figure::P99, 2),
     ("fast\nreq/s", Section::Fast, figure::COLD_RATE, 0),
     ("local\nreq/s", Section::Local, figure::COLD_RATE, 0),
     ("bodies\nMB/s", Section::Bodies, figure::BODY_RATE, 0),

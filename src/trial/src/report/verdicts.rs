@@ -141,16 +141,14 @@ fn rates(results: &Results) -> Vec<Verdict> {
         ));
     }
     let others = nginx(&[Variant::AioThreads, Variant::Workers16]);
-    let name = "nginx cold req/s beside cached: laio / best of aio threads, 16 workers".into();
-    let mark = at_least(1.25, Some(1.5));
-    all.extend(ratio(
-        results,
-        name,
-        (Section::Mixed, rate),
-        Program::Nginx,
-        &others,
-        mark,
-    ));
+    for (section, disk) in [(Section::Mixed, "slow disk"), (Section::Deep, "deep disk")] {
+        let name = format!(
+            "nginx cold req/s beside cached, {disk}: laio / best of aio threads, 16 workers"
+        );
+        let mark = at_least(1.25, Some(1.5));
+        let of_what = (section, rate);
+        all.extend(ratio(results, name, of_what, Program::Nginx, &others, mark));
+    }
     all
 }
 
@@ -204,19 +202,20 @@ fn bodies(results: &Results) -> Vec<Verdict> {
 
 /// Cached latency beside cold traffic.
 fn latencies(results: &Results) -> Vec<Verdict> {
-    let one = |program: Program| {
-        let name = format!("{} cached p99 beside cold: laio / floor", program.name());
+    let one = |(section, disk): (Section, &str), program: Program| {
+        let name = format!(
+            "{} cached p99 beside cold{disk}: laio / floor",
+            program.name()
+        );
         let floor = [of(program, Variant::Floor)];
-        ratio(
-            results,
-            name,
-            (Section::Mixed, figure::P99),
-            program,
-            &floor,
-            at_most(3.0, Some(1.5)),
-        )
+        let mark = at_most(3.0, Some(1.5));
+        ratio(results, name, (section, figure::P99), program, &floor, mark)
     };
-    Program::all().filter_map(one).collect()
+    let deep = one((Section::Deep, ", deep disk"), Program::Nginx);
+    Program::all()
+        .filter_map(|program| one((Section::Mixed, ""), program))
+        .chain(deep)
+        .collect()
 }
 
 /// What the library costs where it is not needed.
@@ -255,6 +254,7 @@ fn counts(results: &Results) -> Vec<Verdict> {
     for section in [
         Section::Cold,
         Section::Mixed,
+        Section::Deep,
         Section::Bodies,
         Section::BodiesMixed,
     ] {

@@ -18,7 +18,7 @@ const CACHED_CONNECTIONS: usize = 8;
 /// Requests per second on each of them.
 const CACHED_RATE: u32 = 100;
 
-/// All rounds of the section `mixed`, or with large cold files of `bodies-mixed`.
+/// All rounds of the sections `mixed`, `deep`, and with large cold files `bodies-mixed`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {

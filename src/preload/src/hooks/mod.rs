@@ -6,6 +6,7 @@
 //! act, the real function is called and nothing else.
 
 mod body;
+mod change;
 mod descriptor;
 mod file;
 mod polling;
@@ -14,6 +15,7 @@ mod socket;
 mod wait;
 
 use body::*;
+use change::*;
 use descriptor::*;
 use file::*;
 use libc::*;

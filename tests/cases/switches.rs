@@ -252,6 +252,8 @@ fn exports() -> Result {
         "close_range",
         "opendir",
         "fcntl64",
+        "pwrite64",
+        "fsync",
     ] {
         if !exported.contains(name) {
             bail!("{name} is not exported: servers that call it are not helped");
@@ -307,6 +309,43 @@ fn statistics_file() -> Result {
     Ok(())
 }
 
+/// A loop that writes through to a slow disk: counted with its path, beside the stalls and not as one.
+fn own_waits(mode: &str) -> Result {
+    let program = compile("own_waits", Build::Program)?;
+    let disk = SlowDisk::up()?;
+    let dir = fresh_dir("stats")?;
+    let preload = Preload::mode(mode)?.with("LAIO_STATS", dir.join("laio-%p.json"));
+    let root = disk.root().to_string_lossy().into_owned();
+    let ended = observe(&program, &[&root], &preload)?;
+    if ended.ending != "exit status 0" {
+        bail!(
+            "{}\n{}",
+            ended.ending,
+            String::from_utf8_lossy(&ended.stderr)
+        );
+    }
+    let stats = Stats::read(&dir)?;
+    let file = &stats.files[0];
+    let journal = format!("{root}/journal");
+    let rows = |list: &str| file[list].as_array().cloned().unwrap_or_default();
+    let is_sync =
+        |row: &serde_json::Value| row["call"] == "fsync" && row["path"] == journal.as_str();
+    if !rows("own_waits").iter().any(is_sync) {
+        bail!("no fsync of {journal} among the own waits\n{stats}");
+    }
+    let count = stats.sum("/lanes/own_wait");
+    if count == 0 || stats.sum("/own_wait_time_ns") == 0 {
+        bail!("own waits were listed and not counted\n{stats}");
+    }
+    if rows("stalls")
+        .iter()
+        .any(|row| row["path"] == journal.as_str())
+    {
+        bail!("a write was taken for a stall\n{stats}");
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     run(vec![
         // Without it, the kill switch could still gate, count, or start threads.
@@ -341,6 +380,11 @@ fn main() -> ExitCode {
         Test::new("exports", exports).needs(Need::Command("nm", "binutils")),
         // Without it, nobody could look into a server that runs.
         Test::new("statistics of a live process", live_statistics).needs(Need::SlowDisk),
+        // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library
+        // had failed.
+        Test::new("own waits are shown", || own_waits("on")).needs(Need::SlowDisk),
+        Test::new("own waits are shown by observing", || own_waits("observe"))
+            .needs(Need::SlowDisk),
         // Without it, the counters could be lost at exit, or failing to write them could do harm.
         Test::new("statistics file", statistics_file),
     ])

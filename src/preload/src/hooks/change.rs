@@ -4,7 +4,7 @@
 use crate::event_loop::{self, EventLoop, Operation, Subject};
 use crate::guest::clock;
 use laio_core::stats::Call;
-use libc::{c_char, c_int, EAI_BADFLAGS, PATH_MAX};
+use libc::{c_char, c_int, PATH_MAX};
 
 /// A change of an open file.
 #[inline]
@@ -46,16 +46,11 @@ pub fn synced_memory(real: impl FnOnce() -> c_int) -> c_int {
 /// `getaddrinfo`.
 #[inline]
 pub fn resolved(real: impl FnOnce() -> c_int, name: *const c_char) -> c_int {
-    timed(real, |state, ticks, result| {
-        let subject = || match result {
-            // The one answer that is given before the name is read.
-            EAI_BADFLAGS => Subject::Nameless,
-            // SAFETY: the resolver has just read this name.
-            _ => unsafe { named(name) },
-        };
+    timed(real, |state, ticks, _| {
         state.resolved(ticks, || Operation {
             call: Call::Resolve,
-            subject: subject(),
+            // SAFETY: the resolver has just read this name, whatever it made of it.
+            subject: unsafe { named(name) },
         });
     })
 }

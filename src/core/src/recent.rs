@@ -4,8 +4,9 @@
 //! later. While nothing has been cold for a while, only the bytes are kept here and nobody parses
 //! them: the first stall does.
 
+use crate::predictions::{Depth, Prediction, Predictions, MAX_PREDICTIONS};
 use crate::recognise::{Recogniser, Request};
-use crate::rules::{Depth, Prediction, Predictions, RuleId, Rules, MAX_PREDICTIONS};
+use crate::rules::{RuleId, Rules};
 use arrayvec::ArrayVec;
 
 /// How many requests are remembered.

@@ -5,17 +5,9 @@
 //! `/srv/www/d1/f.html`), and it only ever leads to *warming*: a wrong rule costs a little disk time
 //! and its own standing, never an answer.
 
-use crate::recognise::{climbs, Request, MAX_TARGET};
+use crate::predictions::{Depth, Predictions, MAX_PATH, MAX_PREDICTIONS};
+use crate::recognise::{Request, MAX_TARGET};
 use arrayvec::ArrayVec;
-
-/// Longest path that is predicted, in bytes.
-pub const MAX_PATH: usize = 1024;
-
-/// Most paths predicted at once.
-pub const MAX_PREDICTIONS: usize = 8;
-
-/// Bytes that the paths of one list may take together.
-const MAX_TEXT: usize = 2048;
 
 /// Most rules of one event loop.
 const MAX_RULES: usize = 96;
@@ -26,145 +18,6 @@ const MAX_SUFFIX: usize = 64;
 
 /// Votes at which hits and misses are halved, so that a rule's past does not outvote its present.
 const MAX_VOTES: u32 = 64;
-
-/// How deep an operation looks, and so how much must be in memory before it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// The name and the inode (`stat`).
-    Name,
-    /// The name, the inode and the data (`open`).
-    Data,
-    /// The names in a directory and their inodes (`opendir`).
-    Listing,
-}
-
-/// A path that the handler of a request is expected to touch.
-#[derive(Clone, Copy, Debug)]
-pub struct Prediction<'a> {
-    /// The whole path as the server will name it.
-    pub path: &'a [u8],
-    /// How many of its bytes are the learnt directory; what follows comes from the request, and
-    /// must be resolved beneath it.
-    pub root: usize,
-    /// How much of it the handler will want.
-    pub depth: Depth,
-    /// Where it will begin to read, in bytes from the start of the file.
-    pub offset: u64,
-    /// [`crate::hash`] of the path.
-    pub hash: u64,
-    /// The rule that said so.
-    pub rule: RuleId,
-}
-
-impl<'a> Prediction<'a> {
-    /// The learnt directory.
-    pub fn directory(&self) -> &'a [u8] {
-        self.path.get(..self.root).unwrap_or_default()
-    }
-
-    /// Under which it stands in the table of warm paths: the inode may be in memory without the
-    /// data, and one window of the data without another.
-    pub fn key(&self, window: u64) -> u64 {
-        warm_key(
-            self.hash,
-            self.depth,
-            self.offset.checked_div(window).unwrap_or(0),
-        )
-    }
-}
-
-/// The key of a path's hash, at this depth and in this window of its data.
-pub fn warm_key(hash: u64, depth: Depth, window_number: u64) -> u64 {
-    hash ^ (window_number * 4 + depth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// A prediction but for its path, which stands in the text at this place.
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    start: usize,
-    end: usize,
-    root: usize,
-    depth: Depth,
-    offset: u64,
-    hash: u64,
-    rule: RuleId,
-}
-
-/// A bounded list of predictions in one piece of memory: it is large, so it is made once and kept.
-#[derive(Clone, Debug, Default)]
-pub struct Predictions {
-    text: ArrayVec<u8, MAX_TEXT>,
-    items: ArrayVec<Item, MAX_PREDICTIONS>,
-}
-
-impl Predictions {
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.items.clear();
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
-        self.items.iter().map(|item| {
-            let Item {
-                start,
-                end,
-                root,
-                depth,
-                offset,
-                hash,
-                rule,
-            } = *item;
-            let path = self.text.get(start..end).unwrap_or_default();
-            Prediction {
-                path,
-                root,
-                depth,
-                offset,
-                hash,
-                rule,
-            }
-        })
-    }
-
-    /// Adds a copy of a prediction; false where there is no room.
-    pub fn push(&mut self, prediction: Prediction<'_>) -> bool {
-        let Prediction {
-            path,
-            root,
-            depth,
-            offset,
-            hash,
-            rule,
-        } = prediction;
-        let start = self.text.len();
-        if self.items.is_full() || self.text.try_extend_from_slice(path).is_err() {
-            return false;
-        }
-        let end = self.text.len();
-        self.items.push(Item {
-            start,
-            end,
-            root,
-            depth,
-            offset,
-            hash,
-            rule,
-        });
-        true
-    }
-}
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,38 +88,11 @@ impl Rule {
         let Some(rest) = self.rest(&request.target) else {
             return;
         };
-        let start = into.text.len();
-        let parts = [
-            self.directory.as_slice(),
-            rest,
-            self.shape.suffix.as_slice(),
-        ];
-        let fits = parts
-            .iter()
-            .all(|part| into.text.try_extend_from_slice(part).is_ok());
-        let path = into.text.get(start..).unwrap_or_default();
-        let root = self.directory.len();
-        if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || into.items.is_full() {
-            into.text.truncate(start);
-            return;
-        }
         // The answer to HEAD carries no data.
         let no_body = !request.wants_body && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
-        // `stat` and `opendir` name a directory with its last slash or without.
-        let end = start + without_last_slash(path).len();
-        into.text.truncate(end);
-        let hash = crate::hash(into.text.get(start..).unwrap_or_default());
-        let root = root.min(end - start);
-        into.items.push(Item {
-            start,
-            end,
-            root,
-            depth,
-            offset: request.offset,
-            hash,
-            rule,
-        });
+        let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
+        into.compose(parts, depth, request.offset, rule);
     }
 }
 
@@ -558,12 +384,13 @@ fn common_tail(one: &[u8], other: &[u8]) -> usize {
     memchr::memchr(b'/', tail).map_or(0, |slash| tail.len() - slash)
 }
 
-const _: () =
-    assert!(MAX_TARGET <= MAX_PATH && MAX_PATH <= MAX_TEXT && MAX_RULES <= u16::MAX as usize);
+const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predictions::Prediction;
+    use crate::recognise::climbs;
     use crate::recognise::decode_target;
     use proptest::prelude::*;
 

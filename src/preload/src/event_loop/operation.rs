@@ -6,8 +6,9 @@ use crate::engine::file_system;
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use crate::guest::program::STATS;
+use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
-use laio_core::rules::{warm_key, without_last_slash, Depth};
+use laio_core::rules::without_last_slash;
 use laio_core::stats::{Block, Call, Counter};
 use rustix::fd::BorrowedFd;
 

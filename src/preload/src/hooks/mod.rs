@@ -26,7 +26,7 @@ use std::ptr::null;
 use wait::*;
 
 use crate::guest::program;
-use laio_core::rules::Depth::*;
+use laio_core::predictions::Depth::*;
 use laio_core::stats::Call::*;
 
 macro_rules! hooks {

@@ -5,8 +5,10 @@
 
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+
+mod snapshot;
+
+pub use snapshot::{Blocked, Snapshot};
 
 /// Name of the section of `liblaio.so` that holds the [`Block`].
 pub const SECTION: &str = ".laio.stats";
@@ -379,81 +381,7 @@ fn word(chunk: &[u8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// One call and path that blocked.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Blocked {
-    /// The operation's plain name.
-    pub call: String,
-    /// The path, or the host name, cut to 192 bytes; bytes that are not UTF-8 are replaced.
-    pub path: String,
-    /// How often.
-    pub count: u64,
-    /// Microseconds in all.
-    pub total_us: u64,
-    /// Microseconds of the longest.
-    pub max_us: u64,
-}
-
-/// The counters of a process at one moment, as they are written in JSON.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Snapshot {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The process.
-    pub pid: u32,
-    /// Its program's file name.
-    pub program: String,
-    /// `on`, `observe`, `off`, or `unknown` for a process seen from outside.
-    pub mode: String,
-    /// How often each lane was taken.
-    pub lanes: BTreeMap<String, u64>,
-    /// Why.
-    pub reasons: BTreeMap<String, u64>,
-    /// What the helpers did.
-    pub jobs: BTreeMap<String, u64>,
-    /// Nanoseconds that event loops were blocked in file operations.
-    pub stall_time_ns: u64,
-    /// The heaviest stalls, by total time.
-    pub stalls: Vec<Blocked>,
-    /// Nanoseconds that event loops were blocked in what the library does not hold back.
-    pub own_wait_time_ns: u64,
-    /// The heaviest of those.
-    pub own_waits: Vec<Blocked>,
-}
-
 impl Snapshot {
-    fn new(
-        pid: u32,
-        program: &str,
-        mode: &str,
-        totals: &[u64],
-        [stalls, own_waits]: [impl Iterator<Item = RawRow>; 2],
-    ) -> Snapshot {
-        let group = |wanted: &str| {
-            let labelled = Counter::ALL
-                .iter()
-                .zip(totals)
-                .map(|(c, total)| (c.label(), *total));
-            let within = labelled.filter(|((group, _), _)| *group == wanted);
-            within
-                .map(|((_, name), total)| (name.to_owned(), total))
-                .collect()
-        };
-        Snapshot {
-            version: VERSION,
-            pid,
-            program: program.to_owned(),
-            mode: mode.to_owned(),
-            lanes: group("lanes"),
-            reasons: group("reasons"),
-            jobs: group("jobs"),
-            stall_time_ns: totals[Counter::StallTime as usize],
-            stalls: by_weight(stalls),
-            own_wait_time_ns: totals[Counter::OwnWaitTime as usize],
-            own_waits: by_weight(own_waits),
-        }
-    }
-
     /// Reads a [`Block`] out of another process's memory, given as bytes.
     ///
     /// Returns nothing where the bytes are not a block of this version.
@@ -491,25 +419,6 @@ impl Snapshot {
             lists.map(|list| (0..ROWS).map(move |number| row(list + number * size_of::<Row>())));
         Some(Snapshot::new(pid, program, "unknown", &totals, lists))
     }
-}
-
-fn by_weight(rows: impl Iterator<Item = RawRow>) -> Vec<Blocked> {
-    let mut blocked: Vec<Blocked> = rows
-        .filter(|(_, [count, ..], _)| *count > 0)
-        .map(|(call, [count, total, max], path)| Blocked {
-            call: Call::NAMES
-                .get(call as usize)
-                .copied()
-                .unwrap_or("unknown")
-                .to_owned(),
-            path: String::from_utf8_lossy(&path).into_owned(),
-            count,
-            total_us: total / 1000,
-            max_us: max / 1000,
-        })
-        .collect();
-    blocked.sort_by_key(|blocked| core::cmp::Reverse(blocked.total_us));
-    blocked
 }
 
 const _: () =

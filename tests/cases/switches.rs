@@ -5,7 +5,6 @@ use laio_tests::cold::SlowDisk;
 use laio_tests::http::{request, Connection};
 use laio_tests::library::{self, fresh_dir, threads};
 use laio_tests::program::{compile, observe, Build};
-use laio_tests::runner::scratch;
 use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::trace::Trace;
@@ -148,18 +147,8 @@ fn extremes() -> Result {
 
 /// The system calls between two marks (`getppid`), names and results, of a program that serves files.
 fn calls_between_marks(preload: &Preload, program: &Path, state: &str) -> Result<Vec<String>> {
-    let dir = fresh_dir("work")?;
-    let output = scratch().join("trace");
-    let mut command = preload.traced(program, &["-f", "-qq", "-e", "signal=none"], &output);
-    let ended = command.arg(state).current_dir(&dir).output()?;
-    if !ended.status.success() {
-        bail!(
-            "{}: {}",
-            ended.status,
-            String::from_utf8_lossy(&ended.stderr)
-        );
-    }
-    let calls = Trace::read(&output)?.calls;
+    let options = ["-f", "-qq", "-e", "signal=none"];
+    let calls = Trace::of(program, &[state], preload, &options)?.calls;
     let marks: Vec<_> = (0..calls.len())
         .filter(|i| calls[*i].name == "getppid")
         .collect();

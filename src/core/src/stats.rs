@@ -77,6 +77,8 @@ counters! {
     BelowBreakEven => "reasons" / "below_break_even",
     /// Requests that were read straight because the queue of jobs was full.
     QueueFull => "reasons" / "queue_full",
+    /// Requests that were read straight because the first helpers had not started yet.
+    Unstaffed => "reasons" / "unstaffed",
     /// Requests that were read straight because helpers cannot run here.
     NoHelpers => "reasons" / "no_helpers",
     /// Requests that were read straight because the connection's readiness is not ours to hold

@@ -96,6 +96,42 @@ impl Rule {
     }
 }
 
+/// How a target and a path may be alike, the least convincing first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// The path is beside what the target names.
+    Companion,
+    /// The target's name goes on in the path.
+    Suffix,
+    /// The path ends as the target does.
+    Whole,
+}
+
+/// What laying a target beside a path shows.
+struct Laid<'p> {
+    shape: Shape,
+    directory: &'p [u8],
+    /// How much they have in common.
+    tail: usize,
+}
+
+/// What an operation teaches if a certain request was the reason for it.
+#[derive(Clone, Debug)]
+pub struct Lesson<'p> {
+    shape: Shape,
+    directory: &'p [u8],
+    depth: Depth,
+    host: u64,
+    likeness: (Kind, usize),
+}
+
+impl Lesson<'_> {
+    /// Whether the request explains the path better than another one does.
+    pub fn is_better_than(&self, other: &Lesson<'_>) -> bool {
+        self.likeness > other.likeness
+    }
+}
+
 /// The rules of one event loop.
 #[derive(Debug)]
 pub struct Rules {
@@ -184,23 +220,55 @@ impl Rules {
         }
     }
 
-    /// Learns from an operation on `path` that followed `request`: returns the rule that would have
-    /// predicted it, or nothing where the two have nothing to do with each other.
-    pub fn learn(&mut self, request: &Request, path: &[u8], depth: Depth) -> Option<RuleId> {
+    /// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
+    /// have nothing to do with each other.
+    pub fn lesson<'p>(
+        &self,
+        request: &Request,
+        path: &'p [u8],
+        depth: Depth,
+    ) -> Option<Lesson<'p>> {
         let target = request.target.as_slice();
         let path = without_last_slash(path);
-        if target == b"/" && depth == Depth::Listing {
-            // The document root itself: nothing of its path stands in the target.
-            let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(path).ok()?;
+        let suffix = || self.lay_suffix_beside(target, path);
+        let (kind, laid) = if let Some(laid) = self.lay_beside(target, path, b"", false) {
+            (Kind::Whole, laid)
+        } else if let Some(laid) = lay_root_beside(target, path, depth).or_else(suffix) {
+            (Kind::Suffix, laid)
+        } else {
+            (Kind::Companion, self.lay_companion_beside(target, path)?)
+        };
+        Some(Lesson {
+            shape: laid.shape,
+            directory: laid.directory,
+            depth,
+            host: request.host,
+            likeness: (kind, laid.tail),
+        })
+    }
+
+    /// Learns it: returns the rule that would have predicted the path.
+    pub fn learn(&mut self, lesson: Lesson<'_>) -> Option<RuleId> {
+        let Lesson {
+            mut shape,
+            directory,
+            depth,
+            host,
+            ..
+        } = lesson;
+        let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(directory).ok()?;
+        if !directory.ends_with(b"/") {
             directory.try_push(b'/').ok()?;
-            let shape = shape(0, target, true, false, b"")?;
-            return self.insert_for_host(shape, &directory, depth, request.host);
         }
-        let (shape, directory) = self
-            .lay_beside(target, path, b"", false)
-            .or_else(|| self.lay_suffix_beside(target, path))
-            .or_else(|| self.lay_companion_beside(target, path))?;
-        self.insert_for_host(shape, directory, depth, request.host)
+        // For every host, or, where another host's rule stands there, for this one.
+        let taken = self
+            .rules
+            .iter()
+            .any(|rule| rule.shape == shape && rule.directory != directory && rule.hits > 0);
+        if taken && host != 0 {
+            shape.host = host;
+        }
+        self.insert(shape, &directory, depth, false)
     }
 
     /// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
@@ -211,7 +279,7 @@ impl Rules {
         path: &'p [u8],
         suffix: &[u8],
         trim: bool,
-    ) -> Option<(Shape, &'p [u8])> {
+    ) -> Option<Laid<'p>> {
         let rest = if trim {
             up_to_last_slash(target)
         } else {
@@ -231,11 +299,15 @@ impl Rules {
         let prefix = &rest[..rest.len() - tail + 1];
         let directory = &base[..base.len() - tail + 1];
         let shape = shape(0, prefix, target.ends_with(b"/"), trim, suffix)?;
-        Some((shape, directory))
+        Some(Laid {
+            shape,
+            directory,
+            tail,
+        })
     }
 
     /// `/d1/f` beside `/srv/www/d1/f.gz`, `/d1/` beside `/srv/www/d1/index.html`.
-    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<(Shape, &'p [u8])> {
+    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
         let name = &target[up_to_last_slash(target).len()..];
         let base = up_to_last_slash(path);
         let suffix = path[base.len()..].strip_prefix(name)?;
@@ -248,11 +320,11 @@ impl Rules {
 
     /// `/d1/f` beside `/srv/www/d1/.htpasswd`. Any two paths share a directory's final slash, so
     /// more is asked for: a common component, or a known rule that maps this directory there.
-    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<(Shape, &'p [u8])> {
+    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
         let base = up_to_last_slash(path);
         let suffix = &path[base.len()..];
         let directory_of_target = up_to_last_slash(target);
-        let (shape, directory) = self.lay_beside(target, base, suffix, true)?;
+        let laid = self.lay_beside(target, base, suffix, true)?;
         let more_than_a_slash = common_tail(directory_of_target, base) > 1;
         let known = || {
             self.rules.iter().any(|rule| {
@@ -262,24 +334,7 @@ impl Rules {
                     && base.starts_with(&rule.directory)
             })
         };
-        (!suffix.is_empty() && (more_than_a_slash || known())).then_some((shape, directory))
-    }
-
-    /// Inserts a rule for every host, or, where another host's rule stands there, for this one.
-    fn insert_for_host(
-        &mut self,
-        mut shape: Shape,
-        directory: &[u8],
-        depth: Depth,
-        host: u64,
-    ) -> Option<RuleId> {
-        let taken = self.rules.iter().any(|rule| {
-            rule.shape == shape && rule.directory.as_slice() != directory && rule.hits > 0
-        });
-        if taken && host != 0 {
-            shape.host = host;
-        }
-        self.insert(shape, directory, depth, false)
+        (!suffix.is_empty() && (more_than_a_slash || known())).then_some(laid)
     }
 
     fn insert(
@@ -347,6 +402,18 @@ impl Rules {
     }
 }
 
+/// The document root itself: nothing of its path stands in the target.
+fn lay_root_beside<'p>(target: &[u8], path: &'p [u8], depth: Depth) -> Option<Laid<'p>> {
+    if target != b"/" || depth != Depth::Listing {
+        return None;
+    }
+    Some(Laid {
+        shape: shape(0, target, true, false, b"")?,
+        directory: path,
+        tail: 0,
+    })
+}
+
 fn shape(
     host: u64,
     prefix: &[u8],
@@ -405,7 +472,12 @@ mod tests {
     }
 
     fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<RuleId> {
-        rules.learn(&request(0, target), path.as_bytes(), Depth::Data)
+        teach(rules, &request(0, target), path, Depth::Data)
+    }
+
+    fn teach(rules: &mut Rules, request: &Request, path: &str, depth: Depth) -> Option<RuleId> {
+        let lesson = rules.lesson(request, path.as_bytes(), depth)?;
+        rules.learn(lesson)
     }
 
     fn predicted(rules: &Rules, host: u64, target: &str) -> Vec<String> {
@@ -465,9 +537,7 @@ mod tests {
             ("/", "/srv/www/"),
         ] {
             let mut rules = Rules::default();
-            rules
-                .learn(&request(0, target), path.as_bytes(), Depth::Listing)
-                .unwrap();
+            teach(&mut rules, &request(0, target), path, Depth::Listing).unwrap();
             assert_eq!(predicted(&rules, 0, "/c/"), ["/srv/www/c"]);
             assert_eq!(predicted(&rules, 0, "/"), ["/srv/www"]);
         }
@@ -485,12 +555,8 @@ mod tests {
     fn virtual_hosts_part_ways() {
         let mut rules = Rules::default();
         for _ in 0..2 {
-            rules
-                .learn(&request(1, "/a"), b"/srv/one/a", Depth::Data)
-                .unwrap();
-            rules
-                .learn(&request(2, "/a"), b"/srv/two/a", Depth::Data)
-                .unwrap();
+            teach(&mut rules, &request(1, "/a"), "/srv/one/a", Depth::Data).unwrap();
+            teach(&mut rules, &request(2, "/a"), "/srv/two/a", Depth::Data).unwrap();
         }
         assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
         assert_eq!(predicted(&rules, 2, "/b"), ["/srv/two/b"]);
@@ -522,7 +588,7 @@ mod tests {
     fn depth_follows_the_deepest_look() {
         let mut rules = Rules::default();
         let request = request(0, "/a");
-        let rule = rules.learn(&request, b"/srv/a", Depth::Name).unwrap();
+        let rule = teach(&mut rules, &request, "/srv/a", Depth::Name).unwrap();
         let mut predictions = Predictions::default();
         let mut depth = |rules: &Rules, request: &Request| {
             rules.predict(request, &mut predictions);

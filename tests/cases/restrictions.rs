@@ -2,9 +2,7 @@
 //! Proven from a trace of their system calls.
 
 use anyhow::{bail, Context as _};
-use laio_tests::library::fresh_dir;
 use laio_tests::program::{compile, same_with_and_without, Build};
-use laio_tests::runner::scratch;
 use laio_tests::trace::{Call, Trace};
 use laio_tests::{run, skip, Need, Preload, Result, Test};
 use std::collections::BTreeSet;
@@ -44,21 +42,8 @@ fn restricted(how: &str, afterwards: Afterwards) -> Result {
     let program = compile("restricted", Build::Program)?;
     same_with_and_without(&program, &["engaged", how])?;
 
-    let output = scratch().join("trace");
     let options = ["-f", "-Y", "-qq", "-e", "signal=none"];
-    let ended = Preload::on()?
-        .traced(&program, &options, &output)
-        .args(["engaged", how])
-        .current_dir(fresh_dir("work")?)
-        .output()?;
-    if !ended.status.success() {
-        bail!(
-            "{}: {}",
-            ended.status,
-            String::from_utf8_lossy(&ended.stderr)
-        );
-    }
-    let calls = Trace::read(&output)?.calls;
+    let calls = Trace::of(&program, &["engaged", how], &Preload::on()?, &options)?.calls;
     let mark = calls.iter().position(|call| call.name == "getppid");
     let (before, after) = calls.split_at(mark.context("no mark in the trace")?);
     let unrestricted = helpers(before);

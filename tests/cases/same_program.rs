@@ -44,6 +44,13 @@ fn main() -> ExitCode {
         "epoll_loops",
         // Without it, a request or a body could be lost, or a count be wrong, in a loop that waits in poll or select.
         "poll_loops",
+        // Without it, a write, a sync or a change of length could answer another count, position or errno, or read what the
+        // kernel would not.
+        "write_family",
+        // Without it, a rename, link or removal could answer another errno, or read a path that the kernel did not.
+        "name_family",
+        // Without it, a look-up of a name could answer something else.
+        "resolver_family",
     ];
     run(tests.into_iter().flat_map(program).collect())
 }

@@ -5,7 +5,6 @@ use laio_tests::cold::SlowDisk;
 use laio_tests::http::{request, Connection};
 use laio_tests::library::{self, fresh_dir, threads};
 use laio_tests::program::{compile, observe, Build};
-use laio_tests::runner::scratch;
 use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::trace::Trace;
@@ -148,18 +147,8 @@ fn extremes() -> Result {
 
 /// The system calls between two marks (`getppid`), names and results, of a program that serves files.
 fn calls_between_marks(preload: &Preload, program: &Path, state: &str) -> Result<Vec<String>> {
-    let dir = fresh_dir("work")?;
-    let output = scratch().join("trace");
-    let mut command = preload.traced(program, &["-f", "-qq", "-e", "signal=none"], &output);
-    let ended = command.arg(state).current_dir(&dir).output()?;
-    if !ended.status.success() {
-        bail!(
-            "{}: {}",
-            ended.status,
-            String::from_utf8_lossy(&ended.stderr)
-        );
-    }
-    let calls = Trace::read(&output)?.calls;
+    let options = ["-f", "-qq", "-e", "signal=none"];
+    let calls = Trace::of(program, &[state], preload, &options)?.calls;
     let marks: Vec<_> = (0..calls.len())
         .filter(|i| calls[*i].name == "getppid")
         .collect();
@@ -266,6 +255,8 @@ fn exports() -> Result {
         "close_range",
         "opendir",
         "fcntl64",
+        "pwrite64",
+        "fsync",
     ] {
         if !exported.contains(name) {
             bail!("{name} is not exported: servers that call it are not helped");
@@ -321,6 +312,43 @@ fn statistics_file() -> Result {
     Ok(())
 }
 
+/// A loop that writes through to a slow disk: counted with its path, beside the stalls and not as one.
+fn own_waits(mode: &str) -> Result {
+    let program = compile("own_waits", Build::Program)?;
+    let disk = SlowDisk::up()?;
+    let dir = fresh_dir("stats")?;
+    let preload = Preload::mode(mode)?.with("LAIO_STATS", dir.join("laio-%p.json"));
+    let root = disk.root().to_string_lossy().into_owned();
+    let ended = observe(&program, &[&root], &preload)?;
+    if ended.ending != "exit status 0" {
+        bail!(
+            "{}\n{}",
+            ended.ending,
+            String::from_utf8_lossy(&ended.stderr)
+        );
+    }
+    let stats = Stats::read(&dir)?;
+    let file = &stats.files[0];
+    let journal = format!("{root}/journal");
+    let rows = |list: &str| file[list].as_array().cloned().unwrap_or_default();
+    let is_sync =
+        |row: &serde_json::Value| row["call"] == "fsync" && row["path"] == journal.as_str();
+    if !rows("own_waits").iter().any(is_sync) {
+        bail!("no fsync of {journal} among the own waits\n{stats}");
+    }
+    let count = stats.sum("/lanes/own_wait");
+    if count == 0 || stats.sum("/own_wait_time_ns") == 0 {
+        bail!("own waits were listed and not counted\n{stats}");
+    }
+    if rows("stalls")
+        .iter()
+        .any(|row| row["path"] == journal.as_str())
+    {
+        bail!("a write was taken for a stall\n{stats}");
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     run(vec![
         // Without it, the kill switch could still gate, count, or start threads.
@@ -355,6 +383,11 @@ fn main() -> ExitCode {
         Test::new("exports", exports).needs(Need::Command("nm", "binutils")),
         // Without it, nobody could look into a server that runs.
         Test::new("statistics of a live process", live_statistics).needs(Need::SlowDisk),
+        // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library
+        // had failed.
+        Test::new("own waits are shown", || own_waits("on")).needs(Need::SlowDisk),
+        Test::new("own waits are shown by observing", || own_waits("observe"))
+            .needs(Need::SlowDisk),
         // Without it, the counters could be lost at exit, or failing to write them could do harm.
         Test::new("statistics file", statistics_file),
     ])

@@ -1,6 +1,9 @@
 //! Reads what `strace -f -Y -y` wrote: which thread made which call, with which result.
 
+use crate::library::{fresh_dir, Preload};
+use crate::runner::scratch;
 use crate::Result;
+use anyhow::bail;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -50,6 +53,26 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Runs a program in a fresh directory under `strace` with `options`, to its end.
+    pub fn of(
+        program: &Path,
+        arguments: &[&str],
+        preload: &Preload,
+        options: &[&str],
+    ) -> Result<Self> {
+        let output = scratch().join("trace");
+        let ended = preload
+            .traced(program, options, &output)
+            .args(arguments)
+            .current_dir(fresh_dir("work")?)
+            .output()?;
+        if !ended.status.success() {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            bail!("{}: {said}", ended.status);
+        }
+        Self::read(&output)
+    }
+
     /// Reads a trace.
     pub fn read(path: &Path) -> Result<Self> {
         let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();

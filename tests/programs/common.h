@@ -210,14 +210,52 @@ static void __attribute__((unused)) settle(int fd, int bytes)
 	}
 }
 
-/* Serves one request on a connection as an event loop does, and lets the client check the answer. */
-static void __attribute__((unused)) serve_cold(int epoll, struct pair pair, int number)
+/* Writes the document `docs/NAME`, makes it cold, and asks for it. */
+static void __attribute__((unused)) ask_for_cold(int client, const char *name, size_t length)
 {
-	char request[256], path[256], body[4096], wanted[4096], name[64];
+	char request[256], path[256];
+	snprintf(path, sizeof path, "docs/%s", name);
+	write_document(path, name, length);
+	chill(path);
+	int n = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n", name);
+	NEED(write(client, request, n) == n);
+}
+
+/* Answers a request that was read, with the document that it asks for. */
+static void __attribute__((unused)) answer_with_document(int fd, char *request, ssize_t n, size_t length)
+{
+	char path[256], name[100];
+	unsigned char body[length];
+	struct stat status;
+	NEED(n > 0);
+	request[n] = 0;
+	NEED(sscanf(request, "GET /%99s", name) == 1);
+	snprintf(path, sizeof path, "docs/%s", name);
+	NEED(stat(path, &status) == 0);
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	NEED(file >= 0 && read(file, body, length) == (ssize_t)length);
+	close(file);
+	NEED(write(fd, body, length) == (ssize_t)length);
+}
+
+enum { COLD_LENGTH = 4096 };
+
+/* Makes a document of the directory `cold`. */
+static void __attribute__((unused)) write_cold(int number)
+{
+	char path[256], name[64];
 	snprintf(name, sizeof name, "cold-%d.html", number);
 	snprintf(path, sizeof path, "cold/%s", name);
-	write_document(path, name, sizeof body);
+	write_document(path, name, COLD_LENGTH);
 	chill(path);
+}
+
+/* Serves a request for it on a connection as an event loop does, and lets the client check the answer. */
+static void __attribute__((unused)) serve_written(int epoll, struct pair pair, int number)
+{
+	char request[256], path[256], body[COLD_LENGTH], wanted[COLD_LENGTH], name[64];
+	snprintf(name, sizeof name, "cold-%d.html", number);
+	snprintf(path, sizeof path, "cold/%s", name);
 	int length = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n", name);
 	NEED(write(pair.client, request, length) == length);
 	for (;;) {
@@ -239,6 +277,12 @@ static void __attribute__((unused)) serve_cold(int epoll, struct pair pair, int 
 	NEED(recv(pair.client, body, sizeof body, MSG_WAITALL) == sizeof body);
 	content(name, (unsigned char *)wanted, sizeof wanted);
 	NEED(memcmp(body, wanted, sizeof body) == 0);
+}
+
+static void __attribute__((unused)) serve_cold(int epoll, struct pair pair, int number)
+{
+	write_cold(number);
+	serve_written(epoll, pair, number);
 }
 
 static int engaged_epoll = -1;

@@ -9,13 +9,8 @@ static int number;
 
 static void ask(struct pair pair, char *name, const char *kind)
 {
-	char request[200], path[200];
 	snprintf(name, 64, "%s-%d.html", kind, number++);
-	snprintf(path, sizeof path, "docs/%s", name);
-	write_document(path, name, LENGTH);
-	chill(path);
-	int n = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n", name);
-	NEED(write(pair.client, request, n) == n);
+	ask_for_cold(pair.client, name, LENGTH);
 }
 
 /* The handler: takes what is there, answers each complete request. Returns answers, -1 for "again", -2 for "ended". */

@@ -18,13 +18,8 @@ struct answer {
 
 static void ask(struct pair pair, char *name, const char *kind)
 {
-	char request[200], path[200];
 	snprintf(name, 64, "%s-%d.html", kind, number++);
-	snprintf(path, sizeof path, "docs/%s", name);
-	write_document(path, name, LENGTH);
-	chill(path);
-	int n = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: h\r\n\r\n", name);
-	NEED(write(pair.client, request, n) == n);
+	ask_for_cold(pair.client, name, LENGTH);
 }
 
 static void receive(int fd, struct answer *answer)

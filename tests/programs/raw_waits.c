@@ -9,29 +9,8 @@ static int number;
 
 static void ask(int client, char *name)
 {
-	char request[200], path[200];
 	snprintf(name, 64, "raw-%d.html", number++);
-	snprintf(path, sizeof path, "docs/%s", name);
-	write_document(path, name, LENGTH);
-	chill(path);
-	int n = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: h\r\n\r\n", name);
-	NEED(write(client, request, n) == n);
-}
-
-static void answer(int fd, char *request, ssize_t n)
-{
-	char path[1100], name[100];
-	static unsigned char body[LENGTH];
-	struct stat status;
-	NEED(n > 0);
-	request[n] = 0;
-	NEED(sscanf(request, "GET /%99s", name) == 1);
-	snprintf(path, sizeof path, "docs/%s", name);
-	NEED(stat(path, &status) == 0);
-	int file = open(path, O_RDONLY | O_CLOEXEC);
-	NEED(file >= 0 && read(file, body, LENGTH) == LENGTH);
-	close(file);
-	NEED(write(fd, body, LENGTH) == LENGTH);
+	ask_for_cold(client, name, LENGTH);
 }
 
 /* Reads, through the C library, and answers; false for "again". */
@@ -41,7 +20,7 @@ static int handle(int fd)
 	ssize_t n = read(fd, request, sizeof request - 1);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	answer(fd, request, n);
+	answer_with_document(fd, request, n, LENGTH);
 	return 1;
 }
 
@@ -51,7 +30,7 @@ static int handle_raw(int fd)
 	ssize_t n = syscall(SYS_read, fd, request, sizeof request - 1);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	answer(fd, request, n);
+	answer_with_document(fd, request, n, LENGTH);
 	return 1;
 }
 

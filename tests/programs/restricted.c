@@ -12,7 +12,7 @@
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 
-enum { LENGTH = 4096, MORE = 24 };
+enum { MORE = 24 };
 
 static void landlock(void)
 {
@@ -222,51 +222,19 @@ static const struct {
 	{ "all_at_once", all_at_once },
 };
 
-/* Like serve_cold, for files that were written and chilled before: what is restricted may not write. */
-static void serve_prepared(int number)
-{
-	char request[256], path[256], body[LENGTH], name[64];
-	static unsigned char wanted[LENGTH];
-	snprintf(name, sizeof name, "cold-%d.html", number);
-	snprintf(path, sizeof path, "cold/%s", name);
-	int length = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n", name);
-	NEED(write(engaged_pair.client, request, length) == length);
-	for (;;) {
-		struct epoll_event event;
-		NEED(epoll_wait(engaged_epoll, &event, 1, -1) == 1);
-		char got[256];
-		ssize_t n = read(engaged_pair.server, got, sizeof got);
-		if (n < 0 && errno == EAGAIN)
-			continue;
-		NEED(n == length && memcmp(got, request, n) == 0);
-		break;
-	}
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	NEED(fd >= 0 && read(fd, body, LENGTH) == LENGTH);
-	close(fd);
-	NEED(write(engaged_pair.server, body, LENGTH) == LENGTH);
-	NEED(recv(engaged_pair.client, body, LENGTH, MSG_WAITALL) == LENGTH);
-	content(name, wanted, LENGTH);
-	NEED(memcmp(body, wanted, LENGTH) == 0);
-}
-
 int main(int argc, char **argv)
 {
 	is_engaged(argc, argv);
 	engage();
-	for (int i = 500; i < 500 + MORE; i++) {
-		char name[64], path[80];
-		snprintf(name, sizeof name, "cold-%d.html", i);
-		snprintf(path, sizeof path, "cold/%s", name);
-		write_document(path, name, LENGTH);
-		chill(path);
-	}
+	/* Beforehand: what is restricted may not write. */
+	for (int i = 500; i < 500 + MORE; i++)
+		write_cold(i);
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
 		if (argc > 2 && !strcmp(argv[2], ways[i].name)) {
 			ways[i].how();
 			syscall(SYS_getppid);
 			for (int number = 500; number < 500 + MORE; number++)
-				serve_prepared(number);
+				serve_written(engaged_epoll, engaged_pair, number);
 			printf("served\n");
 			fflush(stdout);
 			return 0;

@@ -32,21 +32,11 @@ static void ask(int client, char *name)
 /* Reads and answers what is there; false for "again". */
 static int handle(int fd)
 {
-	char request[1000], path[1100], name[100];
-	unsigned char body[LENGTH];
-	struct stat status;
+	char request[1000];
 	ssize_t n = read(fd, request, sizeof request - 1);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	NEED(n > 0);
-	request[n] = 0;
-	NEED(sscanf(request, "GET /%99s", name) == 1);
-	snprintf(path, sizeof path, "docs/%s", name);
-	NEED(stat(path, &status) == 0);
-	int file = open(path, O_RDONLY | O_CLOEXEC);
-	NEED(file >= 0 && read(file, body, LENGTH) == LENGTH);
-	close(file);
-	NEED(write(fd, body, LENGTH) == LENGTH);
+	answer_with_document(fd, request, n, LENGTH);
 	return 1;
 }
 

@@ -1,16 +1,18 @@
 //! `laio`: run a server under liblaio, read a process's counters, print the tables.
 
+mod man;
 mod memory;
 mod run;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Lazy asynchronous I/O for unmodified event-driven servers.
+/// Run a server under liblaio, read its counters, print its tables.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "laio", version, subcommand_value_name = "COMMAND")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -19,6 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a program with liblaio.so preloaded, beside whatever LD_PRELOAD names already.
+    #[command(override_usage = "laio run [--library FILE] -- PROGRAM [ARGUMENT]...")]
     Run {
         /// The library; by default the one beside this command, or in ../lib.
         #[arg(long, value_name = "FILE")]
@@ -40,6 +43,12 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Print a manual page, in roff.
+    #[command(hide = true)]
+    Man {
+        /// Which.
+        page: man::Page,
+    },
 }
 
 fn main() -> Result<()> {
@@ -52,6 +61,9 @@ fn main() -> Result<()> {
         Command::Symbols { markdown: true } => print!("{}", laio_core::symbols::markdown()),
         Command::Symbols { markdown: false } => {
             laio_core::symbols::names().for_each(|name| println!("{name}"));
+        }
+        Command::Man { page } => {
+            std::io::stdout().write_all(&man::page(page, Arguments::command())?)?;
         }
     }
     Ok(())

@@ -69,7 +69,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO",
         kind: Kind::Choice(&["on", "off", "observe"]),
         default: "on",
-        meaning: "`on` holds back readiness, `observe` only measures and reports stalls, `off` leaves every call alone.",
+        meaning: "`on` holds back readiness, `observe` only measures and reports what blocks, `off` leaves every call alone.",
         apply: |config, value| {
             config.mode = match value {
                 "on" => Mode::On,

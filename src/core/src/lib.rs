@@ -1,8 +1,9 @@
 //! The decisions of liblaio, without a single system call.
 //!
 //! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
-//! [`rules`] predicts the files that its handler will touch, [`warmth`] remembers which of them
-//! were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to whom.
+//! [`rules`] makes [`predictions`] of the files that its handler will touch, [`warmth`] remembers
+//! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
+//! whom.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.
 //!
 //! Nothing here allocates after construction, so all of it may run inside a hook.
@@ -13,6 +14,7 @@ pub mod config;
 pub mod gate;
 pub mod mappings;
 pub mod places;
+pub mod predictions;
 pub mod recent;
 pub mod recognise;
 pub mod rules;

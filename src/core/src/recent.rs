@@ -4,8 +4,9 @@
 //! later. While nothing has been cold for a while, only the bytes are kept here and nobody parses
 //! them: the first stall does.
 
+use crate::predictions::{Depth, Prediction, Predictions, MAX_PREDICTIONS};
 use crate::recognise::{Recogniser, Request};
-use crate::rules::{Depth, Prediction, Predictions, RuleId, Rules, MAX_PREDICTIONS};
+use crate::rules::{Lesson, RuleId, Rules};
 use arrayvec::ArrayVec;
 
 /// How many requests are remembered.
@@ -166,27 +167,41 @@ impl Recent {
                 return true;
             }
         }
+        // The request that explains it best, and of several the newest: in one turn many are handled.
+        let mut best: Option<(usize, Lesson<'_>)> = None;
         for index in order {
-            let entry = &mut self.entries[index];
+            let entry = &self.entries[index];
             let Known::Request(request) = &entry.known else {
                 continue;
             };
             if !in_reach(entry) {
                 continue;
             }
-            if let Some(rule) = rules.learn(request, path, depth) {
-                entry.touched = true;
-                let expected = Expected {
-                    hash,
-                    depth,
-                    rule,
-                    came_true: true,
-                };
-                let _ = entry.expected.try_push(expected);
-                return true;
+            if let Some(lesson) = rules.lesson(request, path, depth) {
+                if best
+                    .as_ref()
+                    .is_none_or(|(_, best)| lesson.is_better_than(best))
+                {
+                    best = Some((index, lesson));
+                }
             }
         }
-        false
+        let Some((index, lesson)) = best else {
+            return false;
+        };
+        let Some(rule) = rules.learn(lesson) else {
+            return false;
+        };
+        let entry = &mut self.entries[index];
+        entry.touched = true;
+        let expected = Expected {
+            hash,
+            depth,
+            rule,
+            came_true: true,
+        };
+        let _ = entry.expected.try_push(expected);
+        true
     }
 }
 
@@ -206,6 +221,7 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::recognise::Http;
+    use proptest::prelude::*;
 
     fn predict(rules: &Rules, target: &str) -> (Request, Predictions) {
         let mut request = Request::default();
@@ -258,6 +274,30 @@ mod tests {
         }
         assert!(touch(&mut recent, &mut rules, b"/srv/one/x"));
         assert_eq!(first(&predict(&rules, "/q").1), b"/srv/q");
+    }
+
+    proptest! {
+        /// Requests of one turn, handled in any order: nobody's file is taken for another one's
+        /// companion, or for an index file.
+        #[test]
+        fn a_file_is_laid_beside_the_request_that_asks_for_it(
+            targets in prop::collection::btree_set("/(d/)?[a-c]{0,2}(\\.gz)?", 2..6),
+            handled in any::<[prop::sample::Index; 8]>(),
+        ) {
+            let (mut recent, mut rules) = (Recent::default(), Rules::default());
+            rules.pin(b"/", b"/srv/www");
+            let files: Vec<&String> = targets.iter().filter(|t| !t.ends_with('/')).collect();
+            for target in &targets {
+                recent.keep_bytes(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+            }
+            recent.recognise(&Http);
+            for index in handled.iter().filter(|_| !files.is_empty()) {
+                touch(&mut recent, &mut rules, format!("/srv/www{}", index.get(&files)).as_bytes());
+            }
+            for other in ["/other", "/d/other", "/"] {
+                prop_assert!(predict(&rules, other).1.len() <= 1, "{:?}", rules);
+            }
+        }
     }
 
     #[test]

@@ -5,17 +5,9 @@
 //! `/srv/www/d1/f.html`), and it only ever leads to *warming*: a wrong rule costs a little disk time
 //! and its own standing, never an answer.
 
-use crate::recognise::{climbs, Request, MAX_TARGET};
+use crate::predictions::{Depth, Predictions, MAX_PATH, MAX_PREDICTIONS};
+use crate::recognise::{Request, MAX_TARGET};
 use arrayvec::ArrayVec;
-
-/// Longest path that is predicted, in bytes.
-pub const MAX_PATH: usize = 1024;
-
-/// Most paths predicted at once.
-pub const MAX_PREDICTIONS: usize = 8;
-
-/// Bytes that the paths of one list may take together.
-const MAX_TEXT: usize = 2048;
 
 /// Most rules of one event loop.
 const MAX_RULES: usize = 96;
@@ -26,145 +18,6 @@ const MAX_SUFFIX: usize = 64;
 
 /// Votes at which hits and misses are halved, so that a rule's past does not outvote its present.
 const MAX_VOTES: u32 = 64;
-
-/// How deep an operation looks, and so how much must be in memory before it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// The name and the inode (`stat`).
-    Name,
-    /// The name, the inode and the data (`open`).
-    Data,
-    /// The names in a directory and their inodes (`opendir`).
-    Listing,
-}
-
-/// A path that the handler of a request is expected to touch.
-#[derive(Clone, Copy, Debug)]
-pub struct Prediction<'a> {
-    /// The whole path as the server will name it.
-    pub path: &'a [u8],
-    /// How many of its bytes are the learnt directory; what follows comes from the request, and
-    /// must be resolved beneath it.
-    pub root: usize,
-    /// How much of it the handler will want.
-    pub depth: Depth,
-    /// Where it will begin to read, in bytes from the start of the file.
-    pub offset: u64,
-    /// [`crate::hash`] of the path.
-    pub hash: u64,
-    /// The rule that said so.
-    pub rule: RuleId,
-}
-
-impl<'a> Prediction<'a> {
-    /// The learnt directory.
-    pub fn directory(&self) -> &'a [u8] {
-        self.path.get(..self.root).unwrap_or_default()
-    }
-
-    /// Under which it stands in the table of warm paths: the inode may be in memory without the
-    /// data, and one window of the data without another.
-    pub fn key(&self, window: u64) -> u64 {
-        warm_key(
-            self.hash,
-            self.depth,
-            self.offset.checked_div(window).unwrap_or(0),
-        )
-    }
-}
-
-/// The key of a path's hash, at this depth and in this window of its data.
-pub fn warm_key(hash: u64, depth: Depth, window_number: u64) -> u64 {
-    hash ^ (window_number * 4 + depth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// A prediction but for its path, which stands in the text at this place.
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    start: usize,
-    end: usize,
-    root: usize,
-    depth: Depth,
-    offset: u64,
-    hash: u64,
-    rule: RuleId,
-}
-
-/// A bounded list of predictions in one piece of memory: it is large, so it is made once and kept.
-#[derive(Clone, Debug, Default)]
-pub struct Predictions {
-    text: ArrayVec<u8, MAX_TEXT>,
-    items: ArrayVec<Item, MAX_PREDICTIONS>,
-}
-
-impl Predictions {
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.items.clear();
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
-        self.items.iter().map(|item| {
-            let Item {
-                start,
-                end,
-                root,
-                depth,
-                offset,
-                hash,
-                rule,
-            } = *item;
-            let path = self.text.get(start..end).unwrap_or_default();
-            Prediction {
-                path,
-                root,
-                depth,
-                offset,
-                hash,
-                rule,
-            }
-        })
-    }
-
-    /// Adds a copy of a prediction; false where there is no room.
-    pub fn push(&mut self, prediction: Prediction<'_>) -> bool {
-        let Prediction {
-            path,
-            root,
-            depth,
-            offset,
-            hash,
-            rule,
-        } = prediction;
-        let start = self.text.len();
-        if self.items.is_full() || self.text.try_extend_from_slice(path).is_err() {
-            return false;
-        }
-        let end = self.text.len();
-        self.items.push(Item {
-            start,
-            end,
-            root,
-            depth,
-            offset,
-            hash,
-            rule,
-        });
-        true
-    }
-}
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,38 +88,47 @@ impl Rule {
         let Some(rest) = self.rest(&request.target) else {
             return;
         };
-        let start = into.text.len();
-        let parts = [
-            self.directory.as_slice(),
-            rest,
-            self.shape.suffix.as_slice(),
-        ];
-        let fits = parts
-            .iter()
-            .all(|part| into.text.try_extend_from_slice(part).is_ok());
-        let path = into.text.get(start..).unwrap_or_default();
-        let root = self.directory.len();
-        if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || into.items.is_full() {
-            into.text.truncate(start);
-            return;
-        }
         // The answer to HEAD carries no data.
         let no_body = !request.wants_body && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
-        // `stat` and `opendir` name a directory with its last slash or without.
-        let end = start + without_last_slash(path).len();
-        into.text.truncate(end);
-        let hash = crate::hash(into.text.get(start..).unwrap_or_default());
-        let root = root.min(end - start);
-        into.items.push(Item {
-            start,
-            end,
-            root,
-            depth,
-            offset: request.offset,
-            hash,
-            rule,
-        });
+        let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
+        into.compose(parts, depth, request.offset, rule);
+    }
+}
+
+/// How a target and a path may be alike, the least convincing first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// The path is beside what the target names.
+    Companion,
+    /// The target's name goes on in the path.
+    Suffix,
+    /// The path ends as the target does.
+    Whole,
+}
+
+/// What laying a target beside a path shows.
+struct Laid<'p> {
+    shape: Shape,
+    directory: &'p [u8],
+    /// How much they have in common.
+    tail: usize,
+}
+
+/// What an operation teaches if a certain request was the reason for it.
+#[derive(Clone, Debug)]
+pub struct Lesson<'p> {
+    shape: Shape,
+    directory: &'p [u8],
+    depth: Depth,
+    host: u64,
+    likeness: (Kind, usize),
+}
+
+impl Lesson<'_> {
+    /// Whether the request explains the path better than another one does.
+    pub fn is_better_than(&self, other: &Lesson<'_>) -> bool {
+        self.likeness > other.likeness
     }
 }
 
@@ -358,23 +220,55 @@ impl Rules {
         }
     }
 
-    /// Learns from an operation on `path` that followed `request`: returns the rule that would have
-    /// predicted it, or nothing where the two have nothing to do with each other.
-    pub fn learn(&mut self, request: &Request, path: &[u8], depth: Depth) -> Option<RuleId> {
+    /// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
+    /// have nothing to do with each other.
+    pub fn lesson<'p>(
+        &self,
+        request: &Request,
+        path: &'p [u8],
+        depth: Depth,
+    ) -> Option<Lesson<'p>> {
         let target = request.target.as_slice();
         let path = without_last_slash(path);
-        if target == b"/" && depth == Depth::Listing {
-            // The document root itself: nothing of its path stands in the target.
-            let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(path).ok()?;
+        let suffix = || self.lay_suffix_beside(target, path);
+        let (kind, laid) = if let Some(laid) = self.lay_beside(target, path, b"", false) {
+            (Kind::Whole, laid)
+        } else if let Some(laid) = lay_root_beside(target, path, depth).or_else(suffix) {
+            (Kind::Suffix, laid)
+        } else {
+            (Kind::Companion, self.lay_companion_beside(target, path)?)
+        };
+        Some(Lesson {
+            shape: laid.shape,
+            directory: laid.directory,
+            depth,
+            host: request.host,
+            likeness: (kind, laid.tail),
+        })
+    }
+
+    /// Learns it: returns the rule that would have predicted the path.
+    pub fn learn(&mut self, lesson: Lesson<'_>) -> Option<RuleId> {
+        let Lesson {
+            mut shape,
+            directory,
+            depth,
+            host,
+            ..
+        } = lesson;
+        let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(directory).ok()?;
+        if !directory.ends_with(b"/") {
             directory.try_push(b'/').ok()?;
-            let shape = shape(0, target, true, false, b"")?;
-            return self.insert_for_host(shape, &directory, depth, request.host);
         }
-        let (shape, directory) = self
-            .lay_beside(target, path, b"", false)
-            .or_else(|| self.lay_suffix_beside(target, path))
-            .or_else(|| self.lay_companion_beside(target, path))?;
-        self.insert_for_host(shape, directory, depth, request.host)
+        // For every host, or, where another host's rule stands there, for this one.
+        let taken = self
+            .rules
+            .iter()
+            .any(|rule| rule.shape == shape && rule.directory != directory && rule.hits > 0);
+        if taken && host != 0 {
+            shape.host = host;
+        }
+        self.insert(shape, &directory, depth, false)
     }
 
     /// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
@@ -385,7 +279,7 @@ impl Rules {
         path: &'p [u8],
         suffix: &[u8],
         trim: bool,
-    ) -> Option<(Shape, &'p [u8])> {
+    ) -> Option<Laid<'p>> {
         let rest = if trim {
             up_to_last_slash(target)
         } else {
@@ -405,11 +299,15 @@ impl Rules {
         let prefix = &rest[..rest.len() - tail + 1];
         let directory = &base[..base.len() - tail + 1];
         let shape = shape(0, prefix, target.ends_with(b"/"), trim, suffix)?;
-        Some((shape, directory))
+        Some(Laid {
+            shape,
+            directory,
+            tail,
+        })
     }
 
     /// `/d1/f` beside `/srv/www/d1/f.gz`, `/d1/` beside `/srv/www/d1/index.html`.
-    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<(Shape, &'p [u8])> {
+    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
         let name = &target[up_to_last_slash(target).len()..];
         let base = up_to_last_slash(path);
         let suffix = path[base.len()..].strip_prefix(name)?;
@@ -422,11 +320,11 @@ impl Rules {
 
     /// `/d1/f` beside `/srv/www/d1/.htpasswd`. Any two paths share a directory's final slash, so
     /// more is asked for: a common component, or a known rule that maps this directory there.
-    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<(Shape, &'p [u8])> {
+    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
         let base = up_to_last_slash(path);
         let suffix = &path[base.len()..];
         let directory_of_target = up_to_last_slash(target);
-        let (shape, directory) = self.lay_beside(target, base, suffix, true)?;
+        let laid = self.lay_beside(target, base, suffix, true)?;
         let more_than_a_slash = common_tail(directory_of_target, base) > 1;
         let known = || {
             self.rules.iter().any(|rule| {
@@ -436,24 +334,7 @@ impl Rules {
                     && base.starts_with(&rule.directory)
             })
         };
-        (!suffix.is_empty() && (more_than_a_slash || known())).then_some((shape, directory))
-    }
-
-    /// Inserts a rule for every host, or, where another host's rule stands there, for this one.
-    fn insert_for_host(
-        &mut self,
-        mut shape: Shape,
-        directory: &[u8],
-        depth: Depth,
-        host: u64,
-    ) -> Option<RuleId> {
-        let taken = self.rules.iter().any(|rule| {
-            rule.shape == shape && rule.directory.as_slice() != directory && rule.hits > 0
-        });
-        if taken && host != 0 {
-            shape.host = host;
-        }
-        self.insert(shape, directory, depth, false)
+        (!suffix.is_empty() && (more_than_a_slash || known())).then_some(laid)
     }
 
     fn insert(
@@ -521,6 +402,18 @@ impl Rules {
     }
 }
 
+/// The document root itself: nothing of its path stands in the target.
+fn lay_root_beside<'p>(target: &[u8], path: &'p [u8], depth: Depth) -> Option<Laid<'p>> {
+    if target != b"/" || depth != Depth::Listing {
+        return None;
+    }
+    Some(Laid {
+        shape: shape(0, target, true, false, b"")?,
+        directory: path,
+        tail: 0,
+    })
+}
+
 fn shape(
     host: u64,
     prefix: &[u8],
@@ -558,12 +451,13 @@ fn common_tail(one: &[u8], other: &[u8]) -> usize {
     memchr::memchr(b'/', tail).map_or(0, |slash| tail.len() - slash)
 }
 
-const _: () =
-    assert!(MAX_TARGET <= MAX_PATH && MAX_PATH <= MAX_TEXT && MAX_RULES <= u16::MAX as usize);
+const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predictions::Prediction;
+    use crate::recognise::climbs;
     use crate::recognise::decode_target;
     use proptest::prelude::*;
 
@@ -578,7 +472,12 @@ mod tests {
     }
 
     fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<RuleId> {
-        rules.learn(&request(0, target), path.as_bytes(), Depth::Data)
+        teach(rules, &request(0, target), path, Depth::Data)
+    }
+
+    fn teach(rules: &mut Rules, request: &Request, path: &str, depth: Depth) -> Option<RuleId> {
+        let lesson = rules.lesson(request, path.as_bytes(), depth)?;
+        rules.learn(lesson)
     }
 
     fn predicted(rules: &Rules, host: u64, target: &str) -> Vec<String> {
@@ -638,9 +537,7 @@ mod tests {
             ("/", "/srv/www/"),
         ] {
             let mut rules = Rules::default();
-            rules
-                .learn(&request(0, target), path.as_bytes(), Depth::Listing)
-                .unwrap();
+            teach(&mut rules, &request(0, target), path, Depth::Listing).unwrap();
             assert_eq!(predicted(&rules, 0, "/c/"), ["/srv/www/c"]);
             assert_eq!(predicted(&rules, 0, "/"), ["/srv/www"]);
         }
@@ -658,12 +555,8 @@ mod tests {
     fn virtual_hosts_part_ways() {
         let mut rules = Rules::default();
         for _ in 0..2 {
-            rules
-                .learn(&request(1, "/a"), b"/srv/one/a", Depth::Data)
-                .unwrap();
-            rules
-                .learn(&request(2, "/a"), b"/srv/two/a", Depth::Data)
-                .unwrap();
+            teach(&mut rules, &request(1, "/a"), "/srv/one/a", Depth::Data).unwrap();
+            teach(&mut rules, &request(2, "/a"), "/srv/two/a", Depth::Data).unwrap();
         }
         assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
         assert_eq!(predicted(&rules, 2, "/b"), ["/srv/two/b"]);
@@ -695,7 +588,7 @@ mod tests {
     fn depth_follows_the_deepest_look() {
         let mut rules = Rules::default();
         let request = request(0, "/a");
-        let rule = rules.learn(&request, b"/srv/a", Depth::Name).unwrap();
+        let rule = teach(&mut rules, &request, "/srv/a", Depth::Name).unwrap();
         let mut predictions = Predictions::default();
         let mut depth = |rules: &Rules, request: &Request| {
             rules.predict(request, &mut predictions);

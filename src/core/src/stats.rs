@@ -5,8 +5,10 @@
 
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+
+mod snapshot;
+
+pub use snapshot::{Blocked, Snapshot};
 
 /// Name of the section of `liblaio.so` that holds the [`Block`].
 pub const SECTION: &str = ".laio.stats";
@@ -20,8 +22,8 @@ pub const VERSION: u32 = 1;
 /// Event loops that count for themselves; further ones share the last place.
 pub const LOOPS: usize = 32;
 
-/// Rows of the list of stalls.
-pub const STALLS: usize = 32;
+/// Rows of the list of stalls, and of that of own waits.
+pub const ROWS: usize = 32;
 
 const PATH: usize = 192;
 
@@ -58,6 +60,9 @@ counters! {
     BodyGate => "lanes" / "body_gate",
     /// File operations that blocked the event loop.
     Stall => "lanes" / "stall",
+    /// Writes of files and look-ups of host names that blocked the event loop: what the library times
+    /// and does not hold back.
+    OwnWait => "lanes" / "own_wait",
     /// Reads not looked at, because nothing has been cold for a while.
     Quiet => "reasons" / "quiet",
     /// Bytes that are no request of a known protocol.
@@ -72,6 +77,8 @@ counters! {
     BelowBreakEven => "reasons" / "below_break_even",
     /// Requests that were read straight because the queue of jobs was full.
     QueueFull => "reasons" / "queue_full",
+    /// Requests that were read straight because the first helpers had not started yet.
+    Unstaffed => "reasons" / "unstaffed",
     /// Requests that were read straight because helpers cannot run here.
     NoHelpers => "reasons" / "no_helpers",
     /// Requests that were read straight because the connection's readiness is not ours to hold
@@ -111,9 +118,11 @@ counters! {
     Restricted => "jobs" / "helpers_sent_away",
     /// Nanoseconds that event loops were blocked.
     StallTime => "time" / "stall_ns",
+    /// Nanoseconds that event loops were blocked in what is not held back.
+    OwnWaitTime => "time" / "own_wait_ns",
 }
 
-/// The calls that can stall.
+/// The calls that can block an event loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Call {
@@ -131,11 +140,44 @@ pub enum Call {
     Pread,
     /// `sendfile`.
     Sendfile,
+    /// `write` and `writev` of a file.
+    Write,
+    /// The `pwrite` family.
+    Pwrite,
+    /// `fsync` and whatever else waits until something is on the disk.
+    Fsync,
+    /// `truncate` and `fallocate`.
+    Resize,
+    /// The `rename` family.
+    Rename,
+    /// `unlink` and `rmdir`.
+    Unlink,
+    /// `link` and `symlink`.
+    Link,
+    /// `mkdir`.
+    Mkdir,
+    /// `getaddrinfo`.
+    Resolve,
 }
 
 impl Call {
-    const NAMES: [&'static str; 7] = [
-        "open", "stat", "opendir", "readdir", "read", "pread", "sendfile",
+    const NAMES: [&'static str; 16] = [
+        "open",
+        "stat",
+        "opendir",
+        "readdir",
+        "read",
+        "pread",
+        "sendfile",
+        "write",
+        "pwrite",
+        "fsync",
+        "truncate",
+        "rename",
+        "unlink",
+        "link",
+        "mkdir",
+        "getaddrinfo",
     ];
 
     /// The operation's plain name.
@@ -174,7 +216,7 @@ impl Counters {
     }
 }
 
-/// One row of the list of stalls. Written under a lock by one thread, read by anybody.
+/// One row of a list. Written under a lock by one thread, read by anybody.
 #[derive(Debug)]
 #[repr(C)]
 struct Row {
@@ -199,48 +241,22 @@ impl Row {
     }
 }
 
-/// All counters of a process, in one piece of memory.
+/// The heaviest blocked calls by call and path: a bounded list.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Block {
-    magic: [u8; 8],
-    loops: [Counters; LOOPS],
-    stalls: [Row; STALLS],
-}
+struct Heaviest([Row; ROWS]);
 
-impl Block {
-    /// A block with nothing counted.
-    #[allow(clippy::new_without_default)] // It is a static's initial value; there is no other use.
-    pub const fn new() -> Block {
-        Block {
-            magic: MAGIC,
-            loops: [const { Counters::zero() }; LOOPS],
-            stalls: [const { Row::zero() }; STALLS],
-        }
+impl Heaviest {
+    const fn empty() -> Heaviest {
+        Heaviest([const { Row::zero() }; ROWS])
     }
 
-    /// The counters of the event loop with this number.
-    pub fn counters(&self, number: usize) -> &Counters {
-        &self.loops[number.min(LOOPS - 1)]
-    }
-
-    /// Forgets everything: the numbers were another process's, before a fork.
-    pub fn clear(&self) {
-        for place in self.loops.iter().flat_map(|counters| &counters.0) {
-            place.store(0, Relaxed);
-        }
-        for row in &self.stalls {
-            row.count.store(0, Relaxed);
-        }
-    }
-
-    /// Enters a stall in the bounded list of the heaviest; the caller sees to it that no other
-    /// thread does so at the same time. When the list is full, the lightest row gives way and the
-    /// newcomer inherits nothing.
-    pub fn stalled(&self, call: Call, path: &[u8], nanoseconds: u64) {
+    /// Adds to the row of this call and path. When the list is full, the lightest row gives way and
+    /// the newcomer inherits nothing.
+    fn enter(&self, call: Call, path: &[u8], nanoseconds: u64) {
         let path = &path[..path.len().min(PATH)];
-        let mut lightest = (&self.stalls[0], u64::MAX);
-        for row in &self.stalls {
+        let mut lightest = (&self.0[0], u64::MAX);
+        for row in &self.0 {
             let count = row.count.load(Relaxed);
             if count != 0 && row.call.load(Relaxed) == call as u32 && row.path_is(path) {
                 row.count.store(count + 1, Relaxed);
@@ -271,6 +287,71 @@ impl Block {
         row.count.store(1, Relaxed);
     }
 
+    /// The rows as a [`Snapshot`] takes them: call, numbers and path.
+    fn rows(&self) -> impl Iterator<Item = RawRow> + '_ {
+        self.0.iter().map(|row| {
+            let words = row
+                .path
+                .iter()
+                .flat_map(|place| place.load(Relaxed).to_le_bytes());
+            let path: Vec<u8> = words.take(row.length.load(Relaxed) as usize).collect();
+            let numbers = [&row.count, &row.total_ns, &row.max_ns].map(|place| place.load(Relaxed));
+            (row.call.load(Relaxed), numbers, path)
+        })
+    }
+}
+
+/// A row's call, count, sum and maximum, and path.
+type RawRow = (u32, [u64; 3], Vec<u8>);
+
+/// All counters of a process, in one piece of memory.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Block {
+    magic: [u8; 8],
+    loops: [Counters; LOOPS],
+    stalls: Heaviest,
+    own_waits: Heaviest,
+}
+
+impl Block {
+    /// A block with nothing counted.
+    #[allow(clippy::new_without_default)] // It is a static's initial value; there is no other use.
+    pub const fn new() -> Block {
+        Block {
+            magic: MAGIC,
+            loops: [const { Counters::zero() }; LOOPS],
+            stalls: Heaviest::empty(),
+            own_waits: Heaviest::empty(),
+        }
+    }
+
+    /// The counters of the event loop with this number.
+    pub fn counters(&self, number: usize) -> &Counters {
+        &self.loops[number.min(LOOPS - 1)]
+    }
+
+    /// Forgets everything: the numbers were another process's, before a fork.
+    pub fn clear(&self) {
+        for place in self.loops.iter().flat_map(|counters| &counters.0) {
+            place.store(0, Relaxed);
+        }
+        for row in self.stalls.0.iter().chain(&self.own_waits.0) {
+            row.count.store(0, Relaxed);
+        }
+    }
+
+    /// Enters a stall in its list; the caller sees to it that no other thread does so, nor calls
+    /// [`Block::waited`], at the same time.
+    pub fn stalled(&self, call: Call, path: &[u8], nanoseconds: u64) {
+        self.stalls.enter(call, path, nanoseconds);
+    }
+
+    /// Enters what blocked without being the library's to hold back, in the same way.
+    pub fn waited(&self, call: Call, path: &[u8], nanoseconds: u64) {
+        self.own_waits.enter(call, path, nanoseconds);
+    }
+
     /// Reads the block of this process.
     pub fn snapshot(&self, pid: u32, program: &str, mode: &str) -> Snapshot {
         let counted = |counter: &Counter| {
@@ -280,16 +361,8 @@ impl Block {
                 .sum()
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
-        let stalls = self.stalls.iter().map(|row| {
-            let words = row
-                .path
-                .iter()
-                .flat_map(|place| place.load(Relaxed).to_le_bytes());
-            let path: Vec<u8> = words.take(row.length.load(Relaxed) as usize).collect();
-            let numbers = [&row.count, &row.total_ns, &row.max_ns].map(|place| place.load(Relaxed));
-            (row.call.load(Relaxed), numbers, path)
-        });
-        Snapshot::new(pid, program, mode, &totals, stalls)
+        let lists = [self.stalls.rows(), self.own_waits.rows()];
+        Snapshot::new(pid, program, mode, &totals, lists)
     }
 }
 
@@ -310,90 +383,7 @@ fn word(chunk: &[u8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// One stalled call and path.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Stall {
-    /// The operation's plain name.
-    pub call: String,
-    /// The path, cut to 192 bytes; bytes that are not UTF-8 are replaced.
-    pub path: String,
-    /// How often.
-    pub count: u64,
-    /// Microseconds in all.
-    pub total_us: u64,
-    /// Microseconds of the longest.
-    pub max_us: u64,
-}
-
-/// The counters of a process at one moment, as they are written in JSON.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Snapshot {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The process.
-    pub pid: u32,
-    /// Its program's file name.
-    pub program: String,
-    /// `on`, `observe`, `off`, or `unknown` for a process seen from outside.
-    pub mode: String,
-    /// How often each lane was taken.
-    pub lanes: BTreeMap<String, u64>,
-    /// Why.
-    pub reasons: BTreeMap<String, u64>,
-    /// What the helpers did.
-    pub jobs: BTreeMap<String, u64>,
-    /// Nanoseconds that event loops were blocked in file operations.
-    pub stall_time_ns: u64,
-    /// The heaviest stalls, by total time.
-    pub stalls: Vec<Stall>,
-}
-
 impl Snapshot {
-    fn new(
-        pid: u32,
-        program: &str,
-        mode: &str,
-        totals: &[u64],
-        stalls: impl Iterator<Item = (u32, [u64; 3], Vec<u8>)>,
-    ) -> Snapshot {
-        let group = |wanted: &str| {
-            let labelled = Counter::ALL
-                .iter()
-                .zip(totals)
-                .map(|(c, total)| (c.label(), *total));
-            let within = labelled.filter(|((group, _), _)| *group == wanted);
-            within
-                .map(|((_, name), total)| (name.to_owned(), total))
-                .collect()
-        };
-        let mut stalls: Vec<Stall> = stalls
-            .filter(|(_, [count, ..], _)| *count > 0)
-            .map(|(call, [count, total, max], path)| Stall {
-                call: Call::NAMES
-                    .get(call as usize)
-                    .copied()
-                    .unwrap_or("unknown")
-                    .to_owned(),
-                path: String::from_utf8_lossy(&path).into_owned(),
-                count,
-                total_us: total / 1000,
-                max_us: max / 1000,
-            })
-            .collect();
-        stalls.sort_by_key(|stall| core::cmp::Reverse(stall.total_us));
-        Snapshot {
-            version: VERSION,
-            pid,
-            program: program.to_owned(),
-            mode: mode.to_owned(),
-            lanes: group("lanes"),
-            reasons: group("reasons"),
-            jobs: group("jobs"),
-            stall_time_ns: totals[Counter::StallTime as usize],
-            stalls,
-        }
-    }
-
     /// Reads a [`Block`] out of another process's memory, given as bytes.
     ///
     /// Returns nothing where the bytes are not a block of this version.
@@ -414,8 +404,7 @@ impl Snapshot {
                 .sum()
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
-        let stalls = (0..STALLS).map(|number| {
-            let row = offset_of!(Block, stalls) + number * size_of::<Row>();
+        let row = |row: usize| {
             let numbers = [
                 offset_of!(Row, count),
                 offset_of!(Row, total_ns),
@@ -426,8 +415,11 @@ impl Snapshot {
             let path = row + offset_of!(Row, path);
             let path = bytes.get(path..path + length.min(PATH)).unwrap_or_default();
             (call, numbers.map(|offset| at(row + offset)), path.to_vec())
-        });
-        Some(Snapshot::new(pid, program, "unknown", &totals, stalls))
+        };
+        let lists = [offset_of!(Block, stalls), offset_of!(Block, own_waits)];
+        let lists =
+            lists.map(|list| (0..ROWS).map(move |number| row(list + number * size_of::<Row>())));
+        Some(Snapshot::new(pid, program, "unknown", &totals, lists))
     }
 }
 
@@ -448,6 +440,7 @@ mod tests {
         BLOCK.stalled(Call::Open, b"/srv/a", 5_000);
         BLOCK.stalled(Call::Sendfile, b"/srv/a-long-name", 9_000);
         BLOCK.stalled(Call::Open, b"/srv/a", 6_000);
+        BLOCK.waited(Call::Fsync, b"/srv/a", 7_000);
         let snapshot = BLOCK.snapshot(1, "server", "on");
         assert_eq!(snapshot.lanes["stall"], 3);
         assert_eq!(snapshot.reasons["warm"], 1);
@@ -457,6 +450,8 @@ mod tests {
             (2, 6)
         );
         assert_eq!(snapshot.stalls[1].path, "/srv/a-long-name");
+        assert_eq!(snapshot.own_waits.len(), 1);
+        assert_eq!(snapshot.own_waits[0].call, "fsync");
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
     }
@@ -464,13 +459,13 @@ mod tests {
     #[test]
     fn the_list_of_stalls_is_bounded_and_keeps_the_heaviest() {
         static FULL: Block = Block::new();
-        for n in 0..2 * STALLS as u64 {
+        for n in 0..2 * ROWS as u64 {
             FULL.stalled(Call::Open, format!("/{n}").as_bytes(), (n + 1) * 1000);
         }
         FULL.stalled(Call::Open, b"/light", 1);
         let stalls = FULL.snapshot(1, "server", "on").stalls;
-        assert_eq!(stalls.len(), STALLS);
-        assert_eq!(stalls[0].path, format!("/{}", 2 * STALLS - 1));
+        assert_eq!(stalls.len(), ROWS);
+        assert_eq!(stalls[0].path, format!("/{}", 2 * ROWS - 1));
         assert!(stalls.iter().all(|stall| stall.path != "/light"));
     }
 

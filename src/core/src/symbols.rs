@@ -74,12 +74,61 @@ macro_rules! symbols {
                 __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
                 recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => received_message(fd, message, flags);
             }
-            "write", "the body gate on a client connection, where the bytes were just read from a file, or are mapped" {
+            "write", "the body gate on a client connection, where the bytes were just read from a file, or are mapped; timed on a file" {
                 write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t => wrote(fd, buffer, size);
                 writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => wrote_vector(fd, vector, count);
                 send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t => sent(fd, buffer, size, flags, null(), 0);
                 sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr, length: socklen_t) -> ssize_t => sent(fd, buffer, size, flags, address, length);
                 sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t => sent_message(fd, message, flags);
+            }
+            "pwrite", "timed" {
+                pwrite(fd: c_int, buffer: *const c_void, size: size_t, offset: off_t) -> ssize_t => changed(fd, Pwrite);
+                pwrite64(fd: c_int, buffer: *const c_void, size: size_t, offset: off64_t) -> ssize_t => changed(fd, Pwrite);
+                pwritev(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => changed(fd, Pwrite);
+                pwritev64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => changed(fd, Pwrite);
+                pwritev2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => changed(fd, Pwrite);
+                pwritev64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => changed(fd, Pwrite);
+            }
+            "fsync", "timed" {
+                fsync(fd: c_int) -> c_int => changed(fd, Fsync);
+                fdatasync(fd: c_int) -> c_int => changed(fd, Fsync);
+                syncfs(fd: c_int) -> c_int => changed(fd, Fsync);
+                sync_file_range(fd: c_int, offset: off64_t, count: off64_t, flags: c_uint) -> c_int => changed(fd, Fsync);
+                msync(at: *mut c_void, length: size_t, flags: c_int) -> c_int => synced_memory();
+            }
+            "truncate", "timed" {
+                truncate(path: *const c_char, length: off_t) -> c_int => changed_path(path, Resize);
+                truncate64(path: *const c_char, length: off64_t) -> c_int => changed_path(path, Resize);
+                ftruncate(fd: c_int, length: off_t) -> c_int => changed(fd, Resize);
+                ftruncate64(fd: c_int, length: off64_t) -> c_int => changed(fd, Resize);
+                fallocate(fd: c_int, mode: c_int, offset: off_t, length: off_t) -> c_int => changed(fd, Resize);
+                fallocate64(fd: c_int, mode: c_int, offset: off64_t, length: off64_t) -> c_int => changed(fd, Resize);
+                posix_fallocate(fd: c_int, offset: off_t, length: off_t) -> c_int => changed(fd, Resize);
+                posix_fallocate64(fd: c_int, offset: off64_t, length: off64_t) -> c_int => changed(fd, Resize);
+            }
+            "rename", "timed" {
+                rename(path: *const c_char, new: *const c_char) -> c_int => changed_path(new, Rename);
+                renameat(at: c_int, path: *const c_char, to: c_int, new: *const c_char) -> c_int => changed_path(new, Rename);
+                renameat2(at: c_int, path: *const c_char, to: c_int, new: *const c_char, flags: c_uint) -> c_int => changed_path(new, Rename);
+            }
+            "unlink", "timed" {
+                unlink(path: *const c_char) -> c_int => changed_path(path, Unlink);
+                unlinkat(at: c_int, path: *const c_char, flags: c_int) -> c_int => changed_path(path, Unlink);
+                rmdir(path: *const c_char) -> c_int => changed_path(path, Unlink);
+                remove(path: *const c_char) -> c_int => changed_path(path, Unlink);
+            }
+            "link", "timed" {
+                link(path: *const c_char, new: *const c_char) -> c_int => changed_path(new, Link);
+                linkat(at: c_int, path: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int => changed_path(new, Link);
+                symlink(target: *const c_char, new: *const c_char) -> c_int => changed_path(new, Link);
+                symlinkat(target: *const c_char, to: c_int, new: *const c_char) -> c_int => changed_path(new, Link);
+            }
+            "mkdir", "timed" {
+                mkdir(path: *const c_char, mode: mode_t) -> c_int => changed_path(path, Mkdir);
+                mkdirat(at: c_int, path: *const c_char, mode: mode_t) -> c_int => changed_path(path, Mkdir);
+            }
+            "getaddrinfo", "timed" {
+                getaddrinfo(name: *const c_char, service: *const c_char, hints: *const addrinfo, into: *mut *mut addrinfo) -> c_int => resolved(name);
             }
             "mmap", "remembers which memory is a file's: the body gate of servers that write from a mapping" {
                 mmap(at: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void => mapped(length, protection, fd, offset);

@@ -4,7 +4,7 @@
 //! itself was seen to use, never through a magic link, first with `O_PATH`, which touches neither a
 //! FIFO's writer nor a device. Only what turns out to be a regular file or a directory is opened.
 
-use laio_core::rules::Prediction;
+use laio_core::predictions::Prediction;
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{openat2, Mode, OFlags, ResolveFlags, CWD};
 use rustix::io::Errno;

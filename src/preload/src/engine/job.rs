@@ -2,7 +2,7 @@
 
 use super::beneath::{Beneath, File, Patience};
 use super::pool::Pins;
-use laio_core::rules::{Depth, Prediction, Predictions};
+use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
 use rustix::fs::{

@@ -183,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// An empty job, or nothing where too many wait already.
+    /// An empty job, or nothing where too many wait already, or no helpers have started.
     pub fn take(&self) -> Option<Box<Job>> {
         self.free.lock().pop()
     }
@@ -212,6 +212,17 @@ impl Pool {
     /// Whether there are helpers in this process, as far as is known.
     pub fn is_possible(&self) -> bool {
         self.is_staffed() && !self.impossible.load(Relaxed) && program::is_same_process()
+    }
+
+    /// Why a job is not to be had, or could not be submitted.
+    pub fn refusal(&self) -> Counter {
+        if !self.is_staffed() {
+            Counter::Unstaffed
+        } else if !self.is_possible() {
+            Counter::NoHelpers
+        } else {
+            Counter::QueueFull
+        }
     }
 
     /// Whether [`Pool::start`] has been called, and need not be called again.

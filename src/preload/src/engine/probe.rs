@@ -2,7 +2,7 @@
 
 use super::beneath::{Beneath, Patience};
 use super::file_system::{kind, Kind};
-use laio_core::rules::{Depth, Prediction};
+use laio_core::predictions::{Depth, Prediction};
 use rustix::fd::AsFd;
 use rustix::fs::{fstat, FileType};
 use rustix::io::{preadv2, Errno, ReadWriteFlags};

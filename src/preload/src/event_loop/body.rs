@@ -166,12 +166,9 @@ impl EventLoop {
     /// connection's readiness cannot be held back.
     fn hold_back_body(&mut self, to: i32, slot: &Slot, file: OpenFile, missing: u64) -> bool {
         self.stays_attentive();
-        if !self.pool.is_possible() {
-            self.counters.count(Counter::NoHelpers);
-            return false;
-        }
-        let Some(mut job) = self.pool.take() else {
-            self.counters.count(Counter::QueueFull);
+        let possible = self.pool.is_possible();
+        let Some(mut job) = possible.then(|| self.pool.take()).flatten() else {
+            self.counters.count(self.pool.refusal());
             return false;
         };
         let ticket = is_nonblocking(to).then(|| slot.close_gate(to, Side::Write, self.number));

@@ -1,18 +1,24 @@
-//! File operations: straight, or a stall, which is counted and learnt from.
+//! File operations: straight, or a stall, which is counted and learnt from. What the library does not
+//! hold back (changes of files, look-ups of host names) is counted apart, and teaches nothing.
 
-use super::EventLoop;
+use super::{EventLoop, SUSPICIOUS};
 use crate::engine::file_system;
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use crate::guest::program::STATS;
+use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
-use laio_core::rules::{warm_key, without_last_slash, Depth};
-use laio_core::stats::{Call, Counter};
+use laio_core::rules::without_last_slash;
+use laio_core::stats::{Block, Call, Counter};
 use rustix::fd::BorrowedFd;
 
 /// An operation on a file system without a device of its own that took longer than these nanoseconds
 /// has waited: such file systems do not count the blocks that they read.
 const LONG: u64 = 500_000;
+
+/// A look-up of a host name that took longer than these nanoseconds has waited for another machine: to
+/// read `/etc/hosts` takes less.
+const RESOLVER_LONG: u64 = 1_000_000;
 
 /// The most to which the threshold of suspicion rises, in nanoseconds: a slow disk stays above it.
 const MOST_SUSPICIOUS: u64 = 16_000_000;
@@ -77,6 +83,21 @@ impl Operation<'_> {
             }
             Subject::Nameless => act(b""),
         }
+    }
+
+    /// Enters it in a list of the statistics.
+    fn report(&self, what: &str, took: u64, enter: fn(&Block, Call, &[u8], u64)) {
+        static ONE_AT_A_TIME: Lock<()> = Lock::new(());
+        self.with_path(|path| {
+            let _held = ONE_AT_A_TIME.lock();
+            enter(&STATS, self.call, path, took);
+            log::info!(
+                "{what} of {} us in {} of {}",
+                took / 1000,
+                self.call.name(),
+                String::from_utf8_lossy(path)
+            );
+        });
     }
 }
 
@@ -146,17 +167,47 @@ impl EventLoop {
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
         self.stays_attentive();
-        static ONE_AT_A_TIME: Lock<()> = Lock::new(());
-        operation.with_path(|path| {
-            let _held = ONE_AT_A_TIME.lock();
-            STATS.stalled(operation.call, path, took);
-            log::info!(
-                "stall of {} us in {} of {}",
-                took / 1000,
-                operation.call.name(),
-                String::from_utf8_lossy(path)
-            );
-        });
+        operation.report("stall", took, Block::stalled);
         true
+    }
+
+    /// A file was changed, which took so many ticks.
+    #[inline]
+    pub fn changed<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
+        let least = if self.attentive() { SUSPICIOUS } else { LONG };
+        if ticks > self.tick_rate.ticks(least) {
+            self.consider_change(what(), self.tick_rate.nanoseconds(ticks));
+        } else {
+            self.counters.count_alone(Counter::Straight);
+        }
+    }
+
+    #[cold]
+    fn consider_change(&mut self, operation: Operation<'_>, took: u64) {
+        let _kept = errno::Kept::new();
+        let (waits, attentive) = (self.waits, self.attentive());
+        let before = self.rebase();
+        // As for a stall. A quiet loop believes its clock: what is written counts no blocks here.
+        let blocked = !attentive || self.baseline.sleeps - before.sleeps > waits;
+        if blocked && operation.is_on_file() {
+            self.has_waited(operation, took);
+        } else {
+            self.counters.count_alone(Counter::Straight);
+        }
+    }
+
+    /// A host name was looked up, which took so many ticks.
+    #[inline]
+    pub fn resolved<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
+        if ticks > self.tick_rate.ticks(RESOLVER_LONG) {
+            let _kept = errno::Kept::new();
+            self.has_waited(what(), self.tick_rate.nanoseconds(ticks));
+        }
+    }
+
+    fn has_waited(&mut self, operation: Operation<'_>, took: u64) {
+        self.counters.count(Counter::OwnWait);
+        self.counters.add(Counter::OwnWaitTime, took);
+        operation.report("own wait", took, Block::waited);
     }
 }

@@ -178,7 +178,7 @@ impl EventLoop {
                 Some(job) => {
                     let _ = job.paths.push(prediction);
                 }
-                None => self.counters.count(Counter::QueueFull),
+                None => self.counters.count(self.pool.refusal()),
             }
         }
     }
@@ -186,7 +186,7 @@ impl EventLoop {
     fn close_gate(&mut self, fd: i32, slot: &Slot, mut job: Box<Job>, urgency: Urgency) -> Verdict {
         self.stays_attentive();
         let ticket = if !self.pool.is_possible() {
-            Err(Counter::NoHelpers)
+            Err(self.pool.refusal())
         } else if !is_nonblocking(fd) {
             Err(Counter::Ungateable)
         } else {

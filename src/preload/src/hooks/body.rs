@@ -1,8 +1,10 @@
 //! Writes to client connections: the body gate.
 
+use super::change::changed;
 use crate::event_loop::{self, EventLoop, Transfer};
 use crate::guest::errno;
 use crate::readiness::table::{self, Slot};
+use laio_core::stats::Call;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{MAP_FAILED, PROT_READ};
 
@@ -19,6 +21,9 @@ pub fn wrote(
 ) -> ssize_t {
     if size == 0 {
         return real();
+    }
+    if table::accepted(fd).is_none() {
+        return changed(real, fd, Call::Write);
     }
     let parts = || Some(Parts::one(buffer, size));
     produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>)
@@ -50,6 +55,9 @@ pub fn wrote_vector(
     vector: *const iovec,
     count: c_int,
 ) -> ssize_t {
+    if table::accepted(fd).is_none() {
+        return changed(real, fd, Call::Write);
+    }
     let parts = || Parts::copy(vector, usize::try_from(count).ok()?);
     // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
     let cut =

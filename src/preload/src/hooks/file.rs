@@ -4,7 +4,7 @@ use super::body::{gate, is_readable, refuse};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::{clock, errno};
 use crate::readiness::table;
-use laio_core::rules::Depth;
+use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
 use libc::{c_char, c_int, off64_t, size_t, ssize_t};

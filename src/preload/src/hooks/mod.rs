@@ -6,6 +6,7 @@
 //! act, the real function is called and nothing else.
 
 mod body;
+mod change;
 mod descriptor;
 mod file;
 mod polling;
@@ -14,6 +15,7 @@ mod socket;
 mod wait;
 
 use body::*;
+use change::*;
 use descriptor::*;
 use file::*;
 use libc::*;
@@ -24,7 +26,7 @@ use std::ptr::null;
 use wait::*;
 
 use crate::guest::program;
-use laio_core::rules::Depth::*;
+use laio_core::predictions::Depth::*;
 use laio_core::stats::Call::*;
 
 macro_rules! hooks {

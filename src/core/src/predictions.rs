@@ -1,0 +1,183 @@
+//! The list of paths that a handler is expected to touch, and how they are told apart.
+
+use crate::recognise::climbs;
+use crate::rules::{without_last_slash, RuleId};
+use arrayvec::ArrayVec;
+
+/// Longest path that is predicted, in bytes.
+pub const MAX_PATH: usize = 1024;
+
+/// Most paths predicted at once.
+pub const MAX_PREDICTIONS: usize = 8;
+
+/// Bytes that the paths of one list may take together.
+const MAX_TEXT: usize = 2048;
+
+const _: () = assert!(MAX_PATH <= MAX_TEXT);
+
+/// How deep an operation looks, and so how much must be in memory before it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// The name and the inode (`stat`).
+    Name,
+    /// The name, the inode and the data (`open`).
+    Data,
+    /// The names in a directory and their inodes (`opendir`).
+    Listing,
+}
+
+/// A path that the handler of a request is expected to touch.
+#[derive(Clone, Copy, Debug)]
+pub struct Prediction<'a> {
+    /// The whole path as the server will name it.
+    pub path: &'a [u8],
+    /// How many of its bytes are the learnt directory; what follows comes from the request, and
+    /// must be resolved beneath it.
+    pub root: usize,
+    /// How much of it the handler will want.
+    pub depth: Depth,
+    /// Where it will begin to read, in bytes from the start of the file.
+    pub offset: u64,
+    /// [`crate::hash`] of the path.
+    pub hash: u64,
+    /// The rule that said so.
+    pub rule: RuleId,
+}
+
+impl<'a> Prediction<'a> {
+    /// The learnt directory.
+    pub fn directory(&self) -> &'a [u8] {
+        self.path.get(..self.root).unwrap_or_default()
+    }
+
+    /// Under which it stands in the table of warm paths: the inode may be in memory without the
+    /// data, and one window of the data without another.
+    pub fn key(&self, window: u64) -> u64 {
+        warm_key(
+            self.hash,
+            self.depth,
+            self.offset.checked_div(window).unwrap_or(0),
+        )
+    }
+}
+
+/// The key of a path's hash, at this depth and in this window of its data.
+pub fn warm_key(hash: u64, depth: Depth, window_number: u64) -> u64 {
+    hash ^ (window_number * 4 + depth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// A prediction but for its path, which stands in the text at this place.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    start: usize,
+    end: usize,
+    root: usize,
+    depth: Depth,
+    offset: u64,
+    hash: u64,
+    rule: RuleId,
+}
+
+/// A bounded list of predictions in one piece of memory: it is large, so it is made once and kept.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    text: ArrayVec<u8, MAX_TEXT>,
+    items: ArrayVec<Item, MAX_PREDICTIONS>,
+}
+
+impl Predictions {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.items.clear();
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
+        self.items.iter().map(|item| {
+            let Item {
+                start,
+                end,
+                root,
+                depth,
+                offset,
+                hash,
+                rule,
+            } = *item;
+            let path = self.text.get(start..end).unwrap_or_default();
+            Prediction {
+                path,
+                root,
+                depth,
+                offset,
+                hash,
+                rule,
+            }
+        })
+    }
+
+    /// Adds the path that these parts make up: the learnt directory, and what follows it. Nothing is
+    /// added where there is no room, or where what follows would lead out of the directory.
+    pub fn compose(&mut self, parts: [&[u8]; 3], depth: Depth, offset: u64, rule: RuleId) {
+        let start = self.text.len();
+        let fits = parts
+            .iter()
+            .all(|part| self.text.try_extend_from_slice(part).is_ok());
+        let path = self.text.get(start..).unwrap_or_default();
+        let root = parts[0].len();
+        if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || self.items.is_full() {
+            self.text.truncate(start);
+            return;
+        }
+        // `stat` and `opendir` name a directory with its last slash or without.
+        let path = without_last_slash(path);
+        let (end, hash) = (start + path.len(), crate::hash(path));
+        self.text.truncate(end);
+        self.items.push(Item {
+            start,
+            end,
+            root: root.min(end - start),
+            depth,
+            offset,
+            hash,
+            rule,
+        });
+    }
+
+    /// Adds a copy of a prediction; false where there is no room.
+    pub fn push(&mut self, prediction: Prediction<'_>) -> bool {
+        let Prediction {
+            path,
+            root,
+            depth,
+            offset,
+            hash,
+            rule,
+        } = prediction;
+        let start = self.text.len();
+        if self.items.is_full() || self.text.try_extend_from_slice(path).is_err() {
+            return false;
+        }
+        let end = self.text.len();
+        self.items.push(Item {
+            start,
+            end,
+            root,
+            depth,
+            offset,
+            hash,
+            rule,
+        });
+        true
+    }
+}

@@ -1,6 +1,7 @@
-/* A FUSE file system of plain files, without a library: `fuse_files SOURCE MOUNTPOINT [keep]` shows the files of SOURCE, read-only.
+/* A FUSE file system of plain files, without a library: `fuse_files SOURCE MOUNTPOINT [keep|flush]` shows the files of SOURCE, read-only.
  * Stop the process, and the file system hangs; continue it, and all is answered. With `keep`, files stay in memory when they are
- * opened anew; most FUSE file systems drop them. It ends when it is unmounted. */
+ * opened anew; most FUSE file systems drop them. With `flush`, it wants to hear when a file is closed, and whoever closes one
+ * waits for it. It ends when it is unmounted. */
 #include "common.h"
 #include <linux/fuse.h>
 #include <sys/mount.h>
@@ -10,7 +11,7 @@ enum { NODES = 8192, THREADS = 4, MOST = 128 * 1024 };
 static char *nodes[NODES];
 static uint64_t known = 2;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int device, keep;
+static int device, keep, flush;
 
 static void answer(const struct fuse_in_header *in, int error, const void *body, size_t length)
 {
@@ -97,8 +98,8 @@ static void serve(const struct fuse_in_header *in, const void *body)
 	case FUSE_RELEASEDIR:
 		close(((const struct fuse_release_in *)body)->fh);
 		return answer(in, 0, NULL, 0);
-	/* Answered, so that who closes a file waits for the server. */
 	case FUSE_FLUSH:
+		return answer(in, flush ? 0 : ENOSYS, NULL, 0);
 	case FUSE_ACCESS:
 		return answer(in, 0, NULL, 0);
 	case FUSE_FORGET:
@@ -129,6 +130,7 @@ int main(int argc, char **argv)
 	pthread_t threads[THREADS];
 	NEED(argc > 2);
 	keep = argc > 3 && strcmp(argv[3], "keep") == 0;
+	flush = argc > 3 && strcmp(argv[3], "flush") == 0;
 	nodes[1] = argv[1];
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	NEED(device >= 0);

@@ -17,6 +17,7 @@ use laio_core::stream::{OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
 use libc::iovec;
 use rustix::fd::BorrowedFd;
+use rustix::fs::FileType;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
 use std::io::IoSliceMut;
 use std::ops::Range;
@@ -161,8 +162,9 @@ impl EventLoop {
         }
         // SAFETY: the application has passed this number to a call, just now or in this turn.
         let file = unsafe { BorrowedFd::borrow_raw(file) };
-        // What cannot be asked, or is at its end already, is the call's own answer to meet.
-        let Ok(status) = status(file) else {
+        // What is no file, or is at its end already, is the call's own answer to meet.
+        let is_file = |s: &Status| FileType::from_raw_mode(s.mode) == FileType::RegularFile;
+        let Some(status) = status(file).ok().filter(is_file) else {
             return Residency::All;
         };
         let last = match end.min(status.size).checked_sub(1) {

@@ -272,9 +272,9 @@ fn main() -> ExitCode {
                 .limit(120),
         );
         // Without these, a file that a helper has just brought in could be held back a second time, or not at all.
-        let once =
-            |stats: &Stats| stats.gated() == FILES as u64 && stats.sum("/lanes/body_gate") == 0;
-        let each = |stats: &Stats| stats.gated() == FILES as u64;
+        // The first may come before there are helpers.
+        let each = |stats: &Stats| stats.gated() + 1 >= FILES as u64;
+        let once = move |stats: &Stats| each(stats) && stats.sum("/lanes/body_gate") <= 1;
         // The first file tells what the file system is; from then on nothing is asked.
         let none = |stats: &Stats| stats.gated() <= 1 && stats.sum("/lanes/body_gate") == 0;
         let on = |name: &str, body: Box<dyn FnOnce() -> Result + Send>| {

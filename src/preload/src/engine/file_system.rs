@@ -94,22 +94,26 @@ const BELIEVED: u64 = 60;
 /// the second of the answer, the kind.
 static KINDS: [AtomicU64; DEVICES] = [const { AtomicU64::new(0) }; DEVICES];
 
+/// The bits of a second in such a word.
+const SECONDS: u64 = 0x3fff_ffff;
+
 const ALL: [Kind; 4] = [Kind::Probing, Kind::Memory, Kind::Opaque, Kind::Forgetful];
 
-fn place(device: Dev) -> &'static AtomicU64 {
-    &KINDS[laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES]
+fn place(device: Dev) -> Option<&'static AtomicU64> {
+    KINDS.get(laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES)
 }
 
 fn seconds() -> u64 {
-    clock::milliseconds() / 1000 & 0x3fff_ffff
+    (clock::milliseconds() / 1000) & SECONDS
 }
 
 /// What is known of a device's file system, without asking it.
 pub fn known(device: Dev) -> Option<Kind> {
-    let word = place(device).load(Relaxed);
+    let word = place(device)?.load(Relaxed);
     let is_its = word != 0 && word >> 32 == device & 0xffff_ffff;
-    let age = seconds().wrapping_sub(word >> 2 & 0x3fff_ffff);
-    (is_its && age <= BELIEVED).then(|| ALL[(word & 3) as usize])
+    let age = seconds().wrapping_sub((word >> 2) & SECONDS) & SECONDS;
+    let kind = ALL.get((word & 3) as usize).copied();
+    kind.filter(|_| is_its && age <= BELIEVED)
 }
 
 /// Classifies the file system of an open file, which may wait for it, and remembers the answer.
@@ -119,8 +123,10 @@ pub fn learn(file: BorrowedFd<'_>, device: Dev) -> Kind {
     }
     let kind = kind(file);
     let number = ALL.iter().position(|&other| other == kind).unwrap_or(2) as u64;
-    let word = (device & 0xffff_ffff) << 32 | seconds() << 2 | number;
-    place(device).store(word, Relaxed);
+    if let Some(place) = place(device) {
+        let word = ((device & 0xffff_ffff) << 32) | (seconds() << 2) | number;
+        place.store(word, Relaxed);
+    }
     kind
 }
 

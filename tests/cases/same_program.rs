@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         "receive_family",
         // Without it, sendfile could answer another count, offset or errno.
         "send_family",
+        // Without it, a body could be cut, repeated or left hanging in one kind of registration, when its file or mapping changes
+        // under way, or when its client resets; and a blocking socket could take less than all.
+        "bodies",
         // Without it, the library's own descriptors could show up in the application's numbers.
         "descriptor_family",
         // Without it, an accepted socket could have other flags, or its address could be lost.

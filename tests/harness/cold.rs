@@ -53,6 +53,24 @@ impl SlowDisk {
         self.dir.join("mnt")
     }
 
+    /// From now on reads fail.
+    pub fn fail(&self) -> Result {
+        File::create(self.broken())?;
+        Ok(())
+    }
+
+    /// They do so no more.
+    pub fn heal(&self) -> Result {
+        match fs::remove_file(self.broken()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn broken(&self) -> PathBuf {
+        self.dir.join(".disk/broken")
+    }
+
     /// Makes everything on it cold, data and metadata.
     pub fn chill(&self) -> Result {
         let output = script(&["cold", &self.dir.to_string_lossy()])?;

@@ -8,6 +8,7 @@ pub mod cold;
 pub mod docroot;
 pub mod http;
 pub mod library;
+pub mod mounts;
 pub mod program;
 pub mod random;
 pub mod runner;

@@ -3,7 +3,7 @@
 //! `libtest-mimic` gives the command line that `cargo test` and `cargo nextest` expect. A test's body runs in a copy of
 //! the test binary that leads a process group, so that a hung server, or one that outlived its test, ends with it.
 
-use crate::{cold, library, Result};
+use crate::{cold, library, mounts, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -271,6 +271,7 @@ fn outer(name: &str, limit: Duration, needs: &[Need]) -> Result<Completion, Fail
         .spawn()
         .map_err(|e| failed(format!("the test could not be started: {e}")))?;
     let ended = wait_within(&mut child, limit, true);
+    mounts::clean_up_after(&scratch);
     cold::clean_up_after(&scratch);
     let said = fs::read(&output).map(|b| String::from_utf8_lossy(&b).into_owned());
     let said = said.unwrap_or_default();

@@ -546,6 +546,11 @@ mod tests {
             }
         }
 
+        /// Something has changed on the socket.
+        fn edge(&mut self) {
+            self.due |= self.interest.is_some_and(|(events, _)| events & EDGE != 0);
+        }
+
         /// The events that one wait reports, with the application's side of one-shot and edges.
         fn wait(&mut self) -> u32 {
             let Some((events, data)) = self.interest else {
@@ -574,6 +579,8 @@ mod tests {
         Complete(Side),
         Stale,
         ClientGone,
+        Edge,
+        Closed,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -589,6 +596,8 @@ mod tests {
             2 => side.prop_map(Step::Complete),
             1 => Just(Step::Stale),
             1 => Just(Step::ClientGone),
+            1 => Just(Step::Edge),
+            1 => Just(Step::Closed),
         ];
         prop::collection::vec(step, 1..60)
     }
@@ -631,6 +640,18 @@ mod tests {
                     },
                     Step::Stale => prop_assert!(descriptor.complete(0).is_none()),
                     Step::ClientGone => ours.carry_out(descriptor.abandon()),
+                    // More bytes have come, or the client has taken some: after a short transfer this
+                    // may be before its job is done.
+                    Step::Edge => {
+                        ours.edge();
+                        plain.edge();
+                    }
+                    // The number is another connection's from now on. Tickets of before are still about.
+                    Step::Closed => {
+                        ours.carry_out(descriptor.abandon());
+                        descriptor.reset();
+                        (ours, plain) = (Kernel::default(), Kernel::default());
+                    }
                 }
             }
             for number in tickets.into_iter().flatten() {

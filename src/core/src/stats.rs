@@ -140,6 +140,8 @@ pub enum Call {
     Pread,
     /// `sendfile`.
     Sendfile,
+    /// `splice` from a file.
+    Splice,
     /// `write` and `writev` of a file.
     Write,
     /// The `pwrite` family.
@@ -161,7 +163,7 @@ pub enum Call {
 }
 
 impl Call {
-    const NAMES: [&'static str; 16] = [
+    const NAMES: [&'static str; 17] = [
         "open",
         "stat",
         "opendir",
@@ -169,6 +171,7 @@ impl Call {
         "read",
         "pread",
         "sendfile",
+        "splice",
         "write",
         "pwrite",
         "fsync",

@@ -1,0 +1,114 @@
+//! File systems that a test mounts: unmounted when they are dropped, or by the test runner when the test did not live to do so.
+
+use crate::program::{compile, Build};
+use crate::{runner, Preload, Result};
+use anyhow::Context as _;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A mounted file system.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts a file system at `at`, which is made. A kind that this machine does not have makes the test count as skipped.
+    pub fn new(kind: &str, source: &Path, at: &Path, options: &str) -> Result<Self> {
+        let mount = Self::expected(at)?;
+        let output = Command::new("mount")
+            .args(["-t", kind, "-o", options])
+            .args([source, at])
+            .output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
+            return runner::skip(format!("{kind} cannot be mounted here: {said}"));
+        }
+        Ok(mount)
+    }
+
+    /// Somebody else will mount something there.
+    fn expected(at: &Path) -> Result<Self> {
+        fs::create_dir_all(at)?;
+        let mut list = File::options()
+            .create(true)
+            .append(true)
+            .open(list(&runner::scratch()))?;
+        writeln!(list, "{}", at.display())?;
+        Ok(Self(at.to_path_buf()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        unmount(&self.0);
+    }
+}
+
+/// A FUSE file system (`tests/programs/fuse_files.c`), which hangs while its server is stopped.
+pub struct FuseFiles {
+    server: Child,
+    _mount: Mount,
+}
+
+impl FuseFiles {
+    /// Shows the files of `source` at `at`. With the option `keep`, opening a file leaves what is in memory of it; with
+    /// `flush`, closing one waits for the server.
+    pub fn mount(source: &Path, at: &Path, option: &str) -> Result<Self> {
+        let program = compile("fuse_files", Build::Program)?;
+        let mount = Mount::expected(at)?;
+        let mut server = Preload::stock()
+            .command(&program)
+            .args([source, at])
+            .arg(option)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().context("no stdout")?).read_line(&mut line)?;
+        if line != "mounted\n" {
+            server.wait()?;
+            return runner::skip("FUSE cannot be mounted here");
+        }
+        Ok(Self {
+            server,
+            _mount: mount,
+        })
+    }
+
+    /// Sends its server a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: a child of ours that was not reaped.
+        unsafe { libc::kill(self.server.id() as libc::pid_t, signal) };
+    }
+}
+
+impl Drop for FuseFiles {
+    fn drop(&mut self) {
+        // Whoever waits for it gets an error.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn list(scratch: &Path) -> PathBuf {
+    scratch.join("mounts")
+}
+
+fn unmount(at: &Path) {
+    let _ = Command::new("umount")
+        .arg("-l")
+        .arg(at)
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Unmounts what a test that ended without doing so has left, newest first.
+pub(crate) fn clean_up_after(scratch: &Path) {
+    let text = fs::read_to_string(list(scratch)).unwrap_or_default();
+    let mounted = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let left = |at: &&str| mounted.contains(&format!(" {at} "));
+    text.lines()
+        .rev()
+        .filter(left)
+        .for_each(|at| unmount(Path::new(at)));
+}

@@ -148,7 +148,8 @@ impl Trial {
             Kind::Fast => FAST_FILES,
             Kind::Local => LOCAL_FILES,
         };
-        let of_bodies = sections::LEARNING + sections::bodies::FILES;
+        let workers = sections::workers(Section::BodiesLocal);
+        let of_bodies = sections::LEARNING * workers + sections::bodies::FILES;
         let large = match kind {
             Kind::Slow if self.options.wants(Section::BodiesMixed) => {
                 sections::LEARNING + sections::bodies::seconds(&self.options) * LARGE_PER_SECOND

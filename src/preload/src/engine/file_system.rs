@@ -3,9 +3,11 @@
 //! The question itself may wait: FUSE and network file systems pass it on to a server, which may hang.
 //! Helpers ask, once for each device; the event loop looks up what they were told.
 
+use super::beneath::File;
 use crate::guest::clock;
 use rustix::fd::BorrowedFd;
-use rustix::fs::{fstatfs, makedev, statfs, statx, AtFlags, Dev, StatFs, Statx, StatxFlags};
+use rustix::fs::{fstatfs, major, makedev, minor, open, statfs, statx, AtFlags, Dev};
+use rustix::fs::{Mode, OFlags, StatFs, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -90,44 +92,83 @@ const DEVICES: usize = 64;
 /// How many seconds an answer is believed: the number of a device that is gone is given to another.
 const BELIEVED: u64 = 60;
 
-/// Kinds by device: one word each, so that there is nothing to lock. The device's number (low bits),
-/// the second of the answer, the kind.
-static KINDS: [AtomicU64; DEVICES] = [const { AtomicU64::new(0) }; DEVICES];
+/// Answers by device: one word each, so that there is nothing to lock. The device's number (low bits),
+/// the second of the answer, the binary logarithm of its read-ahead, the kind.
+static ANSWERS: [AtomicU64; DEVICES] = [const { AtomicU64::new(0) }; DEVICES];
 
 /// The bits of a second in such a word.
-const SECONDS: u64 = 0x3fff_ffff;
+const SECONDS: u64 = 0xff_ffff;
+
+/// What a helper was told of a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// How its file system is treated.
+    pub kind: Kind,
+    /// How many bytes the kernel asks of it at once where a file is just read, at the least.
+    pub read_ahead: u64,
+}
 
 const ALL: [Kind; 4] = [Kind::Probing, Kind::Memory, Kind::Opaque, Kind::Forgetful];
 
 fn place(device: Dev) -> Option<&'static AtomicU64> {
-    KINDS.get(laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES)
+    ANSWERS.get(laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES)
 }
 
 fn seconds() -> u64 {
     (clock::milliseconds() / 1000) & SECONDS
 }
 
-/// What is known of a device's file system, without asking it.
+/// How a device's file system is treated, where that is known, without asking it.
 pub fn known(device: Dev) -> Option<Kind> {
-    let word = place(device)?.load(Relaxed);
-    let is_its = word != 0 && word >> 32 == device & 0xffff_ffff;
-    let age = seconds().wrapping_sub((word >> 2) & SECONDS) & SECONDS;
-    let kind = ALL.get((word & 3) as usize).copied();
-    kind.filter(|_| is_its && age <= BELIEVED)
+    remembered(device).map(|answer| answer.kind)
 }
 
-/// Classifies the file system of an open file, which may wait for it, and remembers the answer.
-pub fn learn(file: BorrowedFd<'_>, device: Dev) -> Kind {
-    if let Some(kind) = known(device) {
-        return kind;
+fn remembered(device: Dev) -> Option<Answer> {
+    let word = place(device)?.load(Relaxed);
+    let is_its = word != 0 && word >> 32 == device & 0xffff_ffff;
+    let age = seconds().wrapping_sub((word >> 8) & SECONDS) & SECONDS;
+    let answer = Answer {
+        kind: *ALL.get((word & 3) as usize)?,
+        read_ahead: 1 << ((word >> 2) & 63),
+    };
+    (is_its && age <= BELIEVED).then_some(answer)
+}
+
+/// Asks for the kind of an open file's file system and for its device's read-ahead, which may wait for
+/// it, and remembers the answer.
+pub fn learn(file: BorrowedFd<'_>, device: Dev) -> Answer {
+    if let Some(answer) = remembered(device) {
+        return answer;
     }
     let kind = kind(file);
     let number = ALL.iter().position(|&other| other == kind).unwrap_or(2) as u64;
+    let order = read_ahead(device).unwrap_or(0).checked_ilog2().unwrap_or(0);
     if let Some(place) = place(device) {
-        let word = ((device & 0xffff_ffff) << 32) | (seconds() << 2) | number;
-        place.store(word, Relaxed);
+        let answer = (u64::from(order) << 2) | number;
+        place.store(
+            ((device & 0xffff_ffff) << 32) | (seconds() << 8) | answer,
+            Relaxed,
+        );
     }
-    kind
+    Answer {
+        kind,
+        read_ahead: 1 << order,
+    }
+}
+
+/// A device's read-ahead in bytes.
+fn read_ahead(device: Dev) -> Option<u64> {
+    let path = format!(
+        "/sys/class/bdi/{}:{}/read_ahead_kb",
+        major(device),
+        minor(device)
+    );
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty()).ok()?);
+    let mut text = [0; 20];
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Classifies the file system of an open file, which may wait for it.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{ask, LEARNING};
+use super::ask;
 use crate::disks::Disk;
 use crate::options::Options;
 use crate::plan::{Configuration, Section};
@@ -39,11 +39,11 @@ fn run_one(
     round: u32,
 ) -> Result<()> {
     disk.make_cold()?;
-    let mut server = trial.start(configuration.server(1), disk)?;
+    let workers = super::workers(section);
+    let mut server = trial.start(configuration.server(workers), disk)?;
     let large = &disk.sets.large;
-    let (learning, mut files) = large.split(LEARNING);
+    let (learnt, mut files) = super::learn(&server, large, workers)?;
     files.truncate(FILES as usize);
-    let learnt = ask(&server, 1, large, &learning, None)?;
 
     let before = trial.stats(&server);
     let outcome = ask(&server, CLIENTS, large, &files, None)?;

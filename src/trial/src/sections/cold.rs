@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ask, COLD_CONNECTIONS, LEARNING};
+use super::{ask, COLD_CONNECTIONS};
 use crate::disks::Disk;
 use crate::plan::{Configuration, Program, Section};
 use crate::results::{figure, Run};
@@ -29,28 +29,15 @@ pub fn run_one(
     configuration: Configuration,
     round: u32,
 ) -> Result<()> {
-    // On a disk that is fast, one worker is limited by its core: there a contender gets all of them.
-    let workers = match section {
-        Section::Local => {
-            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
-        }
-        _ => 1,
-    };
+    let workers = super::workers(section);
     disk.make_cold()?;
     let mut server = trial.start(configuration.server(workers), disk)?;
     let cold = &disk.sets.cold;
-    // Each worker learns for itself.
-    let (learning, mut files) = cold.split(LEARNING * workers);
+    let (learnt, mut files) = super::learn(&server, cold, workers)?;
     if configuration.program == Program::Lighttpd {
         // It keeps every file open for some seconds: on a fast disk, until it can open no more and answers 403.
         files.truncate((trial.descriptors as usize).saturating_sub(1000));
     }
-    let connections = if workers == 1 {
-        1
-    } else {
-        4 * workers as usize
-    };
-    let learnt = ask(&server, connections, cold, &learning, None)?;
 
     let before = trial.stats(&server);
     let limit = Duration::from_secs(trial.options.seconds().into());

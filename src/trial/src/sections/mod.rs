@@ -16,6 +16,7 @@ use anyhow::Result;
 
 use crate::files::FileSet;
 use crate::load::{self, Closed, Load, Outcome, Request};
+use crate::plan::Section;
 use crate::results::{figure, Run};
 use crate::servers::Server;
 
@@ -51,6 +52,26 @@ pub fn ask(
         &load_on(server, connections, set),
         &mut Closed::new(requests, limit),
     )
+}
+
+/// Worker processes of a server: on a disk that is fast, one is limited by its core, and there a contender gets all of them.
+pub fn workers(section: Section) -> u32 {
+    match section {
+        Section::Local | Section::BodiesLocal => {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+        }
+        _ => 1,
+    }
+}
+
+/// Lets each worker of a server learn for itself, and returns the files that are left to ask for.
+pub fn learn(server: &Server, set: &FileSet, workers: u32) -> Result<(Outcome, Vec<u32>)> {
+    let (learning, files) = set.split(LEARNING * workers);
+    let connections = match workers {
+        1 => 1,
+        _ => 4 * workers as usize,
+    };
+    Ok((ask(server, connections, set, &learning, None)?, files))
 }
 
 /// What went wrong in a run, for its line on the terminal; empty if nothing did.

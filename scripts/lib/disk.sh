@@ -57,6 +57,8 @@ end_process() {
 attach() {
     local device
     device=$(losetup --direct-io=on --show -f "$2") || die "no loop device for $2"
+    # The kernel's default. A loop device keeps what it had for its last file.
+    blockdev --setra 256 "$device"
     echo "$device" >>"$1/.disk/loop"
 }
 

@@ -206,8 +206,8 @@ impl EventLoop {
 
     /// Something is done to a connection whose gate is closed: whether it stays so, and the answer is
     /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
-    /// made blocking meanwhile must not answer `EAGAIN`, and a child that `fork` did not announce has
-    /// nobody who would open the gate.
+    /// made blocking meanwhile must not answer `EAGAIN`, a child that `fork` did not announce has nobody
+    /// who would open the gate, and a loop in `poll` would spin on what another one holds back.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
         use rustix::event::{poll, PollFd, PollFlags, Timespec};
         if !program::is_same_process() {
@@ -217,7 +217,7 @@ impl EventLoop {
         let socket = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut set = [PollFd::new(&socket, PollFlags::empty())];
         let gone = poll(&mut set, Some(&Timespec::default())) != Ok(0);
-        if !gone && is_nonblocking(fd) {
+        if !gone && is_nonblocking(fd) && !slot.wakes_another(self.number) {
             self.counters.count(counter);
             return true;
         }

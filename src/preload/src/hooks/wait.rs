@@ -54,7 +54,7 @@ pub fn registered(
         events,
         data,
     });
-    slot.registered(&state);
+    slot.registered(fd, &state);
     carry_out(fd, first);
     // A gate that is closed is opened by another thread: it must not come in between. An open one
     // is closed by this thread only, and no lock is held over the call.

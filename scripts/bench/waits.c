@@ -1,6 +1,6 @@
 /* What one wait costs of the processor, in nanoseconds: poll, select and epoll_wait over accepted connections that are quiet,
  * beside one descriptor that is always ready. Run by scripts/bench/waits, with and without the library, as
- * `waits quiet|attentive|held DIRECTORY`. In the last state a request is held back all the while, for a file of the directory:
+ * `waits quiet|attentive|held DIRECTORY [thread]`; the last word has the program start an idle thread of its own. In the last state a request is held back all the while, for a file of the directory:
  * the library's helper is stopped by a tracer. Prints a line for each call and number of descriptors. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,12 @@ static int by_epoll(int n)
 	return epoll_wait(instance, events, 64, 1000);
 }
 
+static void *idle(void *unused)
+{
+	pause();
+	return unused;
+}
+
 static void measure(const char *name, int (*wait)(int), int n)
 {
 	double begin = processor_time(), took = 0;
@@ -196,6 +203,9 @@ int main(int argc, char **argv)
 	/* Low, so that it is in reach of select. */
 	ready = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 	int client = connect_all(), with = getenv("LD_PRELOAD") != NULL;
+	pthread_t thread;
+	if (argc > 3 && pthread_create(&thread, NULL, idle, NULL))
+		errx(1, "no thread can be started");
 	/* The first waits of an event loop: it is made, and its threads are. */
 	for (int i = 0; i < 3; i++)
 		by_poll(1);

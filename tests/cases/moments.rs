@@ -167,6 +167,7 @@ fn main() -> ExitCode {
         // Without these, an interest that the server changes while it is masked could be lost, or come back wrong.
         "deleted_and_added",
         "modified",
+        "refused",
         "not_interested",
         "instance_closed",
         "second_instance",

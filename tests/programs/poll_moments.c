@@ -467,6 +467,19 @@ static void bad_arguments(void)
 	CALL(pselect(20, nowhere, NULL, NULL, &now, NULL));
 	CALL(pselect(20, NULL, NULL, NULL, &wrong, NULL));
 	munmap(pages, 3 * page);
+	/* The longest times that there are. */
+	struct timeval longest = { LONG_MAX - 1000000000, 999999 };
+	struct timespec ever = { LONG_MAX, 999999999 };
+	fd_set in, out;
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(pair.server, &in);
+	FD_SET(pair.client, &out);
+	CALL(select(64, &in, &out, NULL, &longest) >= 1);
+	printf("  left %d\n", longest.tv_sec > LONG_MAX - 1001000000);
+	CALL(pselect(64, &in, &out, NULL, &ever, NULL) >= 1);
+	two[1] = (struct pollfd){ .fd = pair.client, .events = POLLOUT };
+	CALL(ppoll(two, 2, &ever, NULL) >= 1);
 	answered(pair, which);
 }
 

@@ -66,18 +66,19 @@ fn loaded_later(state: &str) -> Result {
 }
 
 /// What happens to a connection while its request is held back, on a disk where holding back lasts.
-fn while_gated(moment: &str) -> Result {
+fn while_gated(program: &str, moment: &str, way: &str) -> Result {
     const FILES: usize = 120;
-    let program = compile("gate_moments", Build::Program)?;
+    let program = compile(program, Build::Program)?;
     let disk = SlowDisk::up()?;
     let documents = disk.root().join("documents");
     for number in 0..FILES {
         docroot::write(&documents, &format!("moment-{number}.html"), 6000)?;
     }
+    docroot::write(&documents, "body.html", 3_000_000)?;
     let run = |preload: &Preload| -> Result<_> {
         disk.chill()?;
         let path = documents.to_string_lossy().into_owned();
-        let observed = observe(&program, &["idle", &path, moment, "0"], preload)?;
+        let observed = observe(&program, &["idle", &path, moment, "0", way], preload)?;
         let gated = std::fs::read_to_string(laio_tests::runner::scratch().join("work/gated"))
             .unwrap_or_default();
         Ok((observed, gated.trim() == "1"))
@@ -166,6 +167,7 @@ fn main() -> ExitCode {
         // Without these, an interest that the server changes while it is masked could be lost, or come back wrong.
         "deleted_and_added",
         "modified",
+        "refused",
         "not_interested",
         "instance_closed",
         "second_instance",
@@ -200,10 +202,51 @@ fn main() -> ExitCode {
     ] {
         tests.push(
             Test::new(format!("while gated: {moment}"), move || {
-                while_gated(moment)
+                while_gated("gate_moments", moment, "epoll")
             })
             .needs(Need::SlowDisk),
         );
+    }
+    for moment in [
+        // Without it, a request that is held back could stay so.
+        "waited_for",
+        // Without these, a result that comes late could reach a descriptor that means something else by now.
+        "closed",
+        "reused",
+        "dup2_over",
+        "moved",
+        "doubled",
+        // Without these, a client that leaves could be held on to, or its end be missed.
+        "reset_by_client",
+        "half_closed",
+        "shut_down",
+        "more_arrives",
+        // Without these, a loop could spin on, or sleep over, what another one holds back.
+        "by_another_thread",
+        "taken_beside",
+        // Without it, a wait could sleep although the next part of a body is there.
+        "body",
+        // Without these, what the kernel refuses could end the process, or what it ignores be refused.
+        "bad_arguments",
+        "stale_numbers",
+        // Without it, what another thread opens meanwhile could be closed as if it were the library's.
+        "numbers_taken",
+        // Without it, a signal could end no wait.
+        "interrupted",
+        // Without these, a descriptor of the library's could stay where its wait was left by another way.
+        "jumped_out",
+        "forked_in_handler",
+        "cancelled",
+        "cancelled_at_once",
+    ] {
+        for way in ["poll", "ppoll", "select", "pselect"] {
+            tests.push(
+                Test::new(format!("while gated in {way}: {moment}"), move || {
+                    while_gated("poll_moments", moment, way)
+                })
+                .needs(Need::SlowDisk),
+            );
+        }
     }
     run(tests)
 }

@@ -43,6 +43,11 @@ fn main() -> ExitCode {
         "epoll_family",
         // Without it, a wait could end early, miss a signal, or leave another signal mask behind.
         "epoll_signals",
+        // Without these, poll or select could report another count, event, set, time or error for what is never gated.
+        "poll_family",
+        "select_family",
+        // Without it, a wait in poll or select could end early, miss a signal, or leave another signal mask behind.
+        "poll_signals",
         // Without it, a held-back request could be lost in one of the kinds of registration.
         "epoll_loops",
         // Without it, a request or a body could be lost, or a count be wrong, in a loop that waits in poll or select.

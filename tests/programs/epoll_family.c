@@ -118,7 +118,12 @@ static void scenario(void)
 
 	/* An accepted connection whose bytes are no request: nothing may be held back. */
 	struct pair pair = tcp_pair();
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, nowhere));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, null));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, on(EPOLLIN, 7)));
+	CALL(epoll_ctl(ep, EPOLL_CTL_DEL, pair.server, nowhere));
 	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, on(EPOLLIN | EPOLLRDHUP, 7)));
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, nowhere));
 	WAIT(epoll_wait(ep, events, 64, 0));
 	NEED(write(pair.client, "\1\2\3 binary", 10) == 10);
 	settle(pair.server, 10);

@@ -226,6 +226,27 @@ static void modified(void)
 	close(pair.server);
 }
 
+/* Changed by calls that the kernel refuses. */
+static void refused(void)
+{
+	int which;
+	void *volatile nowhere = (void *)16;
+	struct pair pair = held(EPOLLIN, &which);
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7100 };
+	int was = gated;
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, nowhere));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, nowhere));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event));
+	CALL(epoll_ctl(listening, EPOLL_CTL_MOD, pair.server, &event));
+	CALL(epoll_ctl(-1, EPOLL_CTL_DEL, pair.server, &event));
+	if (was)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
 static void not_interested(void)
 {
 	int which;
@@ -695,6 +716,7 @@ static const struct {
 	{ "moved", moved },
 	{ "deleted_and_added", deleted_and_added },
 	{ "modified", modified },
+	{ "refused", refused },
 	{ "not_interested", not_interested },
 	{ "reset_by_client", reset_by_client },
 	{ "half_closed", half_closed },

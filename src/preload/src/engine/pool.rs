@@ -14,7 +14,7 @@ use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{clock, memory, program};
-use crate::readiness::{bell, table};
+use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
@@ -136,8 +136,6 @@ pub struct Pool {
     job_time: AtomicU64,
     /// Whether the loop waits (or is about to): then only the usher can wake it.
     loop_waits: AtomicBool,
-    /// What wakes a loop that waits in `poll` or `select`.
-    pub bell: bell::Place,
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
@@ -173,7 +171,6 @@ impl Pool {
             outstanding: AtomicUsize::new(0),
             job_time: AtomicU64::new(u64::MAX / 8),
             loop_waits: AtomicBool::new(false),
-            bell: bell::Place::default(),
             pins: Pins::default(),
             warm: WarmTable::default(),
             places: Places::default(),
@@ -317,19 +314,14 @@ impl Pool {
 
     /// Gives the connections' readiness back, where they are still those that the jobs were for.
     fn complete(&self, batch: &mut Jobs) {
-        let mut given = None;
         for job in batch.drain(..) {
             if let Some((fd, ticket)) = job.gate {
-                if table::accepted(fd).is_some_and(|slot| slot.complete(fd, ticket)) {
-                    given = Some(fd);
+                if let Some(slot) = table::accepted(fd) {
+                    slot.complete(fd, ticket);
                 }
             }
             self.outstanding.fetch_sub(1, SeqCst);
             self.give_back(job);
-        }
-        // One ring wakes the loop, and it looks at all of them.
-        if let Some(fd) = given {
-            self.bell.ring(fd);
         }
     }
 

@@ -270,14 +270,14 @@ impl EventLoop {
 
     /// Something is done to a connection whose gate is closed: whether it stays so, and the answer is
     /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
-    /// made blocking meanwhile must not answer `EAGAIN`, and a child that `fork` did not announce has
-    /// nobody who would open the gate.
+    /// made blocking meanwhile must not answer `EAGAIN`, a child that `fork` did not announce has nobody
+    /// who would open the gate, and a loop in `poll` would spin on what another one holds back.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
         if !program::is_same_process() {
             return false;
         }
         let gone = is_gone(fd);
-        if !gone && is_nonblocking(fd) {
+        if !gone && is_nonblocking(fd) && !slot.wakes_another(self.number) {
             self.counters.count(counter);
             return true;
         }

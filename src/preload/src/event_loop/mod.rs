@@ -31,14 +31,29 @@ use laio_core::stream::Source;
 use request::{Partial, LOOK, PARTIALS};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 
 /// Most event loops at once; further threads go straight. Each keeps some 300 KiB of what it knows.
-const MOST_LOOPS: usize = 64;
+pub const MOST_LOOPS: usize = u64::BITS as usize;
 
-/// How many there are.
-static LOOPS: AtomicUsize = AtomicUsize::new(0);
+/// Which of their places are taken: a bit for each.
+static PLACES: AtomicU64 = AtomicU64::new(0);
+
+/// A number that no event loop has had, and its place: the remainder by [`MOST_LOOPS`].
+fn take_number() -> Option<usize> {
+    static GENERATION: AtomicUsize = AtomicUsize::new(0);
+    let free = |places: u64| places.trailing_ones();
+    let taken = PLACES.fetch_update(Relaxed, Relaxed, |places| {
+        Some(places | 1u64.checked_shl(free(places))?)
+    });
+    let place = free(taken.ok()?) as usize;
+    Some(GENERATION.fetch_add(1, Relaxed) * MOST_LOOPS + place)
+}
+
+fn give_number_back(number: usize) {
+    PLACES.fetch_and(!(1 << (number % MOST_LOOPS)), Relaxed);
+}
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
@@ -59,12 +74,14 @@ struct Owner(*mut EventLoop);
 impl Drop for Owner {
     fn drop(&mut self) {
         CURRENT.set(null_mut());
-        LOOPS.fetch_sub(1, Relaxed);
         // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
         let state = unsafe { Box::from_raw(self.0) };
         // Behind a filter even to give memory back may be forbidden; and a raw `clone` has copied
         // this thread alone, so that locks may be held for ever.
         if program::awake() && program::is_same_process() {
+            // Where the thread was cancelled in its wait.
+            bell::take_down(state.number);
+            give_number_back(state.number);
             state.pool.stop();
         } else {
             std::mem::forget(state);
@@ -108,8 +125,7 @@ pub fn begin() {
         return;
     };
     // There is one already, in use further up the stack; or the thread is ending.
-    if LOOPS.load(Relaxed) >= MOST_LOOPS
-        || BEGINNING.get()
+    if BEGINNING.get()
         || OWNER
             .try_with(|owner| owner.borrow().is_some())
             .unwrap_or(true)
@@ -117,9 +133,10 @@ pub fn begin() {
     {
         return;
     }
-    LOOPS.fetch_add(1, Relaxed);
+    let Some(number) = take_number() else { return };
     BEGINNING.set(true);
-    let state = Box::into_raw(Box::new(EventLoop::new(config)));
+    bell::make_place(number);
+    let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
     let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
     if kept.is_ok() {
         CURRENT.set(state);
@@ -136,7 +153,7 @@ pub fn is_in_use() -> bool {
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
-    LOOPS.store(0, Relaxed);
+    PLACES.store(0, Relaxed);
     CURRENT.set(null_mut());
     let _ = OWNER.try_with(|owner| std::mem::forget(owner.take()));
 }
@@ -180,13 +197,13 @@ pub struct EventLoop {
     mappings: Mappings,
     /// For copies of the sets of `poll` and `select`.
     room: Room,
+    /// A wait in `poll` or `select` has hung a bell, and has not taken it down.
+    bell_hangs: bool,
 }
 
 impl EventLoop {
-    fn new(config: &'static Config) -> EventLoop {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Relaxed);
-        let counters = STATS.counters(number);
+    fn new(config: &'static Config, number: usize) -> EventLoop {
+        let counters = STATS.counters(number % MOST_LOOPS);
         let mut rules = Rules::default();
         for (prefix, directory) in &config.map {
             if !rules.pin(prefix.as_bytes(), directory.as_bytes()) {
@@ -225,6 +242,7 @@ impl EventLoop {
             next_read: None,
             mappings: Mappings::default(),
             room: Room::default(),
+            bell_hangs: false,
         }
     }
 
@@ -240,6 +258,11 @@ impl EventLoop {
     /// The loop is about to wait.
     pub fn turn_ends(&mut self) {
         self.waits += 1;
+        if self.bell_hangs {
+            // A signal handler has jumped out of the wait, or comes in the middle of it.
+            let _kept = errno::Kept::new();
+            self.bell_hangs = !bell::try_to_take_down(self.number);
+        }
         if self.pool.is_staffed() {
             let _kept = errno::Kept::new();
             let submitted = std::mem::take(&mut self.submitted);
@@ -261,9 +284,16 @@ impl EventLoop {
         self.pool.before_wait(&mut self.batch, false);
     }
 
-    /// What wakes it from a wait in `poll` or `select`.
-    pub fn bell(&self) -> &bell::Place {
-        &self.pool.bell
+    /// Hangs what wakes it from a wait in `poll` or `select`, under a number that is not `taken`.
+    fn hang_bell(&mut self, taken: impl Fn(i32) -> bool) -> Option<i32> {
+        let bell = bell::hang(self.number, taken);
+        self.bell_hangs |= bell.is_some();
+        bell
+    }
+
+    fn take_bell_down(&mut self) {
+        bell::take_down(self.number);
+        self.bell_hangs = false;
     }
 
     /// The wait is over.

@@ -19,6 +19,7 @@ extern "C" fn in_child() {
     program::remember_pid();
     program::SERVES.store(false, Relaxed);
     program::STATS.clear();
+    crate::readiness::bell::abandon();
     crate::readiness::table::abandon();
     crate::event_loop::abandon();
     crate::engine::crew::abandon();

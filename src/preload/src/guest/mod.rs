@@ -1,5 +1,6 @@
 //! What a library owes the process that it is a guest in.
 
+pub mod address;
 pub mod clock;
 pub mod errno;
 pub mod fork;

@@ -2,6 +2,7 @@
 
 use super::change::changed;
 use crate::event_loop::{self, EventLoop, Transfer};
+use crate::guest::address::is_readable;
 use crate::guest::errno;
 use crate::readiness::table::{self, Slot};
 use laio_core::stats::Call;
@@ -140,25 +141,6 @@ pub fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -
     };
     let transfer = here.with(|state| decide(state, slot));
     transfer.unwrap_or(Transfer::Straight)
-}
-
-/// Whether eight bytes can be read at an address that the application passes to the kernel, which would
-/// answer `EFAULT` where we should fault. Asked by a call that reads them and, of a kind that does not
-/// exist, does nothing.
-pub fn is_readable(address: *const u64) -> bool {
-    const NO_SUCH_WAY: c_int = c_int::MAX;
-    let _kept = errno::Kept::new();
-    // SAFETY: the kernel reads eight bytes, if it can, and refuses the rest.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            NO_SUCH_WAY,
-            address,
-            std::ptr::null_mut::<c_void>(),
-            size_of::<u64>(),
-        )
-    };
-    result < 0 && errno::is(libc::EINVAL) && !address.is_null()
 }
 
 /// The answer to a write whose readiness is held back.

@@ -1,7 +1,8 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use super::body::{gate, is_readable, refuse, wrote_pipe};
+use super::body::{gate, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
+use crate::guest::address::is_readable;
 use crate::guest::{clock, errno};
 use crate::readiness::table;
 use laio_core::predictions::Depth;

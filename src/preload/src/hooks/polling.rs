@@ -6,19 +6,18 @@
 use crate::event_loop::{self, held_wait, Here};
 use crate::guest::{errno, program};
 use crate::readiness::sets::{self, PollSet, SelectSet};
-use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, suseconds_t, timespec, timeval};
+use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
-
-const SECOND: u64 = 1_000_000_000;
+use std::time::Duration;
 
 /// How long a wait lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// Until something is ready.
     Never,
-    /// At most so many nanoseconds.
-    After(u64),
+    /// At most so long.
+    After(Duration),
     /// The kernel will refuse it.
     Invalid,
 }
@@ -26,7 +25,7 @@ pub enum Timeout {
 /// The timeout of `poll`.
 pub fn milliseconds(timeout: c_int) -> Timeout {
     u64::try_from(timeout).map_or(Timeout::Never, |timeout| {
-        Timeout::After(timeout * 1_000_000)
+        Timeout::After(Duration::from_millis(timeout))
     })
 }
 
@@ -37,14 +36,23 @@ pub fn nanoseconds(timeout: *const timespec) -> Timeout {
     }
     // SAFETY: the C library reads it as well, whatever it points to.
     let timespec { tv_sec, tv_nsec } = unsafe { *timeout };
-    duration(tv_sec, tv_nsec, SECOND)
+    match (u64::try_from(tv_sec), u32::try_from(tv_nsec)) {
+        (Ok(seconds), Ok(rest)) if rest < 1_000_000_000 => {
+            Timeout::After(Duration::new(seconds, rest))
+        }
+        _ => Timeout::Invalid,
+    }
 }
 
-fn duration(seconds: i64, parts: i64, parts_of_second: u64) -> Timeout {
-    match (u64::try_from(seconds), u64::try_from(parts)) {
-        (Ok(seconds), Ok(parts)) if parts < parts_of_second => {
-            let nanoseconds = parts * (SECOND / parts_of_second);
-            Timeout::After(seconds.saturating_mul(SECOND).saturating_add(nanoseconds))
+/// The timeout of `select`: a second's worth of microseconds and more is carried over by the C library.
+fn microseconds(timeout: &timeval) -> Timeout {
+    match (
+        u64::try_from(timeout.tv_sec),
+        u64::try_from(timeout.tv_usec),
+    ) {
+        (Ok(seconds), Ok(rest)) => {
+            let (seconds, rest) = (Duration::from_secs(seconds), Duration::from_micros(rest));
+            Timeout::After(seconds.saturating_add(rest))
         }
         _ => Timeout::Invalid,
     }
@@ -113,11 +121,7 @@ pub fn selected(
     waited(real, several, |here| {
         // SAFETY: the C library reads and writes it as well; null is none.
         let given = unsafe { timeout.as_mut() };
-        let whole = given.as_ref().map_or(Timeout::Never, |given| {
-            // A second's worth of microseconds and more is carried over by the C library.
-            let seconds = given.tv_sec.saturating_add(given.tv_usec / 1_000_000);
-            duration(seconds, given.tv_usec % 1_000_000, 1_000_000)
-        });
+        let whole = given.as_deref().map_or(Timeout::Never, microseconds);
         // SAFETY: as in `polled`.
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, null())
@@ -125,8 +129,8 @@ pub fn selected(
         let time = whole.into_time()?;
         let result = held_wait::wait(here, SelectSet::new(count, sets, wait)?, time);
         if let (Some(_), Some(given), Some(left)) = (result, given, time.left()) {
-            given.tv_sec = (left / SECOND) as i64;
-            given.tv_usec = (left % SECOND / 1000) as suseconds_t;
+            given.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+            given.tv_usec = left.subsec_micros().into();
         }
         result
     })
@@ -136,7 +140,7 @@ impl Timeout {
     fn into_time(self) -> Option<held_wait::Time> {
         match self {
             Timeout::Never => Some(held_wait::Time::unlimited()),
-            Timeout::After(nanoseconds) => Some(held_wait::Time::limited(nanoseconds)),
+            Timeout::After(time) => Some(held_wait::Time::limited(time)),
             Timeout::Invalid => None,
         }
     }

@@ -1,55 +1,117 @@
 //! What wakes a loop that waits in `poll` or `select`: an epoll instance of our own in its set.
 //!
-//! It is in the application's descriptor table for the length of the kernel's wait only, under a
-//! number above all others of the set, so that a single-threaded application never meets it. It rings
-//! when the connection that may be read again is registered in it, since its request is still in
-//! the socket. Should its number have been taken over by another thread, that `epoll_ctl` fails and
-//! does no harm, where a write to an eventfd would have written into somebody's file.
+//! It is in the application's descriptor table for the length of the kernel's wait only, so that a
+//! single-threaded application never meets it, under a number that is not in the set. It rings when a
+//! connection whose gate has opened is registered in it. Should its number have been taken over by
+//! another thread, that `epoll_ctl` fails and does no harm, where a write to an eventfd would have
+//! written into somebody's file.
 
-use crate::event_loop::Here;
-use crate::guest::lock::Lock;
+use super::table::{self, OpenFile};
+use crate::event_loop::MOST_LOOPS;
 use libc::c_int;
-use rustix::event::epoll;
+use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering::*};
+use std::sync::{PoisonError, RwLock};
 
-/// Where the bell of an event loop hangs, while it does.
-#[derive(Debug, Default)]
-pub struct Place(Lock<Option<c_int>>);
+/// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
+type Place = RwLock<Option<OpenFile>>;
 
-impl Place {
-    /// Rings, if the loop waits: the connection `fd` may be read again.
-    pub fn ring(&self, fd: c_int) {
-        let place = self.0.lock();
-        let Some(bell) = *place else { return };
-        // SAFETY: both are used for this one call, under the lock; the kernel refuses a number that
-        // is no epoll instance, or names nothing any more.
-        let (bell, socket) = unsafe { (BorrowedFd::borrow_raw(bell), BorrowedFd::borrow_raw(fd)) };
-        let data = epoll::EventData::new_u64(0);
-        let _ = epoll::add(bell, socket, data, epoll::EventFlags::IN);
+/// A place for each event loop: those of loops that have ended are used again.
+static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
+
+/// Makes the place of a new event loop, where there is none.
+pub fn make_place(number: usize) {
+    if let Some(place) = PLACES.get(number % MOST_LOOPS) {
+        if place.load(Acquire).is_null() {
+            // One event loop has this place at a time, and it is being made on this thread.
+            place.store(Box::into_raw(Box::default()), Release);
+        }
     }
 }
 
-/// Hangs a bell under a number above `highest`; nothing where no descriptor is to be had.
-pub fn hang(here: Here, highest: c_int) -> Option<c_int> {
+fn place(number: usize) -> Option<&'static Place> {
+    let place = PLACES.get(number % MOST_LOOPS)?.load(Acquire);
+    // SAFETY: a place that was once published is never freed; null means that there is none.
+    unsafe { place.as_ref() }
+}
+
+/// A gate of the connection `fd` has opened: wakes the event loop of this number, if it waits. What is
+/// not ready after all does not ring before it is.
+pub fn ring(number: usize, fd: c_int) {
+    // A loop that is hanging its bell up, or taking it down, looks at its gates next; and a signal
+    // handler may have come in the middle of it.
+    let Some(Ok(bell)) = place(number).map(Place::try_read) else {
+        return;
+    };
+    let Some(OpenFile { fd: bell, .. }) = *bell else {
+        return;
+    };
+    // SAFETY: both are used for this one call, under the lock; the kernel refuses a number that is no
+    // epoll instance, or names nothing any more.
+    let (bell, socket) = unsafe { (BorrowedFd::borrow_raw(bell), BorrowedFd::borrow_raw(fd)) };
+    let data = epoll::EventData::new_u64(0);
+    let _ = epoll::add(bell, socket, data, EventFlags::IN | EventFlags::OUT);
+}
+
+/// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had.
+pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
+    // Not waited for: this may be a signal handler that has interrupted a ring.
+    let mut place = place(number)?.try_write().ok()?;
+    close(place.take());
     let mut bell = epoll::create(epoll::CreateFlags::CLOEXEC).ok()?;
-    if bell.as_raw_fd() <= highest {
-        let above = rustix::io::fcntl_dupfd_cloexec(&bell, highest + 1);
-        close(bell.into_raw_fd());
+    while taken(bell.as_raw_fd()) {
+        // A number of the set that names nothing must go on doing so.
+        let above = rustix::io::fcntl_dupfd_cloexec(&bell, bell.as_raw_fd() + 1);
+        close_raw(bell.into_raw_fd());
         bell = above.ok()?;
     }
     let bell = bell.into_raw_fd();
-    here.with(|state| *state.bell().0.lock() = Some(bell));
-    Some(bell)
+    *place = table::open_file(bell);
+    if place.is_none() {
+        close_raw(bell);
+    }
+    place.map(|_| bell)
 }
 
-/// Takes it down again: nobody rings it any more.
-pub fn take_down(here: Here, bell: c_int) {
-    here.with(|state| *state.bell().0.lock() = None);
-    close(bell);
+/// Takes it down: nobody rings it any more.
+pub fn take_down(number: usize) {
+    if let Some(place) = place(number) {
+        let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
+        close(place.take());
+    }
+}
+
+/// The same in what may be a signal handler that has interrupted a ring; tells whether it hangs no more.
+pub fn try_to_take_down(number: usize) -> bool {
+    let Some(Ok(mut place)) = place(number).map(Place::try_write) else {
+        return false;
+    };
+    close(place.take());
+    true
+}
+
+/// After a fork: the bells are the parent's. One that is being rung at that moment stays.
+pub fn abandon() {
+    for place in &PLACES {
+        // SAFETY: as in `place`.
+        let place = unsafe { place.swap(null_mut(), AcqRel).as_ref() };
+        if let Some(Ok(bell)) = place.map(Place::try_read) {
+            close(*bell);
+        }
+    }
+}
+
+/// Closes a bell, unless the application has closed its number or taken it over.
+fn close(bell: Option<OpenFile>) {
+    if let Some(bell) = bell.filter(|bell| table::open_file(bell.fd) == Some(*bell)) {
+        close_raw(bell.fd);
+    }
 }
 
 /// By a raw system call, past our own hook.
-fn close(bell: c_int) {
+fn close_raw(bell: c_int) {
     // SAFETY: made by `hang`, which gave it to nobody else.
     unsafe { rustix::io::close(bell) };
 }

@@ -1,6 +1,11 @@
 //! The sets of `poll` and `select`, and the copies that the kernel is shown in their place.
+//!
+//! The application's set is read once, where the wait begins, as the kernel does: another thread may
+//! change it meanwhile. What is held back is found then; what is done for each further wait costs no
+//! more than there is of it.
 
 use crate::event_loop::held_wait::Set;
+use crate::guest::address::are_readable;
 use laio_core::gate::{Side, IN};
 use libc::{c_int, fd_set, nfds_t, pollfd, timespec, FD_SETSIZE};
 use std::mem::{take, ManuallyDrop};
@@ -14,61 +19,124 @@ const MOST: usize = 1 << 20;
 pub struct Room {
     entries: Vec<pollfd>,
     words: Vec<u64>,
+    held: Vec<Held>,
+}
+
+/// A member of a set whose readiness is held back.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Which entry of a `poll`, or which descriptor of a `select`.
+    member: usize,
+    /// What the application waits for.
+    events: u32,
+}
+
+/// Not dropped where a thread is cancelled during the real call: that unwinds past us.
+type Copied<T> = ManuallyDrop<Vec<T>>;
+
+/// Adds to a list, if there is memory.
+fn push<T>(list: &mut Vec<T>, item: T) -> bool {
+    let room = list.try_reserve(1).is_ok();
+    if room {
+        list.push(item);
+    }
+    room
 }
 
 /// The set of a `poll`. `W` is the real call.
-pub struct PollSet<'a, W> {
-    theirs: &'a mut [pollfd],
-    /// Not dropped where a thread is cancelled during the real call: that unwinds past us.
-    ours: ManuallyDrop<Vec<pollfd>>,
+pub struct PollSet<W> {
+    theirs: *mut pollfd,
+    count: usize,
+    ours: Copied<pollfd>,
+    held: Copied<Held>,
     wait: W,
 }
 
-impl<W> PollSet<'_, W> {
+impl<W> PollSet<W> {
     /// The set at this address; nothing where that cannot be one.
     pub fn new(theirs: *mut pollfd, count: nfds_t, wait: W) -> Option<Self> {
         let count = usize::try_from(count).ok().filter(|&count| count <= MOST)?;
-        if theirs.is_null() {
-            return None;
-        }
-        // SAFETY: the application passes this to `poll` as so many entries, which are the call's
-        // alone until it returns.
-        let theirs = unsafe { std::slice::from_raw_parts_mut(theirs, count) };
         Some(PollSet {
             theirs,
+            count,
             ours: ManuallyDrop::default(),
+            held: ManuallyDrop::default(),
             wait,
         })
     }
+
+    fn copy(&mut self) -> bool {
+        self.ours.clear();
+        self.held.clear();
+        if !are_readable(self.theirs.cast(), self.count)
+            || self.ours.try_reserve(self.count + 1).is_err()
+        {
+            return false;
+        }
+        let (from, to) = (self.theirs.cast::<u8>(), self.ours.as_mut_ptr().cast());
+        // SAFETY: as many entries can be read, wherever they begin, and there is room for them.
+        unsafe {
+            from.copy_to_nonoverlapping(to, self.count * size_of::<pollfd>());
+            self.ours.set_len(self.count);
+        }
+        true
+    }
+
+    /// Notes what is held back; false where nothing is.
+    fn note(&mut self, held: impl Fn(c_int) -> u32) -> bool {
+        for (member, entry) in self.ours.iter().enumerate() {
+            let events = entry.events as u32;
+            if events != 0
+                && events & held(entry.fd) != 0
+                && !push(&mut self.held, Held { member, events })
+            {
+                return false;
+            }
+        }
+        !self.held.is_empty()
+    }
 }
 
-impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<'_, W> {
-    fn look(&self, held: impl Fn(c_int) -> u32) -> (bool, c_int) {
-        let mut holds = false;
-        let mut highest = -1;
-        for entry in &*self.theirs {
-            highest = highest.max(entry.fd);
-            holds |= entry.events != 0 && entry.events & held(entry.fd) as i16 != 0;
-        }
-        (holds, highest)
-    }
-
-    fn take_room(&mut self, room: &mut Room) -> bool {
+impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W> {
+    fn take(&mut self, room: &mut Room, held: impl Fn(c_int) -> u32) -> bool {
         *self.ours = take(&mut room.entries);
-        self.ours.try_reserve(self.theirs.len() + 1).is_ok()
+        *self.held = take(&mut room.held);
+        let holds = self.copy() && self.note(held);
+        if !holds {
+            self.give_back(room);
+        }
+        holds
     }
 
-    fn copy(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) {
-        self.ours.clear();
-        self.ours.extend_from_slice(self.theirs);
-        for entry in &mut *self.ours {
-            entry.events &= !(held(entry.fd) as i16);
+    fn contains(&self, fd: c_int) -> bool {
+        self.ours.iter().any(|entry| entry.fd == fd)
+    }
+
+    fn is_held(&self, held: impl Fn(c_int) -> u32) -> bool {
+        let mut members = self.held.iter();
+        members.any(|&Held { member, events }| {
+            let entry = self.ours.get(member);
+            entry.is_some_and(|entry| events & held(entry.fd) != 0)
+        })
+    }
+
+    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool {
+        let mut lacks = false;
+        for &Held { member, events } in &*self.held {
+            if let Some(entry) = self.ours.get_mut(member) {
+                let shown = events & !held(entry.fd);
+                entry.events = shown as i16;
+                lacks |= shown != events;
+            }
         }
+        self.ours.truncate(self.count);
+        // There is room for it.
         self.ours.extend(bell.map(|bell| pollfd {
             fd: bell,
             events: IN as i16,
             revents: 0,
         }));
+        lacks
     }
 
     fn wait(&mut self, timeout: &timespec) -> c_int {
@@ -82,22 +150,28 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<'_
 
     fn report(&mut self, _bell: Option<c_int>, _ready: c_int) {
         // The kernel writes them even where a signal ends the wait.
-        for (theirs, ours) in self.theirs.iter_mut().zip(&*self.ours) {
-            theirs.revents = ours.revents;
+        for (member, ours) in self.ours.iter().take(self.count).enumerate() {
+            // SAFETY: the application passes this to `poll` as so many entries to be written to.
+            unsafe {
+                let theirs = &raw mut (*self.theirs.add(member)).revents;
+                theirs.write_unaligned(ours.revents);
+            }
         }
     }
 
     fn give_back(&mut self, room: &mut Room) {
         room.entries = take(&mut *self.ours);
+        room.held = take(&mut *self.held);
     }
 }
 
 /// The sets of a `select`: what is to be readable, writable, exceptional. `W` is the real call.
-pub struct SelectSet<'a, W> {
+pub struct SelectSet<W> {
     count: c_int,
-    theirs: [Option<&'a mut [u64]>; 3],
-    /// One after the other, each of `words`.
-    ours: ManuallyDrop<Vec<u64>>,
+    theirs: [*mut fd_set; 3],
+    /// One after the other: the three as they were given, and the three as they are shown.
+    ours: Copied<u64>,
+    held: Copied<Held>,
     /// What the kernel is told instead of `count`.
     shown: c_int,
     wait: W,
@@ -111,101 +185,186 @@ fn words(count: c_int) -> usize {
     usize::try_from(count).unwrap_or(0).div_ceil(64)
 }
 
-/// The sets at these addresses. A larger `count` than a set has bits is legal (the kernel looks no
-/// further than at the highest open descriptor), and then nobody knows where they end.
-fn slices<'a>(count: c_int, sets: [*mut fd_set; 3]) -> Option<[Option<&'a mut [u64]>; 3]> {
-    if !(0..=FD_SETSIZE as c_int).contains(&count) {
-        return None;
-    }
-    // SAFETY: the application passes these to `select` as sets of so many descriptors; they are
-    // whole words, and the call's alone until it returns.
-    let slice = |set: *mut fd_set| unsafe {
-        (!set.is_null()).then(|| std::slice::from_raw_parts_mut(set.cast(), words(count)))
-    };
-    Some(sets.map(slice))
+/// Whether the ends of sets of so many descriptors are known. A larger `count` than a set has bits is
+/// legal: the kernel looks no further than at the highest open descriptor.
+fn is_bounded(count: c_int) -> bool {
+    (0..=FD_SETSIZE as c_int).contains(&count)
 }
 
-/// How many descriptors are to be readable.
-pub fn readable(count: c_int, sets: [*mut fd_set; 3]) -> u32 {
-    let [readable, ..] = slices(count, sets).unwrap_or_default();
-    readable.map_or(0, |set| members(set, count).count() as u32)
+/// Reads the words of a set; none where there is no set. False where they cannot be read.
+fn read(set: *mut fd_set, count: c_int, mut each: impl FnMut(usize, u64)) -> bool {
+    let first: *const u64 = set.cast();
+    if first.is_null() {
+        return true;
+    }
+    let words = words(count);
+    let readable = are_readable(first, words);
+    if readable {
+        for number in 0..words {
+            // SAFETY: all of them can be read, and a set is whole words.
+            let word = unsafe { first.add(number).read_unaligned() };
+            // What the count leaves out of the last word is no member.
+            let beyond = (number + 1) * 64 - (count as usize).min((number + 1) * 64);
+            each(number, word << beyond >> beyond);
+        }
+    }
+    readable
+}
+
+/// How many descriptors are to be readable, where that can be told.
+pub fn readable(count: c_int, [readable, ..]: [*mut fd_set; 3]) -> u32 {
+    let mut members = 0;
+    if is_bounded(count) {
+        read(readable, count, |_, word| members += word.count_ones());
+    }
+    members
 }
 
 /// The numbers in a set.
-fn members(set: &[u64], count: c_int) -> impl Iterator<Item = c_int> + '_ {
-    let bits = |(number, &word): (usize, &u64)| {
+fn members(set: &[u64]) -> impl Iterator<Item = c_int> + '_ {
+    set.iter().enumerate().flat_map(|(number, &word)| {
         let mut rest = word;
         std::iter::from_fn(move || {
             let bit = rest.trailing_zeros();
             rest &= rest.checked_sub(1)?;
             Some(number as c_int * 64 + bit as c_int)
         })
-    };
-    let all = set.iter().enumerate().flat_map(bits);
-    all.take_while(move |&fd| fd < count)
+    })
 }
 
-impl<W> SelectSet<'_, W> {
-    /// The sets at these addresses; nothing where they cannot be looked at.
+impl<W> SelectSet<W> {
+    /// The sets at these addresses; nothing where nobody knows where they end.
     pub fn new(count: c_int, theirs: [*mut fd_set; 3], wait: W) -> Option<Self> {
-        Some(SelectSet {
+        is_bounded(count).then(|| SelectSet {
             count,
-            theirs: slices(count, theirs)?,
+            theirs,
             ours: ManuallyDrop::default(),
+            held: ManuallyDrop::default(),
             shown: count,
             wait,
         })
     }
-}
 
-impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for SelectSet<'_, W> {
-    fn look(&self, held: impl Fn(c_int) -> u32) -> (bool, c_int) {
-        let sets = self.theirs.iter().flatten();
-        let highest = sets.filter_map(|set| members(set, self.count).last()).max();
-        let holds = self.theirs.iter().zip(EVENTS).any(|(set, events)| {
-            let set = set.as_deref().unwrap_or_default();
-            events != 0 && members(set, self.count).any(|fd| held(fd) & events != 0)
-        });
-        (holds, highest.unwrap_or(-1))
+    /// How many words each set has.
+    fn words(&self) -> usize {
+        words(self.count)
     }
 
-    fn take_room(&mut self, room: &mut Room) -> bool {
-        *self.ours = take(&mut room.words);
-        true
+    /// The three as they were given.
+    fn given(&self) -> impl Iterator<Item = &[u64]> {
+        self.ours.chunks_exact(self.words().max(1)).take(3)
     }
 
-    fn copy(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) {
-        self.shown = self.count.max(bell.map_or(0, |bell| bell + 1));
-        let words = words(self.shown);
+    /// Those that are shown, one after the other.
+    fn shown(&mut self) -> &mut [u64] {
+        let given = 3 * self.words();
+        self.ours.get_mut(given..).unwrap_or_default()
+    }
+
+    fn copy(&mut self) -> bool {
+        let words = self.words();
         self.ours.clear();
+        self.held.clear();
+        if self.ours.try_reserve(6 * words).is_err() {
+            return false;
+        }
         self.ours.resize(3 * words, 0);
         let parts = self.ours.chunks_exact_mut(words.max(1));
-        for ((ours, theirs), events) in parts.zip(&self.theirs).zip(EVENTS) {
-            for fd in members(theirs.as_deref().unwrap_or_default(), self.count) {
-                if events == 0 || held(fd) & events == 0 {
-                    insert(ours, fd);
+        parts.zip(self.theirs).all(|(ours, theirs)| {
+            read(theirs, self.count, |number, word| {
+                if let Some(place) = ours.get_mut(number) {
+                    *place = word;
+                }
+            })
+        })
+    }
+
+    /// Notes what is held back; false where nothing is.
+    fn note(&mut self, held: impl Fn(c_int) -> u32) -> bool {
+        let mut list = take(&mut *self.held);
+        let sets = self.given().zip(EVENTS).filter(|(_, events)| *events != 0);
+        let mut all = sets.flat_map(|(set, events)| members(set).map(move |fd| (fd, events)));
+        let noted = all.all(|(fd, events)| {
+            let member = fd as usize;
+            held(fd) & events == 0 || push(&mut list, Held { member, events })
+        });
+        drop(all);
+        let holds = noted && !list.is_empty();
+        *self.held = list;
+        holds
+    }
+}
+
+impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for SelectSet<W> {
+    fn take(&mut self, room: &mut Room, held: impl Fn(c_int) -> u32) -> bool {
+        *self.ours = take(&mut room.words);
+        *self.held = take(&mut room.held);
+        let holds = self.copy() && self.note(held);
+        if !holds {
+            self.give_back(room);
+        }
+        holds
+    }
+
+    fn contains(&self, fd: c_int) -> bool {
+        let mut sets = self.given();
+        sets.any(|set| set.get(word(fd)).is_some_and(|word| word & bit(fd) != 0))
+    }
+
+    fn is_held(&self, held: impl Fn(c_int) -> u32) -> bool {
+        let mut members = self.held.iter();
+        members.any(|&Held { member, events }| events & held(member as c_int) != 0)
+    }
+
+    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool {
+        let (count, given) = (self.count, 3 * self.words());
+        self.ours.truncate(given);
+        // Without the memory that a high number needs, it is not heard.
+        let heard = bell.filter(|&bell| self.ours.try_reserve(3 * words(bell + 1)).is_ok());
+        self.shown = count.max(heard.map_or(0, |bell| bell + 1));
+        let each = words(self.shown);
+        self.ours.resize(given + 3 * each, 0);
+        let (theirs, ours) = self.ours.split_at_mut(given);
+        let theirs = theirs.chunks_exact(words(count).max(1));
+        let mut lacks = false;
+        for ((ours, theirs), events) in ours.chunks_exact_mut(each.max(1)).zip(theirs).zip(EVENTS) {
+            for (ours, theirs) in ours.iter_mut().zip(theirs) {
+                *ours = *theirs;
+            }
+            for member in self.held.iter().filter(|held| held.events == events) {
+                let fd = member.member as c_int;
+                if held(fd) & events != 0 {
+                    lacks = true;
+                    if let Some(word) = ours.get_mut(word(fd)) {
+                        *word &= !bit(fd);
+                    }
                 }
             }
         }
         // Among those that are to be readable, which come first.
-        if let Some(bell) = bell {
-            insert(&mut self.ours, bell);
+        if let Some(bell) = heard {
+            if let Some(word) = ours.get_mut(word(bell)) {
+                *word |= bit(bell);
+            }
         }
+        lacks
     }
 
     fn wait(&mut self, timeout: &timespec) -> c_int {
         let mut sets = [null_mut(); 3];
-        let parts = self.ours.chunks_exact_mut(words(self.shown).max(1));
+        let shown = self.shown;
+        let parts = self.shown().chunks_exact_mut(words(shown).max(1));
         for (set, ours) in sets.iter_mut().zip(parts) {
             *set = ours.as_mut_ptr().cast();
         }
-        (self.wait)(self.shown, sets, timeout)
+        (self.wait)(shown, sets, timeout)
     }
 
     fn has_rung(&self, bell: c_int) -> bool {
-        self.ours
-            .get(bell as usize / 64)
-            .is_some_and(|word| word & bit(bell) != 0)
+        let given = 3 * self.words();
+        let readable = self.ours.get(given..given + words(self.shown));
+        let word = readable.and_then(|set| set.get(word(bell)));
+        word.is_some_and(|word| word & bit(bell) != 0)
     }
 
     fn report(&mut self, bell: Option<c_int>, ready: c_int) {
@@ -214,31 +373,33 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
             return;
         }
         if let Some(bell) = bell {
-            if let Some(word) = self.ours.get_mut(bell as usize / 64) {
+            if let Some(word) = self.shown().get_mut(word(bell)) {
                 *word &= !bit(bell);
             }
         }
-        let parts = self.ours.chunks_exact(words(self.shown).max(1));
-        for (ours, theirs) in parts.zip(&mut self.theirs) {
-            let theirs = theirs.as_deref_mut().unwrap_or_default();
-            for (theirs, ours) in theirs.iter_mut().zip(ours) {
-                *theirs = *ours;
+        let (count, shown, theirs) = (words(self.count), words(self.shown), self.theirs);
+        let parts = self.shown().chunks_exact(shown.max(1));
+        for (ours, theirs) in parts.zip(theirs).filter(|(_, theirs)| !theirs.is_null()) {
+            for (number, word) in ours.iter().take(count).enumerate() {
+                // SAFETY: the application passes this to `select` as a set to be written to, which has
+                // as many words.
+                unsafe { theirs.cast::<u64>().add(number).write_unaligned(*word) };
             }
         }
     }
 
     fn give_back(&mut self, room: &mut Room) {
         room.words = take(&mut *self.ours);
+        room.held = take(&mut *self.held);
     }
 }
 
-/// Where in its word the bit of a descriptor is.
+/// The word of a set in which the bit of a descriptor is.
+fn word(fd: c_int) -> usize {
+    fd as usize / 64
+}
+
+/// Where in its word it is.
 fn bit(fd: c_int) -> u64 {
     1 << (fd % 64)
-}
-
-fn insert(set: &mut [u64], fd: c_int) {
-    if let Some(word) = set.get_mut(fd as usize / 64) {
-        *word |= bit(fd);
-    }
 }

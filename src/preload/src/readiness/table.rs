@@ -1,10 +1,11 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
-use super::{can_be_nudged, carry_out, give_back};
+use super::{bell, can_be_nudged, carry_out, give_back};
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use laio_core::gate::{Descriptor, Side};
-use laio_core::stream::{OpenFile, Stream};
+pub use laio_core::stream::OpenFile;
+use laio_core::stream::Stream;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU8, AtomicUsize, Ordering::*};
@@ -62,16 +63,17 @@ impl Slot {
     }
 
     /// The application has registered the connection elsewhere, which may have opened its gate.
-    pub fn registered(&self, state: &Descriptor) {
-        if !state.is_closed() {
-            self.open();
+    pub fn registered(&self, fd: i32, state: &Descriptor) {
+        if !state.is_closed() && self.held() != 0 {
+            self.open(fd);
         }
     }
 
     /// Whatever waited does so no more. Under the lock.
-    fn open(&self) {
+    fn open(&self, fd: i32) {
         let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
         self.write_waits.store(false, Release);
+        bell::ring(self.keeper(), fd);
     }
 
     /// A read is about to happen. `Pass` is given once for each completed gate.
@@ -102,9 +104,15 @@ impl Slot {
         held.fold(0, |events, (side, _)| events | side.events())
     }
 
-    /// The event loop that holds this connection's readiness back, where one does.
+    /// The number of the event loop that holds this connection's readiness back, where one does.
     pub fn keeper(&self) -> usize {
         self.keeper.load(Relaxed)
+    }
+
+    /// Whether its readiness is held back by another event loop than this one, and nothing keeps this
+    /// one from waking: it waits in `poll` or `select`.
+    pub fn wakes_another(&self, number: usize) -> bool {
+        self.keeper() != number && !self.state.lock().is_registered()
     }
 
     /// Closes a gate and holds readiness back, in the name of the event loop `keeper`: returns the
@@ -124,33 +132,33 @@ impl Slot {
         Some(ticket)
     }
 
-    /// The job with this ticket is done: reports readiness, if it is still waited for, and tells
-    /// whether it was. Under the lock: a `close` in between would hand the number to somebody else.
-    pub fn complete(&self, fd: i32, ticket: u32) -> bool {
+    /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
+    /// lock: a `close` in between would hand the number to somebody else.
+    pub fn complete(&self, fd: i32, ticket: u32) {
         let mut state = self.state.lock();
         let Some((side, owed)) = state.complete(ticket) else {
-            return false;
+            return;
         };
         match side {
             Side::Read => self.next_read.store(PASS, Release),
             Side::Write => self.write_waits.store(false, Release),
         }
         give_back(fd, &state, owed, &[side]);
-        true
+        bell::ring(self.keeper(), fd);
     }
 
     /// The number of an epoll instance goes: opens the gate if readiness is given back there.
     fn lose_instance(&self, fd: i32, instance: i32) {
         let mut state = self.state.lock();
         let owed = state.lose_instance(instance);
-        self.registered(&state);
+        self.registered(fd, &state);
         carry_out(fd, owed);
     }
 
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
-        self.open();
+        self.open(fd);
         let owed = state.abandon();
         give_back(fd, &state, owed, &Side::BOTH);
     }

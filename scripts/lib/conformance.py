@@ -161,7 +161,7 @@ class Version:
     program = None
 
     def __init__(self, path):
-        self.title = path.name
+        self.title = f"versions {path.name}"
         self.path = path
 
     def run(self, directory, way):
@@ -183,25 +183,38 @@ class Comparison:
     unstable: list
 
 
-def compare(test, directory, way):
-    """Runs a test without the library and in a way; again where anything comes out otherwise."""
-    without, preloaded, names = [], [], set()
-    while len(without) < PAIRS:
-        for runs, each in ((without, Way("without")), (preloaded, way)):
-            place = directory / f"{each.name}-{len(runs) + 1}"
-            runs.append(test.run(place, each))
-            (place / "outcomes.json").write_text(json.dumps(runs[-1].observed, default=repr, indent=1))
-        before, after = without[-1].observed, preloaded[-1].observed
+@dataclass
+class Runs:
+    """All runs of one test in one way, made when they are asked for."""
+
+    test: object
+    way: Way
+    directory: Path
+    made: list = field(default_factory=list)
+
+    def number(self, number):
+        while len(self.made) <= number:
+            place = self.directory / f"{self.way.name}-{len(self.made) + 1}"
+            self.made.append(self.test.run(place, self.way))
+            (place / "outcomes.json").write_text(json.dumps(self.made[-1].observed, default=repr, indent=1))
+        return self.made[number]
+
+
+def compare(without, preloaded):
+    """Compares a test's runs without the library with those in a way: more of them where anything comes out otherwise."""
+    names = set()
+    for number in range(PAIRS):
+        before, after = without.number(number).observed, preloaded.number(number).observed
         names |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if not names:
             break
     different, unstable = [], []
     for name in sorted(names):
-        before, after = ([run.observed.get(name) for run in runs] for runs in (without, preloaded))
+        before, after = ([run.observed.get(name) for run in runs.made] for runs in (without, preloaded))
         is_stable = all(each == before[0] for each in before)
         recurs = sum(each != before[0] for each in after) * 2 > PAIRS
         (different if is_stable and recurs else unstable).append((name, before, after))
-    return Comparison(without[0], preloaded[0], different, unstable)
+    return Comparison(without.number(0), preloaded.number(0), different, unstable)
 
 
 HEADER = ("suite", "library", "tests", "passed", "failed", "skipped", "processes", "looks", "gates", "unstable", "different")
@@ -213,23 +226,23 @@ class Line:
 
     title: str
     way: Way
-    tests: list
+    without: list
     at_once: int = 1
 
-    def measure(self, out):
-        def one(test):
-            comparison = compare(test, out / test.title.replace(" ", "-") / self.way.name, self.way)
-            say(test.title, comparison)
+    def measure(self):
+        def one(without):
+            comparison = compare(without, Runs(without.test, self.way, without.directory))
+            say(without.test.title, comparison)
             return comparison
 
         print(f"{self.title}, {self.way.name}", file=sys.stderr, flush=True)
         with ThreadPoolExecutor(self.at_once) as pool:
-            self.comparisons = list(pool.map(one, self.tests))
+            self.comparisons = list(pool.map(one, self.without))
 
     def is_same(self):
-        """Tests that did not run, or ran without the library on either side, are no success."""
+        """Tests that did not run, or did so without the library, are no success."""
         programs = set().union(*(each.preloaded.programs() for each in self.comparisons))
-        loaded = bool(programs) and {test.program for test in self.tests} - {None} <= programs
+        loaded = bool(programs) and {runs.test.program for runs in self.without} - {None} <= programs
         ran = all(each.without.outcomes for each in self.comparisons)
         if not (loaded and ran):
             print(f"{self.title}, {self.way.name}: the {'tests did not run' if loaded else 'library was not loaded'}")
@@ -284,17 +297,24 @@ def print_table(rows):
 
 def lines(arguments):
     """All lines of the chosen suites, in the order in which they are measured."""
+
+    def without(test):
+        return Runs(test, Way("without"), arguments.out / test.title.replace(" ", "/"))
+
     tests = []
     if "python" in arguments.suites:
         tests += map(PythonTests, PYTHON_TESTS)
     if "lighttpd" in arguments.suites:
         tests += (LighttpdTests(path.stem, path.parent) for path in sorted(arguments.lighttpd_tests.glob("*.t")))
     for test in tests:
-        yield Line(test.title, Way("idle", arguments.library), [test])
-        yield Line(test.title, Way("engaged", arguments.library, test.engaged), [test])
+        # Both ways are compared with the same runs.
+        runs = [without(test)]
+        yield Line(test.title, Way("idle", arguments.library), runs)
+        yield Line(test.title, Way("engaged", arguments.library, test.engaged), runs)
     if "versions" in arguments.suites:
         programs = sorted(path for path in Path("/usr/bin").iterdir() if path.is_file() and os.access(path, os.X_OK))
-        yield Line("versions", Way("idle", arguments.library), [*map(Version, programs)], os.cpu_count())
+        runs = [without(Version(program)) for program in programs]
+        yield Line("versions", Way("idle", arguments.library), runs, os.cpu_count())
 
 
 def main():
@@ -306,7 +326,7 @@ def main():
     arguments = parser.parse_args()
     measured = []
     for line in lines(arguments):
-        line.measure(arguments.out / line.title.split()[0])
+        line.measure()
         measured.append(line)
     print_table([line.cells() for line in measured])
     return 0 if all([line.is_same() for line in measured]) else 1

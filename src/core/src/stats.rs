@@ -131,11 +131,13 @@ pub enum Call {
     Pread,
     /// `sendfile`.
     Sendfile,
+    /// `splice` from a file.
+    Splice,
 }
 
 impl Call {
-    const NAMES: [&'static str; 7] = [
-        "open", "stat", "opendir", "readdir", "read", "pread", "sendfile",
+    const NAMES: [&'static str; 8] = [
+        "open", "stat", "opendir", "readdir", "read", "pread", "sendfile", "splice",
     ];
 
     /// The operation's plain name.

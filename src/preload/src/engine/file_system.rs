@@ -1,7 +1,13 @@
 //! What a file system can say about blocking, by its magic number.
+//!
+//! The question itself may wait: FUSE and network file systems pass it on to a server, which may hang.
+//! Helpers ask, once for each device; the event loop looks up what they were told.
 
+use crate::guest::clock;
 use rustix::fd::BorrowedFd;
-use rustix::fs::{fstatfs, statfs, StatFs};
+use rustix::fs::{fstatfs, makedev, statfs, statx, AtFlags, Dev, StatFs, Statx, StatxFlags};
+use rustix::io::Errno;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How a file system is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +18,8 @@ pub enum Kind {
     Memory,
     /// Cannot say: a file is cold until a helper has brought it in.
     Opaque,
+    /// Nor can it say, and what is in memory of a file may be dropped when it is opened (FUSE).
+    Forgetful,
 }
 
 const TMPFS: u64 = 0x0102_1994;
@@ -24,13 +32,104 @@ const EXT: u64 = 0xef53;
 const XFS: u64 = 0x5846_5342;
 const BTRFS: u64 = 0x9123_683e;
 const F2FS: u64 = 0xf2f5_2010;
+const FUSE: u64 = 0x6573_5546;
 
-/// Classifies the file system of an open file.
+/// What is known of an open file without a look at its disk, or a word with its server.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The device.
+    pub device: Dev,
+    /// The inode.
+    pub inode: u64,
+    /// Type and permissions.
+    pub mode: u32,
+    /// Its length, as it was when it was last asked for.
+    pub size: u64,
+}
+
+/// Asks for it.
+pub fn status(file: BorrowedFd<'_>) -> Result<Status, Errno> {
+    let how = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let wanted = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::INO;
+    let Statx {
+        stx_dev_major,
+        stx_dev_minor,
+        stx_ino,
+        stx_mode,
+        stx_size,
+        ..
+    } = statx(file, "", how, wanted)?;
+    Ok(Status {
+        device: makedev(stx_dev_major, stx_dev_minor),
+        inode: stx_ino,
+        mode: u32::from(stx_mode),
+        size: stx_size,
+    })
+}
+
+impl Status {
+    /// The key under which a table of what is warm knows the part of the file that holds `at`.
+    pub fn key(&self, at: u64) -> u64 {
+        let mut name = [0; 24];
+        for (place, word) in name
+            .chunks_exact_mut(8)
+            .zip([self.device, self.inode, at / STRIDE])
+        {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        laio_core::hash(&name)
+    }
+}
+
+/// Parts of a file that are looked at, or remembered, as one.
+pub const STRIDE: u64 = 128 * 1024;
+
+/// Devices that are told apart; two that want the same place are asked for in turn.
+const DEVICES: usize = 64;
+
+/// How many seconds an answer is believed: the number of a device that is gone is given to another.
+const BELIEVED: u64 = 60;
+
+/// Kinds by device: one word each, so that there is nothing to lock. The device's number (low bits),
+/// the second of the answer, the kind.
+static KINDS: [AtomicU64; DEVICES] = [const { AtomicU64::new(0) }; DEVICES];
+
+const ALL: [Kind; 4] = [Kind::Probing, Kind::Memory, Kind::Opaque, Kind::Forgetful];
+
+fn place(device: Dev) -> &'static AtomicU64 {
+    &KINDS[laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES]
+}
+
+fn seconds() -> u64 {
+    clock::milliseconds() / 1000 & 0x3fff_ffff
+}
+
+/// What is known of a device's file system, without asking it.
+pub fn known(device: Dev) -> Option<Kind> {
+    let word = place(device).load(Relaxed);
+    let is_its = word != 0 && word >> 32 == device & 0xffff_ffff;
+    let age = seconds().wrapping_sub(word >> 2 & 0x3fff_ffff);
+    (is_its && age <= BELIEVED).then(|| ALL[(word & 3) as usize])
+}
+
+/// Classifies the file system of an open file, which may wait for it, and remembers the answer.
+pub fn learn(file: BorrowedFd<'_>, device: Dev) -> Kind {
+    if let Some(kind) = known(device) {
+        return kind;
+    }
+    let kind = kind(file);
+    let number = ALL.iter().position(|&other| other == kind).unwrap_or(2) as u64;
+    let word = (device & 0xffff_ffff) << 32 | seconds() << 2 | number;
+    place(device).store(word, Relaxed);
+    kind
+}
+
+/// Classifies the file system of an open file, which may wait for it.
 pub fn kind(file: BorrowedFd<'_>) -> Kind {
     fstatfs(file).map_or(Kind::Opaque, classify)
 }
 
-/// Classifies the file system on which a path lies (or would lie).
+/// Classifies the file system on which a path lies (or would lie), which may wait for it.
 pub fn kind_at(path: &[u8]) -> Kind {
     statfs(path).map_or(Kind::Opaque, classify)
 }
@@ -39,6 +138,7 @@ fn classify(status: StatFs) -> Kind {
     match status.f_type as u64 {
         TMPFS | RAMFS | PROC | SYSFS | DEVPTS | HUGETLBFS => Kind::Memory,
         EXT | XFS | BTRFS | F2FS => Kind::Probing,
+        FUSE => Kind::Forgetful,
         _ => Kind::Opaque,
     }
 }

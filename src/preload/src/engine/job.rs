@@ -1,10 +1,14 @@
 //! What a helper does: brings everything that a handler will want into memory.
 
 use super::beneath::{Beneath, File, Patience};
+use super::file_system::{self, Kind, STRIDE};
 use super::pool::Pins;
+use crate::guest::clock;
 use laio_core::rules::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
+use laio_core::warmth::WarmTable;
+use rustix::fd::AsFd;
 use rustix::fs::{
     fadvise, fstat, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags,
     RawDir,
@@ -55,6 +59,7 @@ impl Job {
 pub struct Worker<'p> {
     counters: &'static Counters,
     pins: &'p Pins,
+    warm: &'p WarmTable,
     /// The process, to borrow its files.
     process: Option<File>,
     /// `/dev/null`, where it is what it should be: what is sent there is read without being copied.
@@ -65,10 +70,11 @@ pub struct Worker<'p> {
 
 impl<'p> Worker<'p> {
     /// Means to bring files in and to keep them open among the `pins`.
-    pub fn new(counters: &'static Counters, pins: &'p Pins) -> Worker<'p> {
+    pub fn new(counters: &'static Counters, pins: &'p Pins, warm: &'p WarmTable) -> Worker<'p> {
         Worker {
             counters,
             pins,
+            warm,
             process: None,
             sink: null_device(),
             buffer: Vec::new(),
@@ -87,22 +93,19 @@ impl<'p> Worker<'p> {
     fn try_warm(&mut self, prediction: Prediction<'_>, window: u64) -> Result<(), Errno> {
         let beneath = Beneath::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
-        let kind = FileType::from_raw_mode(fstat(&named)?.st_mode);
-        let pinned = match (kind, prediction.depth) {
+        let status = file_system::status(named.as_fd())?;
+        match (FileType::from_raw_mode(status.mode), prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
                 let file = beneath.open()?;
                 let end = prediction.offset.saturating_add(window);
-                self.read(&file, prediction.offset..end)?;
-                file
+                let kept = file_system::learn(file.as_fd(), status.device) != Kind::Forgetful;
+                self.read(&file, prediction.offset..end, kept)?;
             }
-            (FileType::Directory, Depth::Listing) => {
-                let directory = beneath.open_directory()?;
-                list(&directory)?;
-                directory
-            }
-            _ => named,
-        };
-        self.pins.keep(pinned);
+            (FileType::Directory, Depth::Listing) => list(&beneath.open_directory()?)?,
+            _ => {}
+        }
+        // It keeps name and inode, and unlike an open file asks nobody when it is closed.
+        self.pins.keep(named);
         Ok(())
     }
 
@@ -112,7 +115,7 @@ impl<'p> Worker<'p> {
         let fetched = self.borrow(part.file.fd).and_then(|file| {
             let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
             match kind {
-                FileType::RegularFile => self.read(&file, part.range.clone()),
+                FileType::RegularFile => self.read(&file, part.range.clone(), true),
                 _ => Ok(()),
             }
         });
@@ -166,19 +169,36 @@ impl<'p> Worker<'p> {
         }
     }
 
-    fn read(&mut self, file: &File, range: Range<u64>) -> Result<(), Errno> {
+    /// Brings in a part of a file, and remembers that it is there, if it will be `kept`.
+    fn read(&mut self, file: &File, mut range: Range<u64>, kept: bool) -> Result<(), Errno> {
+        let status = file_system::status(file.as_fd())?;
+        let remembers = match file_system::learn(file.as_fd(), status.device) {
+            Kind::Probing | Kind::Memory => false,
+            Kind::Opaque | Kind::Forgetful => kept,
+        };
+        if remembers {
+            range.start = range.start / STRIDE * STRIDE;
+        }
         // All at once: reading alone would ask the disk for one piece after the other.
         if let Some(length) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
             let _ = fadvise(file, range.start, Some(length), Advice::WillNeed);
         }
         let mut at = range.start;
+        let mut is_whole = false;
         while at < range.end {
             let count = self.read_some(file, at, (range.end - at) as usize)?;
             self.counters.add(Counter::BytesWarmed, count);
-            if count == 0 {
+            is_whole = count == 0;
+            if is_whole {
                 break;
             }
             at += count;
+        }
+        if remembers {
+            let now = clock::milliseconds();
+            let last = at / STRIDE + u64::from(is_whole);
+            (range.start / STRIDE..last)
+                .for_each(|n| self.warm.insert(status.key(n * STRIDE), now));
         }
         Ok(())
     }

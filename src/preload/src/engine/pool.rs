@@ -421,7 +421,7 @@ impl Pool {
                 return;
             }
         }
-        let mut worker = Worker::new(self.counters, &self.pins);
+        let mut worker = Worker::new(self.counters, &self.pins, &self.warm);
         let mut was_waiting = true;
         while let Some(job) = self.wait_for_work(was_waiting) {
             self.work_on(&mut worker, &job);
@@ -476,7 +476,10 @@ impl Pool {
                 }
                 settled = queue.helpers == 1;
                 if settled {
+                    // Closing the last of a deleted file waits for the disk, and the loop for the queue.
+                    drop(queue);
                     self.pins.release();
+                    queue = self.queue.lock();
                 }
             }
         }
@@ -554,13 +557,13 @@ impl Pool {
     }
 }
 
-/// Files held open for a while, so that what a job brought in stays until the handler has used it:
-/// an open file keeps its name and its inode in memory.
+/// Files held on to for a while, so that what a job brought in stays until the handler has used it:
+/// whoever holds a file keeps its name and its inode in memory.
 #[derive(Debug, Default)]
 pub struct Pins(Lock<VecDeque<File>>);
 
 impl Pins {
-    /// Keeps a file open until as many newer ones have come as jobs can wait, or all is idle.
+    /// Holds on to a file until as many newer ones have come as jobs can wait, or all is idle.
     pub fn keep(&self, file: File) {
         let mut pins = self.0.lock();
         pins.push_back(file);

@@ -1,10 +1,10 @@
 //! Would the handler block? Asked without blocking.
 
 use super::beneath::{Beneath, Patience};
-use super::file_system::{kind, Kind};
+use super::file_system::{known, status, Kind};
 use laio_core::rules::{Depth, Prediction};
 use rustix::fd::AsFd;
-use rustix::fs::{fstat, FileType};
+use rustix::fs::FileType;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
 use std::io::IoSliceMut;
 
@@ -33,20 +33,20 @@ pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
 fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
     let beneath = Beneath::new(prediction, Patience::Cached)?;
     let named = beneath.look()?;
-    let status = fstat(&named)?;
-    match (FileType::from_raw_mode(status.st_mode), prediction.depth) {
+    let status = status(named.as_fd())?;
+    match (FileType::from_raw_mode(status.mode), prediction.depth) {
         // Whether all its names' inodes are in memory nobody can say.
         (FileType::Directory, Depth::Listing) => return Ok(Answer::Cold),
         (FileType::RegularFile, Depth::Data) => {}
         _ => return Ok(Answer::Warm),
     }
-    let kind = kind(named.as_fd());
-    match kind {
-        Kind::Memory => return Ok(Answer::Warm),
-        Kind::Opaque => return Ok(Answer::Cold),
-        Kind::Probing => {}
+    match known(status.device) {
+        Some(Kind::Probing) => {}
+        Some(Kind::Memory) => return Ok(Answer::Warm),
+        // To open it would be to ask its server, which may hang.
+        Some(Kind::Opaque | Kind::Forgetful) | None => return Ok(Answer::Cold),
     }
-    let (offset, size) = (prediction.offset, status.st_size.unsigned_abs());
+    let (offset, size) = (prediction.offset, status.size);
     let end = size.min(offset.saturating_add(window));
     if offset >= end {
         return Ok(Answer::Warm);

@@ -6,7 +6,7 @@
 //! steady stream meets no `EAGAIN`.
 
 use super::EventLoop;
-use crate::engine::file_system::{kind, Kind};
+use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
 use crate::engine::pool::Urgency;
 use crate::guest::{errno, program};
 use crate::readiness::table::{self, Slot};
@@ -14,15 +14,15 @@ use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
 use laio_core::stream::{OpenFile, Source, Stream};
+use laio_core::warmth::Warmth;
 use libc::iovec;
 use rustix::fd::BorrowedFd;
-use rustix::fs::fstat;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
 use std::io::IoSliceMut;
 use std::ops::Range;
 
-/// How far apart a body is sampled.
-const STRIDE: u64 = 128 * 1024;
+/// How far one transfer is looked at: more than a socket takes at once.
+const FAR: u64 = 8 << 20;
 
 /// Less than this is not worth a transfer of its own.
 const LEAST: u64 = 16 * 1024;
@@ -56,7 +56,12 @@ impl EventLoop {
         if slot.write_waits() {
             return self.write_while_closed(to, slot);
         }
-        let Range { start, end } = source.range;
+        let start = source.range.start;
+        let end = source.range.end.min(start.saturating_add(FAR));
+        let source = Source {
+            range: start..end,
+            ..source
+        };
         match self.look_ahead(slot, &source) {
             Residency::Until(missing) if missing < end => {
                 let held = self.hold_back_body(to, slot, source.file, missing);
@@ -84,7 +89,7 @@ impl EventLoop {
             return Transfer::Straight;
         }
         let _kept = errno::Kept::new();
-        if let Some(transfer) = self.before_mapped_write(slot, parts, may_be_cut) {
+        if let Some(transfer) = self.before_mapped_write(to, slot, parts, may_be_cut) {
             return transfer;
         }
         if slot.write_waits() {
@@ -134,7 +139,7 @@ impl EventLoop {
         let mut stream = std::mem::take(&mut *slot.stream.lock());
         let known = stream.begin(source.file, start, self.now, self.config.warm_ms);
         let ahead = end.saturating_add(self.config.window);
-        let residency = resident(source.file.fd, known, ahead);
+        let residency = self.resident(source.file.fd, known, ahead);
         let there = match residency {
             Residency::All => ahead,
             Residency::Until(missing) => missing,
@@ -147,6 +152,51 @@ impl EventLoop {
         }
         *slot.stream.lock() = stream;
         residency
+    }
+
+    /// Whether a file is in memory from `start` to `end`, or to its own end.
+    pub(super) fn resident(&self, file: i32, start: u64, end: u64) -> Residency {
+        if start >= end {
+            return Residency::All;
+        }
+        // SAFETY: the application has passed this number to a call, just now or in this turn.
+        let file = unsafe { BorrowedFd::borrow_raw(file) };
+        // What cannot be asked, or is at its end already, is the call's own answer to meet.
+        let Ok(status) = status(file) else {
+            return Residency::All;
+        };
+        let last = match end.min(status.size).checked_sub(1) {
+            Some(last) if last >= start => last,
+            _ => return Residency::All,
+        };
+        // A stride is read from its beginning to its end, so its last byte speaks for all of it.
+        let ends = (start / STRIDE..last / STRIDE).map(|number| (number + 1) * STRIDE - 1);
+        for at in [start].into_iter().chain(ends).chain([last]) {
+            let missing = (at / STRIDE * STRIDE).max(start);
+            let mut byte = [0];
+            let buffers = &mut [IoSliceMut::new(&mut byte)];
+            match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
+                Ok(_) => {}
+                // A miss has set off a read of its own.
+                Err(Errno::AGAIN) => return Residency::Until(missing),
+                Err(Errno::OPNOTSUPP) if !self.was_brought_in(&status, at) => {
+                    return Residency::Until(missing)
+                }
+                Err(Errno::OPNOTSUPP) => {}
+                Err(_) => return Residency::All,
+            }
+        }
+        Residency::All
+    }
+
+    /// Whether the part of a file that holds `at` is in memory, where the kernel cannot say.
+    fn was_brought_in(&self, status: &Status, at: u64) -> bool {
+        known(status.device) == Some(Kind::Memory)
+            || self
+                .pool
+                .warm
+                .get(status.key(at), self.now, self.config.warm_ms)
+                == Warmth::Warm
     }
 
     /// Asks for what comes behind `missing`, unless that was done.
@@ -174,9 +224,7 @@ impl EventLoop {
             self.counters.count(Counter::QueueFull);
             return false;
         };
-        let ticket = is_nonblocking(to).then(|| slot.close_gate(to, Side::Write, self.number));
-        let Some(ticket) = ticket.flatten() else {
-            self.counters.count(Counter::Ungateable);
+        let Some(ticket) = self.close_write_gate(to, slot) else {
             self.pool.give_back(job);
             return false;
         };
@@ -197,7 +245,24 @@ impl EventLoop {
         true
     }
 
-    fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
+    /// Closes the write gate and returns its ticket; nothing where the kernel's own answer is due. That
+    /// of a client that is gone is an error, and its body is not worth the disk's time.
+    pub(super) fn close_write_gate(&mut self, to: i32, slot: &Slot) -> Option<u32> {
+        let (reason, ticket) = if !is_nonblocking(to) {
+            (Counter::Ungateable, None)
+        } else if is_gone(to) {
+            (Counter::ClientGone, None)
+        } else {
+            let ticket = slot.close_gate(to, Side::Write, self.number);
+            (Counter::Ungateable, ticket)
+        };
+        if ticket.is_none() {
+            self.counters.count(reason);
+        }
+        ticket
+    }
+
+    pub(super) fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
         match self.stays_closed(to, slot, Counter::WriteWhileClosed) {
             true => Transfer::Later,
             false => Transfer::Straight,
@@ -209,14 +274,10 @@ impl EventLoop {
     /// made blocking meanwhile must not answer `EAGAIN`, and a child that `fork` did not announce has
     /// nobody who would open the gate.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
-        use rustix::event::{poll, PollFd, PollFlags, Timespec};
         if !program::is_same_process() {
             return false;
         }
-        // SAFETY: the application passes this number to a call right now.
-        let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-        let mut set = [PollFd::new(&socket, PollFlags::empty())];
-        let gone = poll(&mut set, Some(&Timespec::default())) != Ok(0);
+        let gone = is_gone(fd);
         if !gone && is_nonblocking(fd) {
             self.counters.count(counter);
             return true;
@@ -231,33 +292,13 @@ impl EventLoop {
     }
 }
 
-/// Whether a file is in memory from `start` to `end`, or to its own end.
-pub(super) fn resident(file: i32, start: u64, end: u64) -> Residency {
-    if start >= end {
-        return Residency::All;
-    }
-    // SAFETY: the application has passed this number to a call, just now or in this turn.
-    let file = unsafe { BorrowedFd::borrow_raw(file) };
-    let size = fstat(file).map_or(0, |status| status.st_size.unsigned_abs());
-    let last = match end.min(size).checked_sub(1) {
-        Some(last) if last >= start => last,
-        // At its end already, or no file: the call's own answer to meet.
-        _ => return Residency::All,
-    };
-    // A stride is read from its beginning to its end, so its last byte speaks for all of it.
-    let ends = (start / STRIDE..last / STRIDE).map(|number| (number + 1) * STRIDE - 1);
-    for at in [start].into_iter().chain(ends).chain([last]) {
-        let mut byte = [0];
-        let buffers = &mut [IoSliceMut::new(&mut byte)];
-        match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
-            Ok(_) => {}
-            // A miss has set off a read of its own.
-            Err(Errno::AGAIN) => return Residency::Until((at / STRIDE * STRIDE).max(start)),
-            Err(Errno::OPNOTSUPP) if kind(file) == Kind::Opaque => return Residency::Until(start),
-            Err(_) => return Residency::All,
-        }
-    }
-    Residency::All
+/// Whether a connection has ended in both directions, or with an error.
+fn is_gone(fd: i32) -> bool {
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
+    // SAFETY: the application passes this number to a call right now.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut set = [PollFd::new(&socket, PollFlags::empty())];
+    poll(&mut set, Some(&Timespec::default())) != Ok(0)
 }
 
 pub(super) fn is_nonblocking(fd: i32) -> bool {

@@ -1,16 +1,15 @@
 //! The body gate of servers that map a file and write from the mapping: a page fault is no call.
 //!
-//! A vector is cut where the mapping is not known to be in memory; a short transfer is legal. Nothing
-//! answers `EAGAIN`, which such servers take badly, and a plain `write` is not cut, because they write
-//! on until all is sent. What comes next is known when a write returns: the writable readiness is held
-//! back then, until a helper has made it resident.
+//! A vector is cut where the mapping is not known to be in memory; a short transfer is legal. The write
+//! gate is closed before, as for `sendfile`. A plain `write` is neither cut nor answered with `EAGAIN`,
+//! which such servers take badly: they write on until all is sent. What comes next is known when it
+//! returns: the writable readiness is held back then, until a helper has made it resident.
 
-use super::body::{is_nonblocking, resident, Residency, Transfer};
+use super::body::{Residency, Transfer};
 use super::EventLoop;
 use crate::engine::pool::Urgency;
 use crate::guest::errno;
 use crate::readiness::table::Slot;
-use laio_core::gate::Side;
 use laio_core::stats::Counter;
 use libc::iovec;
 use std::ops::Range;
@@ -40,7 +39,7 @@ impl EventLoop {
         } else {
             0
         };
-        let known = match resident(file, offset, offset.saturating_add(look)) {
+        let known = match self.resident(file, offset, offset.saturating_add(look)) {
             Residency::All => look,
             Residency::Until(missing) => missing.saturating_sub(offset),
         };
@@ -64,6 +63,7 @@ impl EventLoop {
     /// it `may_be_cut`. Nothing where no part of it is mapped.
     pub(super) fn before_mapped_write(
         &mut self,
+        to: i32,
         slot: &Slot,
         parts: &[iovec],
         may_be_cut: bool,
@@ -71,7 +71,12 @@ impl EventLoop {
         if self.mappings.is_empty() {
             return None;
         }
-        if let Some(end) = slot.stream.lock().mapped_until.take() {
+        // The job that brought it in is done when the gate is open.
+        let until = match slot.write_waits() {
+            true => None,
+            false => slot.stream.lock().mapped_until.take(),
+        };
+        if let Some(end) = until {
             if let Some(mapping) = self.mappings.find(end - 1) {
                 mapping.knows(end, self.now);
             }
@@ -82,10 +87,18 @@ impl EventLoop {
             let start = part.iov_base as usize;
             if let Some(mapping) = self.mappings.find(start) {
                 is_mapped = true;
-                let there = mapping.known().saturating_sub(start);
-                if there < part.iov_len && may_be_cut {
+                if may_be_cut && slot.write_waits() {
+                    return Some(self.write_while_closed(to, slot));
+                }
+                let (known, end) = (mapping.known().max(start), mapping.range.end);
+                if known - start < part.iov_len && may_be_cut {
+                    let at_least = if before == 0 { LEAST } else { 0 };
+                    let next = known.max(start + at_least.min(part.iov_len));
+                    if !self.hold_back_mapped(to, slot, next..end) {
+                        return Some(Transfer::Straight);
+                    }
                     self.counters.count_alone(Counter::BodyGate);
-                    return Some(Transfer::AtMost((before + there).max(LEAST) as u64));
+                    return Some(Transfer::AtMost((before + next - start) as u64));
                 }
             }
             before += part.iov_len;
@@ -110,28 +123,33 @@ impl EventLoop {
         let end = next.saturating_add(window).min(mapping.range.end);
         // What was in memory long ago is looked after once more.
         if mapping.known() < end || !mapping.is_fresh(self.now, self.config.warm_ms) {
-            self.hold_back_mapped(to, slot, next..end);
+            let _ = self.hold_back_mapped(to, slot, next..end);
         }
     }
 
-    fn hold_back_mapped(&mut self, to: i32, slot: &Slot, range: Range<usize>) {
+    /// Closes the write gate until the beginning of this memory is resident; false where this connection's
+    /// readiness cannot be held back.
+    fn hold_back_mapped(&mut self, to: i32, slot: &Slot, range: Range<usize>) -> bool {
         self.stays_attentive();
-        if !self.pool.is_possible() || !is_nonblocking(to) {
-            return;
+        if !self.pool.is_possible() || slot.write_waits() {
+            return false;
         }
         let Some(mut job) = self.pool.take() else {
-            return;
+            return false;
         };
-        let Some(ticket) = slot.close_gate(to, Side::Write, self.number) else {
+        let Some(ticket) = self.close_write_gate(to, slot) else {
             self.pool.give_back(job);
-            return;
+            return false;
         };
-        slot.stream.lock().mapped_until = Some(range.end);
+        let window = (WINDOWS * self.config.window) as usize;
+        let end = range.end.min(range.start.saturating_add(window));
+        slot.stream.lock().mapped_until = Some(end);
         job.gate = Some((to, ticket));
-        job.memory = Some(range);
+        job.memory = Some(range.start..end);
         self.counters.count_alone(Counter::Jobs);
         self.submitted = true;
         self.pool.submit(job, Urgency::Normal);
+        true
     }
 }
 

@@ -64,7 +64,10 @@ impl Operation<'_> {
             Subject::Descriptor(fd) => file_system::kind(unsafe { BorrowedFd::borrow_raw(fd) }),
             Subject::Nameless => return false,
         };
-        kind == file_system::Kind::Opaque
+        matches!(
+            kind,
+            file_system::Kind::Opaque | file_system::Kind::Forgetful
+        )
     }
 
     fn with_path(&self, act: impl FnOnce(&[u8])) {

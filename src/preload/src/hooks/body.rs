@@ -83,6 +83,12 @@ pub fn sent_message(
     produced(real, fd, parts, Some(cut))
 }
 
+/// `splice` from a pipe.
+#[inline]
+pub fn wrote_pipe(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
+    produced(real, fd, || None, None::<fn(&[iovec]) -> ssize_t>)
+}
+
 /// Writes to a client connection what the gate lets through. `parts` is asked only where it matters;
 /// `cut` writes the beginning of them, where that will do.
 #[inline]

@@ -1,6 +1,6 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use super::body::{gate, is_readable, refuse};
+use super::body::{gate, is_readable, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::{clock, errno};
 use crate::readiness::table;
@@ -162,6 +162,33 @@ pub fn sent_file(
         ),
         Transfer::Later => refuse(),
     }
+}
+
+/// `splice`: a write where it is to a client connection. From a file into a pipe it is a read, which tells
+/// what the next such write is for.
+#[inline]
+pub fn spliced(
+    real: impl FnOnce() -> ssize_t,
+    from: c_int,
+    offset: *mut off64_t,
+    to: c_int,
+) -> ssize_t {
+    if table::accepted(to).is_some() {
+        return wrote_pipe(real, to);
+    }
+    let count = timed_read(real, from, Call::Splice);
+    if count > 0 {
+        has_read(from, count, |file| {
+            let end = if offset.is_null() {
+                rustix::fs::tell(file).ok()
+            } else {
+                // SAFETY: the kernel has just written it.
+                u64::try_from(unsafe { offset.read_unaligned() }).ok()
+            };
+            Some(end?.saturating_sub(count.unsigned_abs() as u64))
+        });
+    }
+    count
 }
 
 /// Whether a read brought all that was asked for, and so most likely is not the last.

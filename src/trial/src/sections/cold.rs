@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::{ask, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
+use crate::opaque::Place;
 use crate::plan::{Configuration, Program, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
-/// All rounds of the section `cold`, `fast` or `local`.
+/// All rounds of the section `cold`, `overlay`, `fuse`, `fast` or `local`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {
@@ -37,8 +38,9 @@ pub fn run_one(
         _ => 1,
     };
     disk.make_cold()?;
-    let mut server = trial.start(configuration.server(workers), disk)?;
-    let cold = &disk.sets.cold;
+    let place = Place::of(section, disk, &trial.options)?;
+    let mut server = trial.start_at(configuration.server(workers), &place.docroot)?;
+    let cold = &place.cold;
     // Each worker learns for itself.
     let (learning, mut files) = cold.split(LEARNING * workers);
     if configuration.program == Program::Lighttpd {

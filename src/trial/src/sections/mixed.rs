@@ -8,6 +8,7 @@ use anyhow::{anyhow, Result};
 use super::{ask, bodies, load_on, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
 use crate::load::{self, Open};
+use crate::opaque::Place;
 use crate::plan::{Configuration, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
@@ -18,7 +19,7 @@ const CACHED_CONNECTIONS: usize = 8;
 /// Requests per second on each of them.
 const CACHED_RATE: u32 = 100;
 
-/// All rounds of the section `mixed`, or with large cold files of `bodies-mixed`.
+/// All rounds of the section `mixed`, with large cold files of `bodies-mixed`, or with cold files that hang of `hung`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {
@@ -38,19 +39,20 @@ pub fn run_one(
     round: u32,
 ) -> Result<()> {
     let hot = &disk.sets.hot;
+    disk.make_cold()?;
+    let place = Place::of(section, disk, &trial.options)?;
     let (cold, cold_connections, seconds) = match section {
         Section::BodiesMixed => (
             &disk.sets.large,
             bodies::CLIENTS,
             bodies::seconds(&trial.options),
         ),
-        _ => (&disk.sets.cold, COLD_CONNECTIONS, trial.options.seconds()),
+        _ => (&place.cold, COLD_CONNECTIONS, trial.options.seconds()),
     };
-    disk.make_cold()?;
-    let mut server = trial.start(configuration.server(1), disk)?;
+    let mut server = trial.start_at(configuration.server(1), &place.docroot)?;
     let neighbour = configuration
         .neighbour()
-        .map(|spec| trial.start(spec, disk))
+        .map(|spec| trial.start_at(spec, &place.docroot))
         .transpose()?;
     let cached_server = neighbour.as_ref().unwrap_or(&server);
 
@@ -63,15 +65,18 @@ pub fn run_one(
     let before = trial.stats(&server);
     let time = Duration::from_secs(seconds.into());
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
-    let (cold_outcome, cached) = thread::scope(|scope| {
+    let (cold_outcome, cached, hung) = thread::scope(|scope| {
         let cold_load = scope.spawn(|| ask(&server, cold_connections, cold, &files, Some(time)));
+        // Not as long as the timetable takes: that may be the longer, the longer it hangs.
+        let hang = scope.spawn(|| place.hang(time / 4, time * 3 / 4));
         let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
         let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
         let cached = load::run(&load, &mut timetable);
         let cold = cold_load
             .join()
             .map_err(|_| anyhow!("the cold load panicked"))?;
-        anyhow::Ok((cold?, cached?))
+        let hung = hang.join().map_err(|_| anyhow!("the hang panicked"))?;
+        anyhow::Ok((cold?, cached?, hung?))
     })?;
     server.check_alive()?;
     let after = trial.stats(&server);
@@ -82,6 +87,12 @@ pub fn run_one(
     run.set_outcomes(&[&warmed, &learnt, &cold_outcome, &cached]);
     if let (Some(before), Some(after)) = (before, after) {
         run.set_stats(after.since(&before), cold_outcome.completed);
+    }
+    if section == Section::Hung {
+        let most = cold_outcome.latency.max();
+        let waited = hung.as_nanos() as u64 * 9 / 10;
+        let answered = cold_outcome.latency.count_between(waited, most.max(waited));
+        run.set(figure::HUNG, answered as f64);
     }
     run.complaints = server.stop()?;
     if let Some(neighbour) = neighbour {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::plan::{Configuration, Program, Section, Variant};
 use crate::results::{figure, median, Results};
-use crate::sections::COLD_CONNECTIONS;
+use crate::sections::mixed::HUNG_CONNECTIONS;
 
 /// Anonymous memory that a server may have gained over a run and still count as flat, in KiB: an allocator's slack, far
 /// less than one small object for each request would add up to.
@@ -224,9 +224,9 @@ fn opaque(results: &Results) -> Vec<Verdict> {
     let laio = of(Program::Nginx, Variant::Laio);
     let answered = results.by_round(Section::Hung, laio, figure::HUNG);
     let name =
-        format!("nginx requests that hung, of {COLD_CONNECTIONS}, and were answered rightly");
+        format!("nginx requests that hung, of {HUNG_CONNECTIONS}, and were answered rightly");
     let rounds = answered.into_values().collect();
-    let mark = at_least(COLD_CONNECTIONS as f64, None);
+    let mark = at_least(HUNG_CONNECTIONS as f64, None);
     all.extend(median_of(Section::Hung, name, rounds, mark));
     all
 }

@@ -19,6 +19,10 @@ const CACHED_CONNECTIONS: usize = 8;
 /// Requests per second on each of them.
 const CACHED_RATE: u32 = 100;
 
+/// Connections for files that hang: half as many as the library has helpers. With these all hanging, whatever else is cold
+/// waits as well (docs/limitations.md), and what is cached may be dropped from memory by others on the machine.
+pub const HUNG_CONNECTIONS: usize = 32;
+
 /// All rounds of the section `mixed`, with large cold files of `bodies-mixed`, or with cold files that hang of `hung`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
@@ -47,6 +51,7 @@ pub fn run_one(
             bodies::CLIENTS,
             bodies::seconds(&trial.options),
         ),
+        Section::Hung => (&place.cold, HUNG_CONNECTIONS, trial.options.seconds()),
         _ => (&place.cold, COLD_CONNECTIONS, trial.options.seconds()),
     };
     let mut server = trial.start_at(configuration.server(1), &place.docroot)?;

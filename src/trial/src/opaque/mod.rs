@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
@@ -80,24 +79,13 @@ impl Place {
         let Over::Fuse(fuse) = &self.over else {
             return Ok(Duration::ZERO);
         };
-        sleep(after)?;
+        interrupt::sleep(after)?;
         let start = Instant::now();
         let stopped = fuse.stop()?;
-        sleep(during)?;
+        interrupt::sleep(during)?;
         drop(stopped);
         Ok(start.elapsed())
     }
-}
-
-/// Unless somebody interrupts us.
-fn sleep(time: Duration) -> Result<()> {
-    let until = Instant::now() + time;
-    while Instant::now() < until {
-        interrupt::check()?;
-        let rest = until.saturating_duration_since(Instant::now());
-        thread::sleep(rest.min(Duration::from_millis(100)));
-    }
-    Ok(())
 }
 
 /// A mounted file system; unmounted when this is dropped, whoever uses it or hangs in it.
@@ -153,6 +141,7 @@ impl Fuse {
         fs::create_dir_all(mount_point)?;
         // This program, even if another has been built in its place.
         let mut daemon = Command::new("/proc/self/exe")
+            .arg0("laio-trial")
             .arg("--serve")
             .arg(mount_point)
             .args(["--delay", &options.delay])

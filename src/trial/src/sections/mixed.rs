@@ -7,6 +7,7 @@ use anyhow::{anyhow, Result};
 
 use super::{ask, bodies, load_on, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
+use crate::interrupt;
 use crate::load::{self, Open};
 use crate::opaque::Place;
 use crate::plan::{Configuration, Section};
@@ -22,6 +23,9 @@ const CACHED_RATE: u32 = 100;
 /// Connections for files that hang: half as many as the library has helpers. With these all hanging, whatever else is cold
 /// waits as well (docs/limitations.md), and what is cached may be dropped from memory by others on the machine.
 pub const HUNG_CONNECTIONS: usize = 32;
+
+/// How long they are asked for until their file system hangs.
+const UNTIL_HUNG: Duration = Duration::from_millis(500);
 
 /// All rounds of the section `mixed`, with large cold files of `bodies-mixed`, or with cold files that hang of `hung`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
@@ -69,11 +73,25 @@ pub fn run_one(
 
     let before = trial.stats(&server);
     let time = Duration::from_secs(seconds.into());
+    // What is measured beside a file system that hangs is that, and not also what was before.
+    let head_start = match section {
+        Section::Hung => UNTIL_HUNG,
+        _ => Duration::ZERO,
+    };
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
     let (cold_outcome, cached, hung) = thread::scope(|scope| {
-        let cold_load = scope.spawn(|| ask(&server, cold_connections, cold, &files, Some(time)));
+        let cold_load = scope.spawn(|| {
+            ask(
+                &server,
+                cold_connections,
+                cold,
+                &files,
+                Some(head_start + time),
+            )
+        });
         // By the clock, not until the cached load is done: a server that hangs as well would never be.
-        let hang = scope.spawn(|| place.hang(time / 10, time * 9 / 10));
+        let hang = scope.spawn(|| place.hang(head_start, time));
+        interrupt::sleep(head_start)?;
         let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
         let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
         let cached = load::run(&load, &mut timetable);

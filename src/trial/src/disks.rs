@@ -118,6 +118,11 @@ impl Disk {
         Ok(())
     }
 
+    /// Beneath it all of this disk is, and room for what is mounted on top of it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Where the files are.
     pub fn docroot(&self) -> &Path {
         &self.docroot

@@ -2,7 +2,7 @@
 //!
 //! Every byte of every file follows from the file's number, so that a client can check a body without having the file.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Formatter, Write as _};
 use std::fs::{self, File, FileTimes};
 use std::io::Write as _;
 use std::ops::Range;
@@ -49,6 +49,38 @@ pub struct FileSet {
     name: &'static str,
     numbers: Range<u32>,
     sizes: Sizes,
+}
+
+/// What a path beneath a set's directory names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The set's directory.
+    Set,
+    /// One of the directories in it.
+    Directory(u32),
+    /// A file in one of these.
+    File(u32),
+}
+
+impl Node {
+    /// What it is in.
+    fn parent(self) -> Self {
+        match self {
+            Self::Set | Self::Directory(_) => Self::Set,
+            Self::File(file) => Self::Directory(file / FILES_PER_DIRECTORY),
+        }
+    }
+}
+
+/// Its name there.
+impl Display for Node {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set => Ok(()),
+            Self::Directory(directory) => write!(out, "d{directory:03}"),
+            Self::File(file) => write!(out, "{file:05}.bin"),
+        }
+    }
 }
 
 /// How long the files of a set are.
@@ -115,8 +147,32 @@ impl FileSet {
 
     /// Appends the file's path beneath the docroot, which is also the request's target.
     pub fn push_target(&self, file: u32, out: &mut String) {
-        let directory = file / FILES_PER_DIRECTORY;
-        let _ = write!(out, "/{}/d{directory:03}/{file:05}.bin", self.name);
+        let file = Node::File(file);
+        let _ = write!(out, "/{}/{}/{file}", self.name, file.parent());
+    }
+
+    /// What `name` names in `parent`, if there is such a file or directory.
+    pub fn look_up(&self, parent: Node, name: &str) -> Option<Node> {
+        let number = |prefix, suffix| {
+            let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+            digits.parse::<u32>().ok()
+        };
+        let node = match parent {
+            Node::Set => Node::Directory(number("d", "")?),
+            Node::Directory(_) => Node::File(number("", ".bin")?),
+            Node::File(_) => return None,
+        };
+        let is_there = match node {
+            Node::Set => true,
+            Node::Directory(directory) => {
+                let last = self.numbers.end - 1;
+                (self.numbers.start / FILES_PER_DIRECTORY..=last / FILES_PER_DIRECTORY)
+                    .contains(&directory)
+            }
+            Node::File(file) => self.numbers.contains(&file),
+        };
+        // A number can be written in several ways, a name in one.
+        (is_there && node.parent() == parent && node.to_string() == name).then_some(node)
     }
 
     fn path(&self, docroot: &Path, file: u32) -> PathBuf {
@@ -188,6 +244,32 @@ mod tests {
         assert_ne!(content(0, 1024), content(1, 1024));
         assert_ne!(content(0, 1024), content(MAX_FILES - 1, 1024));
         assert_eq!(content(7, 1024), &content(7, 4096)[..1024]);
+    }
+
+    /// A file system that shows a set must have all that is asked for, and nothing else.
+    #[test]
+    fn every_target_is_found() {
+        let set = FileSet::new("x", 150..350, Sizes::All(1));
+        for file in set.shuffled() {
+            let mut target = String::new();
+            set.push_target(file, &mut target);
+            let names = target.strip_prefix("/x/").unwrap().split('/');
+            let found = names.fold(Node::Set, |parent, name| set.look_up(parent, name).unwrap());
+            assert_eq!(found, Node::File(file));
+        }
+        let directory = Node::Directory(1);
+        for (parent, name) in [
+            (Node::Set, "d000"),
+            (Node::Set, "d004"),
+            (Node::Set, "d1"),
+            (directory, "00149.bin"),
+            (directory, "00200.bin"),
+            (directory, "150.bin"),
+            (directory, "00150"),
+            (Node::File(150), "00150.bin"),
+        ] {
+            assert_eq!(set.look_up(parent, name), None, "{name} in {parent:?}");
+        }
     }
 
     /// A set whose two parts overlap would ask for a warm file in a cold run.

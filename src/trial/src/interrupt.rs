@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -27,4 +29,17 @@ pub fn check() -> Result<()> {
         bail!("interrupted");
     }
     Ok(())
+}
+
+/// Sleeps, unless somebody asks us to stop.
+pub fn sleep(time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    loop {
+        check()?;
+        let rest = until.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(rest.min(Duration::from_millis(100)));
+    }
 }

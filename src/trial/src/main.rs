@@ -6,6 +6,7 @@ mod disks;
 mod files;
 mod interrupt;
 mod load;
+mod opaque;
 mod options;
 mod plan;
 mod progress;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let options = Options::parse();
+    if let Some(mount_point) = &options.serve {
+        return opaque::serve(mount_point, &options);
+    }
     interrupt::install()?;
     let out = tools::out(&options)?;
     let mut trial = Trial::new(options)?;

@@ -1,7 +1,9 @@
 //! The command line, and how long each part takes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::plan::Section;
@@ -24,8 +26,8 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies and bodies-mixed 3,
-    /// servers 2; quick: 1].
+    /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies, bodies-mixed and hung 3,
+    /// servers, overlay and fuse 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -37,7 +39,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
 
-    /// What one read takes on the slow disk.
+    /// What one read takes on the slow disk, and one request of FUSE.
     #[arg(long, default_value = "5ms")]
     pub delay: String,
 
@@ -57,6 +59,10 @@ pub struct Options {
     /// be on the disk that is meant.
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     pub work: PathBuf,
+
+    /// Does nothing but show files at this place by FUSE: the trial starts itself so.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub serve: Option<PathBuf>,
 }
 
 impl Options {
@@ -79,10 +85,27 @@ impl Options {
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
-            Section::Cold | Section::Deep | Section::Bodies | Section::BodiesMixed => 3,
-            Section::Servers => 2,
+            Section::Cold
+            | Section::Deep
+            | Section::Bodies
+            | Section::BodiesMixed
+            | Section::Hung => 3,
+            Section::Servers | Section::Overlay | Section::Fuse => 2,
             Section::Mixed | Section::Fast | Section::Local | Section::BodiesLocal => 5,
         }
+    }
+
+    /// The delay as a time; it is written as nbdkit reads it, "5ms" or "0.005".
+    pub fn delay(&self) -> Result<Duration> {
+        let (number, unit) = match self.delay.strip_suffix("ms") {
+            Some(milliseconds) => (milliseconds, 1e-3),
+            None => (self.delay.as_str(), 1.0),
+        };
+        let number: f64 = number
+            .parse()
+            .with_context(|| format!("{} is no time", self.delay))?;
+        Duration::try_from_secs_f64(number * unit)
+            .with_context(|| format!("{} is no time", self.delay))
     }
 
     /// How long one run's load lasts.

@@ -33,6 +33,12 @@ pub enum Section {
     BodiesCpu,
     /// What `bodies` measures, on this machine's own disk.
     BodiesLocal,
+    /// What `cold` measures, with overlayfs over the slow disk.
+    Overlay,
+    /// What `cold` measures, on a FUSE file system that takes as long for every request.
+    Fuse,
+    /// What `mixed` measures, while the cold files' FUSE daemon is stopped in the middle of requests.
+    Hung,
     /// 10,000 requests of all kinds, resets in the middle included: is every answer right?
     Faults,
 }
@@ -54,6 +60,9 @@ impl Section {
             Self::BodiesMixed => "bodies-mixed",
             Self::BodiesCpu => "bodies-cpu",
             Self::BodiesLocal => "bodies-local",
+            Self::Overlay => "overlay",
+            Self::Fuse => "fuse",
+            Self::Hung => "hung",
             Self::Faults => "faults",
         }
     }
@@ -249,7 +258,7 @@ pub fn configurations(section: Section) -> Vec<Configuration> {
             .into_iter()
             .flat_map(|program| of(program, &[Stock, Laio, Floor]))
             .collect(),
-        Section::Fast | Section::Cpu | Section::Syscalls => {
+        Section::Fast | Section::Cpu | Section::Syscalls | Section::Overlay | Section::Fuse => {
             [of(Lighttpd, &[Stock, Laio]), of(Nginx, &[Stock, Laio])].concat()
         }
         Section::Bodies | Section::BodiesLocal => [
@@ -268,6 +277,7 @@ pub fn configurations(section: Section) -> Vec<Configuration> {
             .into_iter()
             .flat_map(|program| of(program, &[Stock, Laio]))
             .collect(),
+        Section::Hung => of(Nginx, &[Stock, Laio, Floor]),
         Section::Local => of(Nginx, &[Stock, AioThreads, Laio]),
         Section::Flat | Section::Faults => [of(Lighttpd, &[Laio]), of(Nginx, &[Laio])].concat(),
     }

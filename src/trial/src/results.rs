@@ -31,6 +31,8 @@ pub mod figure {
     pub const CALLS: &str = "calls_per_request";
     /// Calls that blocked, per thousand cold requests after the first ten.
     pub const STALLS: &str = "stalls_per_1000";
+    /// Requests that hung with their file system, and were answered rightly once it went on.
+    pub const HUNG: &str = "hung_then_answered";
     /// Requests that failed or had a wrong body.
     pub const FAILED: &str = "failed";
     /// Requests answered rightly.

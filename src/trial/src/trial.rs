@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::disks::{is_root, Disk, Kind, Sets};
+use crate::opaque::Place;
 use crate::options::Options;
 use crate::plan::{configurations, Configuration, Program, Section, ServerSpec};
 use crate::progress::Progress;
@@ -74,7 +75,8 @@ impl Trial {
         if !results.slow_disk {
             results.note(
                 "not root: the local disk stands in for the slow one (the marks for that one are left out), with its \
-                 files' pages dropped before every run and their names and inodes still cached; no sections deep and fast",
+                 files' pages dropped before every run and their names and inodes still cached; no sections deep, overlay, \
+                 fuse, hung and fast",
             );
         }
         let busy = busy_share()?;
@@ -130,6 +132,20 @@ impl Trial {
             }
             Section::Mixed | Section::Deep | Section::BodiesMixed => {
                 sections::mixed::run(self, section, disk)
+            }
+            Section::Overlay | Section::Fuse | Section::Hung => {
+                // Kernels and containers differ in what they can mount.
+                if let Err(error) = Place::of(section, disk, &self.options) {
+                    crate::interrupt::check()?;
+                    let name = section.name();
+                    self.results
+                        .note(format!("section {name} was left out: {error:#}"));
+                    return Ok(());
+                }
+                match section {
+                    Section::Hung => sections::mixed::run(self, section, disk),
+                    _ => sections::cold::run(self, section, disk),
+                }
             }
             Section::Bodies | Section::BodiesLocal => sections::bodies::run(self, section, disk),
             Section::Servers => sections::servers::run(self, disk),
@@ -188,7 +204,11 @@ impl Trial {
     }
 
     fn steps(&self, section: Section) -> u32 {
-        let possible = !matches!(section, Section::Deep | Section::Fast) || is_root();
+        let needs_root = matches!(
+            section,
+            Section::Deep | Section::Fast | Section::Overlay | Section::Fuse | Section::Hung
+        );
+        let possible = !needs_root || is_root();
         if !self.options.wants(section) || !possible {
             return 0;
         }
@@ -202,7 +222,12 @@ impl Trial {
 
     /// Starts a server for the disk's files.
     pub fn start(&self, spec: ServerSpec, disk: &Disk) -> Result<Server> {
-        Server::start(spec, disk.docroot(), self.work.path(), &self.tools)
+        self.start_at(spec, disk.docroot())
+    }
+
+    /// Starts a server for the files of a docroot.
+    pub fn start_at(&self, spec: ServerSpec, docroot: &Path) -> Result<Server> {
+        Server::start(spec, docroot, self.work.path(), &self.tools)
     }
 
     /// Reads the library's counters where there are any; where they cannot be read, says so once and goes on.
@@ -250,13 +275,16 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 14] = [
+const SECTIONS: [(Section, Kind); 17] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
     (Section::Bodies, Kind::Slow),
     (Section::BodiesMixed, Kind::Slow),
     (Section::BodiesCpu, Kind::Slow),
+    (Section::Overlay, Kind::Slow),
+    (Section::Fuse, Kind::Slow),
+    (Section::Hung, Kind::Slow),
     (Section::Flat, Kind::Slow),
     (Section::Faults, Kind::Slow),
     (Section::Cpu, Kind::Slow),

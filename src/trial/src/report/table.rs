@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
 /// A column: two lines of heading, the section and the figure, and how many decimals at most.
-const COLUMNS: [(&str, Section, &str, usize); 19] = [
+const COLUMNS: [(&str, Section, &str, usize); 24] = [
     ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
     ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
     ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
@@ -27,6 +27,11 @@ const COLUMNS: [(&str, Section, &str, usize); 19] = [
     ("stalls/\n1000", Section::Bodies, figure::STALLS, 1),
     ("local\nMB/s", Section::BodiesLocal, figure::BODY_RATE, 0),
     ("beside\np99 ms", Section::BodiesMixed, figure::P99, 2),
+    ("overlay\nreq/s", Section::Overlay, figure::COLD_RATE, 0),
+    ("stalls/\n1000", Section::Overlay, figure::STALLS, 1),
+    ("FUSE\nreq/s", Section::Fuse, figure::COLD_RATE, 0),
+    ("stalls/\n1000", Section::Fuse, figure::STALLS, 1),
+    ("hung\np99 ms", Section::Hung, figure::P99, 2),
     ("CPU us/\nMB", Section::BodiesCpu, figure::CPU_PER_MB, 2),
     ("CPU us/\nrequest", Section::Cpu, figure::CPU, 2),
     ("calls/\nrequest", Section::Syscalls, figure::CALLS, 2),

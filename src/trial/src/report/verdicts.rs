@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::plan::{Configuration, Program, Section, Variant};
 use crate::results::{figure, median, Results};
+use crate::sections::mixed::HUNG_CONNECTIONS;
 
 /// Anonymous memory that a server may have gained over a run and still count as flat, in KiB: an allocator's slack, far
 /// less than one small object for each request would add up to.
@@ -63,6 +64,7 @@ pub fn all(results: &Results) -> Vec<Verdict> {
     let mut all = [
         rates(results),
         bodies(results),
+        opaque(results),
         latencies(results),
         costs(results),
         counts(results),
@@ -200,6 +202,33 @@ fn bodies(results: &Results) -> Vec<Verdict> {
     all
 }
 
+/// File systems that cannot say what they hold in memory.
+fn opaque(results: &Results) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for (section, file_system) in [(Section::Overlay, "overlayfs"), (Section::Fuse, "FUSE")] {
+        for program in Program::MAIN {
+            let name = format!("{} cold req/s, {file_system}: laio / stock", program.name());
+            let stock = [of(program, Variant::Stock)];
+            let of_what = (section, figure::COLD_RATE);
+            let mark = at_least(8.0, None);
+            all.extend(ratio(results, name, of_what, program, &stock, mark));
+        }
+    }
+    let name = "nginx cached p99 beside a hung file system: laio / floor".into();
+    let of_what = (Section::Hung, figure::P99);
+    let floor = nginx(&[Variant::Floor]);
+    let mark = at_most(3.0, None);
+    all.extend(ratio(results, name, of_what, Program::Nginx, &floor, mark));
+    let laio = of(Program::Nginx, Variant::Laio);
+    let answered = results.by_round(Section::Hung, laio, figure::HUNG);
+    let name =
+        format!("nginx requests that hung, of {HUNG_CONNECTIONS}, and were answered rightly");
+    let rounds = answered.into_values().collect();
+    let mark = at_least(HUNG_CONNECTIONS as f64, None);
+    all.extend(median_of(Section::Hung, name, rounds, mark));
+    all
+}
+
 /// Cached latency beside cold traffic.
 fn latencies(results: &Results) -> Vec<Verdict> {
     let one = |(section, disk): (Section, &str), program: Program| {
@@ -257,6 +286,9 @@ fn counts(results: &Results) -> Vec<Verdict> {
         Section::Deep,
         Section::Bodies,
         Section::BodiesMixed,
+        Section::Overlay,
+        Section::Fuse,
+        Section::Hung,
     ] {
         for program in Program::all() {
             let name = format!(

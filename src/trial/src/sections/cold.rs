@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::{ask, COLD_CONNECTIONS};
 use crate::disks::Disk;
+use crate::opaque::Place;
 use crate::plan::{Configuration, Program, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
-/// All rounds of the section `cold`, `fast` or `local`.
+/// All rounds of the section `cold`, `overlay`, `fuse`, `fast` or `local`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {
@@ -31,8 +32,9 @@ pub fn run_one(
 ) -> Result<()> {
     let workers = super::workers(section);
     disk.make_cold()?;
-    let mut server = trial.start(configuration.server(workers), disk)?;
-    let cold = &disk.sets.cold;
+    let place = Place::of(section, disk, &trial.options)?;
+    let mut server = trial.start_at(configuration.server(workers), &place.docroot)?;
+    let cold = &place.cold;
     let (learnt, mut files) = super::learn(&server, cold, workers)?;
     if configuration.program == Program::Lighttpd {
         // It keeps every file open for some seconds: on a fast disk, until it can open no more and answers 403.

@@ -7,7 +7,9 @@ use anyhow::{anyhow, Result};
 
 use super::{ask, bodies, load_on, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
+use crate::interrupt;
 use crate::load::{self, Open};
+use crate::opaque::Place;
 use crate::plan::{Configuration, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
@@ -18,7 +20,14 @@ const CACHED_CONNECTIONS: usize = 8;
 /// Requests per second on each of them.
 const CACHED_RATE: u32 = 100;
 
-/// All rounds of the sections `mixed`, `deep`, and with large cold files `bodies-mixed`.
+/// Connections for files that hang: half as many as the library has helpers. With these all hanging, whatever else is cold
+/// waits as well (docs/limitations.md), and what is cached may be dropped from memory by others on the machine.
+pub const HUNG_CONNECTIONS: usize = 32;
+
+/// How long they are asked for until their file system hangs.
+const UNTIL_HUNG: Duration = Duration::from_millis(500);
+
+/// All rounds of the sections `mixed`, `deep`, with large cold files `bodies-mixed`, and with cold files that hang `hung`.
 pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {
@@ -38,19 +47,21 @@ pub fn run_one(
     round: u32,
 ) -> Result<()> {
     let hot = &disk.sets.hot;
+    disk.make_cold()?;
+    let place = Place::of(section, disk, &trial.options)?;
     let (cold, cold_connections, seconds) = match section {
         Section::BodiesMixed => (
             &disk.sets.large,
             bodies::CLIENTS,
             bodies::seconds(&trial.options),
         ),
-        _ => (&disk.sets.cold, COLD_CONNECTIONS, trial.options.seconds()),
+        Section::Hung => (&place.cold, HUNG_CONNECTIONS, trial.options.seconds()),
+        _ => (&place.cold, COLD_CONNECTIONS, trial.options.seconds()),
     };
-    disk.make_cold()?;
-    let mut server = trial.start(configuration.server(1), disk)?;
+    let mut server = trial.start_at(configuration.server(1), &place.docroot)?;
     let neighbour = configuration
         .neighbour()
-        .map(|spec| trial.start(spec, disk))
+        .map(|spec| trial.start_at(spec, &place.docroot))
         .transpose()?;
     let cached_server = neighbour.as_ref().unwrap_or(&server);
 
@@ -62,16 +73,33 @@ pub fn run_one(
 
     let before = trial.stats(&server);
     let time = Duration::from_secs(seconds.into());
+    // What is measured beside a file system that hangs is that, and not also what was before.
+    let head_start = match section {
+        Section::Hung => UNTIL_HUNG,
+        _ => Duration::ZERO,
+    };
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
-    let (cold_outcome, cached) = thread::scope(|scope| {
-        let cold_load = scope.spawn(|| ask(&server, cold_connections, cold, &files, Some(time)));
+    let (cold_outcome, cached, hung) = thread::scope(|scope| {
+        let cold_load = scope.spawn(|| {
+            ask(
+                &server,
+                cold_connections,
+                cold,
+                &files,
+                Some(head_start + time),
+            )
+        });
+        // By the clock, not until the cached load is done: a server that hangs as well would never be.
+        let hang = scope.spawn(|| place.hang(head_start, time));
+        interrupt::sleep(head_start)?;
         let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
         let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
         let cached = load::run(&load, &mut timetable);
         let cold = cold_load
             .join()
             .map_err(|_| anyhow!("the cold load panicked"))?;
-        anyhow::Ok((cold?, cached?))
+        let hung = hang.join().map_err(|_| anyhow!("the hang panicked"))?;
+        anyhow::Ok((cold?, cached?, hung?))
     })?;
     server.check_alive()?;
     let after = trial.stats(&server);
@@ -82,6 +110,13 @@ pub fn run_one(
     run.set_outcomes(&[&warmed, &learnt, &cold_outcome, &cached]);
     if let (Some(before), Some(after)) = (before, after) {
         run.set_stats(after.since(&before), cold_outcome.completed);
+    }
+    if section == Section::Hung {
+        // Nothing else takes nearly as long.
+        let long = hung.as_nanos() as u64 * 9 / 10;
+        let latency = &cold_outcome.latency;
+        let answered = latency.count_between(long, latency.max().max(long));
+        run.set(figure::HUNG, answered as f64);
     }
     run.complaints = server.stop()?;
     if let Some(neighbour) = neighbour {

@@ -171,13 +171,16 @@ impl EventLoop {
             Some(last) if last >= start => last,
             _ => return Residency::All,
         };
-        // A stride is read from its beginning to its end, so its last byte speaks for all of it.
-        let ends = (start / STRIDE..last / STRIDE).map(|number| (number + 1) * STRIDE - 1);
-        for at in [start].into_iter().chain(ends).chain([last]) {
+        // A stride comes in one piece, or in two that arrive in any order: its first byte and its last speak
+        // for all of it. One read asks for the last of a stride and the first of the next.
+        let seams = (start / STRIDE..last / STRIDE).map(|number| ((number + 1) * STRIDE - 1, 2));
+        for (at, length) in [(start, 1)].into_iter().chain(seams).chain([(last, 1)]) {
             let missing = (at / STRIDE * STRIDE).max(start);
-            let mut byte = [0];
-            let buffers = &mut [IoSliceMut::new(&mut byte)];
+            let mut bytes = [0; 2];
+            let (asked, _) = bytes.split_at_mut(length);
+            let buffers = &mut [IoSliceMut::new(asked)];
             match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
+                Ok(count) if count < length => return Residency::Until(at + 1),
                 Ok(_) => {}
                 // A miss has set off a read of its own.
                 Err(Errno::AGAIN) => return Residency::Until(missing),

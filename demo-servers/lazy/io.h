@@ -64,11 +64,11 @@ typedef bool perform(struct operation *operation);
 
 struct loop {
 	bool blocking_sockets;
-	/* Before the first source is added. */
+	/* Each of these three is NULL where there is nothing to be done. Before the first source is added: */
 	void (*start)(void);
 	/* False, and errno, where there is no memory to wait for one more. */
 	bool (*add)(struct source *source);
-	/* Before its descriptor is closed. */
+	/* Before its descriptor is closed: */
 	void (*remove)(struct source *source);
 	perform *sockets;
 	/* Until server_stopping(). */
@@ -104,6 +104,9 @@ static inline bool conclude(struct operation *operation, ssize_t value)
 	operation->error = value < 0 ? errno : 0;
 	return true;
 }
+
+/* For the sources that a server cannot do without. */
+void loop_watch(const struct loop *loop, struct source *source);
 
 /* For what a server cannot start, or go on, without. */
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

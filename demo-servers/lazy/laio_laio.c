@@ -4,21 +4,6 @@
 
 #include <string.h>
 
-static void start(void)
-{
-}
-
-static bool add(struct source *source)
-{
-	(void)source;
-	return true;
-}
-
-static void forget(struct source *source)
-{
-	(void)source;
-}
-
 static void run(void)
 {
 	while (!server_stopping()) {
@@ -32,9 +17,6 @@ static void run(void)
 
 static const struct loop laio_loop = {
 	.blocking_sockets = true,
-	.start = start,
-	.add = add,
-	.remove = forget,
 	.sockets = lazy_perform,
 	.run = run,
 };

@@ -35,6 +35,12 @@ void die(const char *format, ...)
 	exit(1);
 }
 
+void loop_watch(const struct loop *loop, struct source *source)
+{
+	if (loop->add != NULL && !loop->add(source))
+		die("there is no memory to start with: %s", strerror(errno));
+}
+
 static bool one_strategy(void)
 {
 	return strategies[1] == NULL;
@@ -198,7 +204,8 @@ int main(int argc, char **argv)
 		die("signalfd: %s", strerror(errno));
 	settings.listener = listen_at(&options);
 
-	options.strategy->loop->start();
+	if (options.strategy->loop->start != NULL)
+		options.strategy->loop->start();
 	if (options.strategy->start != NULL)
 		options.strategy->start(options.helpers);
 	server_start(options.strategy, &settings);

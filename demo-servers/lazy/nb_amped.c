@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -170,7 +171,7 @@ static void fail(struct operation *operation, int error)
 	operation->done(operation);
 }
 
-/* Gives a job to an idle helper. */
+/* Gives a job to an idle helper. False where the helper has died, of which ready() will hear, or there is no memory. */
 static bool hand_over(struct helper *helper, struct operation *o)
 {
 	static struct job job;
@@ -179,8 +180,17 @@ static bool hand_over(struct helper *helper, struct operation *o)
 	job.size = o->size;
 	job.offset = o->offset;
 	memcpy(job.path, o->path != NULL ? o->path : "", path);
+	if (send_with(helper->source.fd, &job, offsetof(struct job, path) + path, o->fd) < 0)
+		return false;
 	helper->operation = o;
-	return send_with(helper->source.fd, &job, offsetof(struct job, path) + path, o->fd) > 0;
+	return true;
+}
+
+static void make_idle(struct helper *helper)
+{
+	helper->operation = NULL;
+	helper->next = idle;
+	idle = helper;
 }
 
 static bool perform_amped(struct operation *operation)
@@ -195,25 +205,26 @@ static bool perform_amped(struct operation *operation)
 		return false;
 	}
 	idle = helper->next;
-	/* Where the helper has died, that is seen when its answer is read. */
-	hand_over(helper, operation);
-	return false;
+	if (hand_over(helper, operation))
+		return false;
+	make_idle(helper);
+	return blocking_perform(operation);
 }
 
 /* A helper is free: for the operation that has waited longest, or for one to come. */
 static void next_job(struct helper *helper)
 {
-	struct operation *operation = queue.first;
-	helper->operation = NULL;
-	if (operation == NULL) {
-		helper->next = idle;
-		idle = helper;
-		return;
+	struct operation *operation;
+	while ((operation = queue.first) != NULL) {
+		queue.first = operation->link;
+		if (queue.first == NULL)
+			queue.last = &queue.first;
+		if (hand_over(helper, operation))
+			return;
+		blocking_perform(operation);
+		operation->done(operation);
 	}
-	queue.first = operation->link;
-	if (queue.first == NULL)
-		queue.last = &queue.first;
-	hand_over(helper, operation);
+	make_idle(helper);
 }
 
 /* A helper has answered, or is no more. */
@@ -226,7 +237,6 @@ static void ready(struct source *source)
 	if (receive_with(source->fd, &result, sizeof result, &fd) != sizeof result) {
 		epoll_loop.remove(source);
 		close(source->fd);
-		/* An idle one is not used before it is replaced: both happen here. */
 		if (!start_process(helper))
 			die("a helper has died and cannot be replaced: %s", strerror(errno));
 		if (operation != NULL) {
@@ -252,6 +262,8 @@ static void ready(struct source *source)
 
 static void start(unsigned helpers)
 {
+	/* Those that have died leave nothing behind. */
+	signal(SIGCHLD, SIG_IGN);
 	struct helper *all = calloc(helpers, sizeof *all);
 	char *shared = mmap(NULL, (size_t)helpers * PIECE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (all == NULL || shared == MAP_FAILED)

@@ -5,6 +5,7 @@
  * the connection has is given back. */
 #include "server.h"
 
+#include "accept.h"
 #include "files.h"
 #include "http.h"
 
@@ -22,7 +23,6 @@ enum {
 	TURN = 64,        /* how many steps a connection makes before others have theirs */
 	SPARE = 256,      /* how many buffers for pieces are kept */
 	DRAIN = 64,       /* how often is read from a client that is to go */
-	RETRY = 100,      /* milliseconds until accepting is tried again */
 };
 
 struct connection {
@@ -52,12 +52,10 @@ struct connection {
 static struct {
 	const struct strategy *strategy;
 	bool stopping;
-	struct source listener, signals;
-	struct operation accepting, stop;
-	bool accept_paused;                  /* there was no descriptor */
-	bool accept_rests;                   /* others have their turn */
+	struct source signals;
+	struct operation stop;
 	struct connection *resting, *ended;
-	void *spare;                         /* buffers, each with a pointer to the next one */
+	void *spare; /* buffers, each with a pointer to the next one */
 	unsigned spares;
 } server;
 
@@ -129,7 +127,8 @@ static void give_back(struct connection *c)
 static bool end(struct connection *c)
 {
 	give_back(c);
-	server.strategy->loop->remove(&c->source);
+	if (server.strategy->loop->remove != NULL)
+		server.strategy->loop->remove(&c->source);
 	close(c->source.fd);
 	c->link = server.ended;
 	server.ended = c;
@@ -188,6 +187,8 @@ static bool want_request(struct connection *c)
 		return receive(c, received);
 	int status = c->request_length == 0 ? 431
 					    : http_parse(c->input, c->request_length, &c->request, path);
+	if (status == 431)
+		c->request.head = false;
 	c->last = !c->request.keep_alive;
 	if (status != 0) {
 		c->rude = c->last = status != 403 && status != 414;
@@ -302,7 +303,7 @@ static bool drain(struct connection *c)
 	return receive(c, drain);
 }
 
-static void welcome(int fd)
+void server_welcome(int fd)
 {
 	struct connection *c = malloc(sizeof *c);
 	if (c == NULL) {
@@ -314,54 +315,12 @@ static void welcome(int fd)
 	c->next = want_request;
 	/* A piece of an answer is written at once: there is nothing to be gained by waiting for more. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	if (!server.strategy->loop->add(&c->source)) {
+	if (server.strategy->loop->add != NULL && !server.strategy->loop->add(&c->source)) {
 		close(fd);
 		free(c);
 		return;
 	}
 	run(c);
-}
-
-/* Deals with what accept has returned. True to accept the next one. */
-static bool accepted(const struct operation *operation)
-{
-	if (operation->error == 0) {
-		welcome(operation->value);
-		return true;
-	}
-	switch (operation->error) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		/* A file that nobody uses is worth less than a client. Where there is none, clients wait. */
-		if (files_shed())
-			return true;
-		server.accept_paused = true;
-		return false;
-	default:
-		/* It was the client's connection that failed. */
-		return true;
-	}
-}
-
-static void accept_done(struct operation *operation);
-
-static void accept_some(void)
-{
-	server.accept_paused = server.accept_rests = false;
-	for (int turn = 0; turn < TURN; turn++) {
-		server.accepting = (struct operation){ .call = CALL_ACCEPT, .source = &server.listener, .done = accept_done };
-		if (!on_socket(&server.accepting) || !accepted(&server.accepting))
-			return;
-	}
-	server.accept_rests = true;
-}
-
-static void accept_done(struct operation *operation)
-{
-	if (accepted(operation))
-		accept_some();
 }
 
 static void stop(struct operation *operation)
@@ -377,9 +336,7 @@ bool server_stopping(void)
 
 int server_timeout(void)
 {
-	if (server.resting != NULL || server.accept_rests)
-		return 0;
-	return server.accept_paused ? RETRY : -1;
+	return server.resting != NULL ? 0 : accept_timeout();
 }
 
 void server_turn(void)
@@ -391,8 +348,7 @@ void server_turn(void)
 		resting = c->link;
 		run(c);
 	}
-	if (server.accept_rests || server.accept_paused)
-		accept_some();
+	accept_turn();
 	while (server.ended != NULL) {
 		struct connection *c = server.ended;
 		server.ended = c->link;
@@ -400,24 +356,17 @@ void server_turn(void)
 	}
 }
 
-static void watch(struct source *source, int fd)
-{
-	source->fd = fd;
-	if (!server.strategy->loop->add(source))
-		die("there is no memory to start with: %s", strerror(errno));
-}
-
 void server_start(const struct strategy *strategy, const struct server_settings *settings)
 {
 	static char signals[1024];
 	server.strategy = strategy;
 	files_start(settings->root, settings->cached_files, strategy->files);
-	watch(&server.signals, settings->signals);
+	server.signals.fd = settings->signals;
 	server.stop = (struct operation){
 		.call = CALL_READ, .source = &server.signals, .buffer = signals, .size = sizeof signals, .done = stop
 	};
+	loop_watch(strategy->loop, &server.signals);
 	if (on_socket(&server.stop))
 		stop(&server.stop);
-	watch(&server.listener, settings->listener);
-	accept_some();
+	accept_start(strategy->loop, settings->listener);
 }

@@ -14,6 +14,9 @@ struct server_settings {
 /* Starts to accept connections. The loop and the strategy are started. */
 void server_start(const struct strategy *strategy, const struct server_settings *settings);
 
+/* Serves a client that was accepted. */
+void server_welcome(int fd);
+
 /* Loops ask whether it is over, */
 bool server_stopping(void);
 

@@ -360,7 +360,7 @@ void server_start(const struct strategy *strategy, const struct server_settings 
 {
 	static char signals[1024];
 	server.strategy = strategy;
-	files_start(settings->root, settings->cached_files, strategy->files);
+	files_start(settings->cached_files, strategy->files);
 	server.signals.fd = settings->signals;
 	server.stop = (struct operation){
 		.call = CALL_READ, .source = &server.signals, .buffer = signals, .size = sizeof signals, .done = stop

@@ -334,21 +334,17 @@ impl Background {
         state.enter(handle, Phase::Queued(operation), is_patient);
         state.queue.push_back(handle);
         let is_anybody_idle = state.idle > 0;
-        let is_short_of_hands = state.queue.len() > state.idle;
-        if is_short_of_hands && state.helpers < self.most + state.endless.min(MOST_ENDLESS) {
-            state.helpers += 1;
-            drop(state);
-            if !self.spawn_helper() {
-                let mut state = self.state.lock();
-                state.helpers -= 1;
-                if state.helpers == 0 {
-                    if let Some(operation) = state.withdraw(handle) {
-                        return Err(operation);
-                    }
+        let is_first = state.helpers == 0;
+        state.helpers += usize::from(is_first);
+        drop(state);
+        if is_first && !self.spawn_helper() {
+            let mut state = self.state.lock();
+            state.helpers -= 1;
+            if state.helpers == 0 {
+                if let Some(operation) = state.withdraw(handle) {
+                    return Err(operation);
                 }
             }
-        } else {
-            drop(state);
         }
         if is_anybody_idle {
             self.work.wake_one();
@@ -383,6 +379,11 @@ impl Background {
         crew::spawn(c"laio-native", move || self.help(dismissals)).is_ok()
     }
 
+    /// Most helpers at present.
+    fn limit(&self, state: &State) -> usize {
+        self.most + state.endless.min(MOST_ENDLESS)
+    }
+
     fn replace_helper(&'static self) {
         self.state.lock().helpers += 1;
         if !self.spawn_helper() {
@@ -390,7 +391,7 @@ impl Background {
         }
     }
 
-    fn help(&self, dismissals: u32) {
+    fn help(&'static self, dismissals: u32) {
         let mut state = self.state.lock();
         loop {
             let next;
@@ -406,7 +407,13 @@ impl Background {
                 }
             );
             state.endless += usize::from(is_endless);
+            // One always waits: whoever asks for something has no thread to start, but for the first.
+            let is_last = state.idle == 0 && state.helpers < self.limit(&state);
+            state.helpers += usize::from(is_last);
             drop(state);
+            if is_last && !self.spawn_helper() {
+                self.state.lock().helpers -= 1;
+            }
             let answer = crew::aside(|| operation.perform());
             state = self.state.lock();
             state.endless -= usize::from(is_endless);

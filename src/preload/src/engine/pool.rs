@@ -13,7 +13,7 @@ use super::beneath::File;
 use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, memory, program};
+use crate::guest::{clock, descriptors, memory, program};
 use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
@@ -69,6 +69,8 @@ struct Queue {
     normal: VecDeque<Box<Job>>,
     helpers: u64,
     idle: u64,
+    /// Idle ones that were woken and are not there yet: each will look for a job.
+    coming: u64,
     stop: bool,
 }
 
@@ -77,8 +79,12 @@ impl Queue {
         self.urgent.pop_front().or_else(|| self.normal.pop_front())
     }
 
+    fn len(&self) -> usize {
+        self.urgent.len() + self.normal.len()
+    }
+
     fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.normal.is_empty()
+        self.len() == 0
     }
 
     /// Whether the job at the front is not to wait for a busy helper: there are fewer than `enough`
@@ -88,6 +94,16 @@ impl Queue {
             return false;
         };
         busy < enough || clock::nanoseconds() > first.submitted + OVERDUE.as_nanos() as u64
+    }
+
+    /// Whether to wake one more helper: there is a job for it that none of those who come will take. Notes
+    /// that it comes.
+    fn calls_for_another(&mut self, enough: u64) -> bool {
+        let calls = self.coming < self.idle
+            && self.coming < self.len() as u64
+            && self.wants_hands(self.busy() + self.coming, enough);
+        self.coming += u64::from(calls);
+        calls
     }
 
     fn busy(&self) -> u64 {
@@ -233,7 +249,8 @@ impl Pool {
         job.submitted = clock::nanoseconds();
         self.outstanding.fetch_add(1, SeqCst);
         let mut queue = self.queue.lock();
-        let wake = queue.is_empty() && queue.idle > 0;
+        let wake = queue.is_empty() && queue.coming < queue.idle;
+        queue.coming += u64::from(wake);
         match urgency {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
@@ -261,8 +278,13 @@ impl Pool {
             return self.give_up();
         }
         *self.parted.lock() = false;
+        self.pins.set_most(descriptors::limit());
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         memory::set_cushion_aside();
+        if table::is_registered_in_any() {
+            // Not beside `select`, which refuses stale numbers only where the table has room for them.
+            descriptors::make_room(0);
+        }
         let pool = Arc::clone(self);
         if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
             log::warn!("no thread can be started ({error}): requests go straight");
@@ -291,12 +313,13 @@ impl Pool {
     /// does it cheaper than one that has to be woken. From now on the usher does.
     pub fn before_wait(&self, batch: &mut Jobs, submitted: bool) {
         if submitted {
-            let queue = self.queue.lock();
-            let wake = queue.idle > 0 && queue.wants_hands(queue.busy(), self.enough());
-            drop(queue);
+            let wake = self.queue.lock().calls_for_another(self.enough());
             if wake {
                 self.work.wake_one();
             }
+        }
+        if let Some(number) = descriptors::wanted() {
+            make_room_aside(number);
         }
         if self.is_outstanding() {
             self.loop_waits.store(true, SeqCst);
@@ -446,7 +469,7 @@ impl Pool {
             let wanted = !was_waiting || queue.stop || queue.wants_hands(queue.busy() - 1, enough);
             if let Some(job) = wanted.then(|| queue.next()).flatten() {
                 let alone = queue.idle == 0;
-                let more = queue.wants_hands(queue.busy(), enough);
+                let more = queue.calls_for_another(enough);
                 drop(queue);
                 if alone {
                     // Without another one the queue is served all the same, more slowly.
@@ -470,6 +493,7 @@ impl Pool {
                 self.work.wait_for(queue, most)
             };
             queue.idle -= 1;
+            queue.coming = queue.coming.saturating_sub(1);
             was_waiting = true;
             settled = false;
             if timed_out && nothing_to_do && queue.is_empty() && !queue.stop {
@@ -563,14 +587,23 @@ impl Pool {
 /// Files held on to for a while, so that what a job brought in stays until the handler has used it:
 /// whoever holds a file keeps its name and its inode in memory.
 #[derive(Debug, Default)]
-pub struct Pins(Lock<VecDeque<File>>);
+pub struct Pins {
+    files: Lock<VecDeque<File>>,
+    most: AtomicUsize,
+}
 
 impl Pins {
-    /// Holds on to a file until as many newer ones have come as jobs can wait, or all is idle.
+    /// From now on as many as jobs can wait, and half of what the process may have open: its limit binds
+    /// the helpers' table too, and they need some for what they do.
+    fn set_most(&self, limit: u32) {
+        self.most.store(MAX_JOBS.min(limit as usize / 2), Relaxed);
+    }
+
+    /// Holds on to a file until so many newer ones have come, or all is idle.
     pub fn keep(&self, file: File) {
-        let mut pins = self.0.lock();
+        let mut pins = self.files.lock();
         pins.push_back(file);
-        let oldest = if pins.len() > MAX_JOBS {
+        let oldest = if pins.len() > self.most.load(Relaxed) {
             pins.pop_front()
         } else {
             None
@@ -581,7 +614,7 @@ impl Pins {
 
     /// Closes all of them. On a helper only: the numbers are of the helpers' descriptor table.
     fn release(&self) {
-        let pins = std::mem::take(&mut *self.0.lock());
+        let pins = std::mem::take(&mut *self.files.lock());
         drop(pins);
     }
 }
@@ -589,10 +622,18 @@ impl Pins {
 impl Drop for Pins {
     fn drop(&mut self) {
         // Whoever drops the pool last may not be a helper. Their table closes what is left with them.
-        std::mem::take(self.0.get_mut())
+        std::mem::take(self.files.get_mut())
             .into_iter()
             .for_each(std::mem::forget);
     }
+}
+
+/// Makes room in the application's descriptor table by a thread of its own, which waits for it.
+#[cold]
+fn make_room_aside(number: i32) {
+    let _nobody_is_sent_away = crew::hold();
+    // Where no thread is to be had the kernel makes room when it must.
+    let _ = spawn(c"laio-room", move || descriptors::make_room(number));
 }
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.
@@ -606,5 +647,27 @@ fn leave_descriptor_table() -> bool {
             libc::CLOSE_RANGE_UNSHARE,
         )
     };
+    // For all that helpers hold on to, before they share it.
+    descriptors::enlarge(2 * MAX_JOBS as u32);
     done == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{open, Mode, OFlags};
+
+    /// Without it, helpers of a server that may have 1,024 files open had all of them in hand after as many
+    /// cold requests, could open no more, and everything cold stalled from then on.
+    #[test]
+    fn pins_leave_room_for_work() {
+        let null = || open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let pins = Pins::default();
+        pins.set_most(64);
+        (0..40).for_each(|_| pins.keep(null().unwrap().into()));
+        assert_eq!(pins.files.lock().len(), 32);
+        pins.release();
+        pins.set_most(1 << 20);
+        assert_eq!(pins.most.load(Relaxed), MAX_JOBS);
+    }
 }

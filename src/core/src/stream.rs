@@ -24,6 +24,49 @@ pub struct Source {
     pub range: Range<u64>,
 }
 
+/// What the server will read next, by what it has read and written in this turn. Files are read for a
+/// connection that is not named: most often it is written to next. But a connection that takes no more
+/// has its next part read all the same, and then another one is written to.
+#[derive(Debug, Default)]
+pub struct NextRead {
+    next: Option<Source>,
+    /// Whose it is, where that is known.
+    reader: Option<i32>,
+    /// The connection that was written to last, and what is read for it next.
+    last: Option<(i32, Source)>,
+}
+
+impl NextRead {
+    /// A turn begins.
+    pub fn forget(&mut self) {
+        *self = NextRead::default();
+    }
+
+    /// All of a part of a file was read: the next read is expected behind it, if it goes on as it did since
+    /// the last write. Twice as much, for many fill a second buffer while the first waits to be sent.
+    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
+        let before = self.next.take();
+        let before = before.filter(|next| next.file == file && next.range.start == range.start);
+        let before = before.map_or(0, |next| next.range.end - next.range.start);
+        let last = self.last.as_ref();
+        let goes_on = last.filter(|(_, s)| s.file == file && s.range.contains(&range.start));
+        self.reader = goes_on.map(|last| last.0);
+        let range = range.end..range.end + before + 2 * (range.end - range.start);
+        self.next = Some(Source { file, range });
+    }
+
+    /// A connection is written to: what was read for it.
+    pub fn take(&mut self, connection: i32) -> Option<Source> {
+        let next = self.next.take();
+        next.filter(|_| self.reader.is_none_or(|reader| reader == connection))
+    }
+
+    /// And this is what is read for it next.
+    pub fn goes_on(&mut self, connection: i32, next: &Source) {
+        self.last = Some((connection, next.clone()));
+    }
+}
+
 /// A body on its way to a connection. Offsets are bytes from the start of the file, times are
 /// milliseconds of any one clock.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +170,34 @@ mod tests {
         stream.begin(FILE, 0, 0, 50);
         stream.waits_for(4096);
         assert_eq!(stream.begin(FILE, 0, 20, 50), 4096);
+    }
+
+    #[test]
+    fn two_buffers_are_read_ahead() {
+        let mut next = NextRead::default();
+        next.has_read(FILE, 0..10);
+        next.has_read(FILE, 10..20);
+        let range = 20..60;
+        assert_eq!(next.take(4), Some(Source { file: FILE, range }));
+        assert_eq!(next.take(4), None);
+    }
+
+    /// A connection that takes no more has its second buffer filled; what was read for it must not be
+    /// taken for the next of whoever is written to after it.
+    #[test]
+    fn what_was_read_for_one_is_not_anothers() {
+        let mut next = NextRead::default();
+        next.has_read(FILE, 0..10);
+        let first = next.take(4).unwrap();
+        next.goes_on(4, &first);
+        next.has_read(FILE, 10..20);
+        assert_eq!(next.take(5), None);
+        next.has_read(FILE, 20..30);
+        next.has_read(FILE, 30..40);
+        assert_eq!(next.take(4).unwrap().range, 40..80);
+        let other = OpenFile { fd: 8, owners: 1 };
+        next.has_read(other, 0..10);
+        assert_eq!(next.take(5).unwrap().file, other);
     }
 
     #[test]

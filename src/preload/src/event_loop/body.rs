@@ -98,13 +98,14 @@ impl EventLoop {
             return self.write_while_closed(to, slot);
         }
         // What was sent in part goes on in later turns, without another read before it.
-        let next = self.next_read.take();
+        let next = self.next_read.take(to);
         let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
             return Transfer::Straight;
         };
         if table::open_file(next.file.fd) != Some(next.file) {
             return Transfer::Straight;
         }
+        self.next_read.goes_on(to, &next);
         let residency = self.look_ahead(slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         match residency {
@@ -118,15 +119,9 @@ impl EventLoop {
         }
     }
 
-    /// The application has read all of a part of a file: what it will read next, if it reads on as
-    /// it did since it wrote last. Twice as much, for many fill a second buffer while the first waits
-    /// to be sent.
+    /// The application has read all of a part of a file.
     pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
-        let before = self.next_read.take();
-        let before = before.filter(|next| next.file == file && next.range.start == range.start);
-        let before = before.map_or(0, |next| next.range.end - next.range.start);
-        let range = range.end..range.end + before + 2 * (range.end - range.start);
-        self.next_read = Some(Source { file, range });
+        self.next_read.has_read(file, range);
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does

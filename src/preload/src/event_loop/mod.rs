@@ -27,7 +27,7 @@ use laio_core::recent::Recent;
 use laio_core::recognise::Request;
 use laio_core::rules::Rules;
 use laio_core::stats::Counters;
-use laio_core::stream::Source;
+use laio_core::stream::NextRead;
 use request::{Partial, LOOK, PARTIALS};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
@@ -192,7 +192,7 @@ pub struct EventLoop {
     /// Room for finished jobs.
     batch: Jobs,
     /// What the application will read next, if it goes on as it did.
-    next_read: Option<Source>,
+    next_read: NextRead,
     /// Files that the application has mapped.
     mappings: Mappings,
     /// For copies of the sets of `poll` and `select`.
@@ -239,7 +239,7 @@ impl EventLoop {
             below_break_even: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
-            next_read: None,
+            next_read: NextRead::default(),
             mappings: Mappings::default(),
             room: Room::default(),
             bell_hangs: false,
@@ -301,7 +301,7 @@ impl EventLoop {
         self.now = clock::milliseconds();
         self.pool.after_wait();
         self.recent.new_turn();
-        self.next_read = None;
+        self.next_read.forget();
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;

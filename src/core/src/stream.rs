@@ -43,8 +43,9 @@ impl NextRead {
     }
 
     /// All of a part of a file was read: the next read is expected behind it, if it goes on as it did since
-    /// the last write. Twice as much, for many fill a second buffer while the first waits to be sent.
-    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
+    /// the last write. Twice as much, for many fill a second buffer while the first waits to be sent. Where
+    /// it is known for which connection that is, it is returned: that one may not be written to in this turn.
+    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) -> Option<(i32, &Source)> {
         let before = self.next.take();
         let before = before.filter(|next| next.file == file && next.range.start == range.start);
         let before = before.map_or(0, |next| next.range.end - next.range.start);
@@ -52,7 +53,8 @@ impl NextRead {
         let goes_on = last.filter(|(_, s)| s.file == file && s.range.contains(&range.start));
         self.reader = goes_on.map(|last| last.0);
         let range = range.end..range.end + before + 2 * (range.end - range.start);
-        self.next = Some(Source { file, range });
+        let next = self.next.insert(Source { file, range });
+        self.reader.map(|reader| (reader, &*next))
     }
 
     /// A connection is written to: what was read for it.
@@ -79,6 +81,8 @@ pub struct Stream {
     asked: u64,
     /// How much is asked for at once.
     window: u64,
+    /// It has given way to others, and has sent nothing since.
+    gave_way: bool,
     /// What a job that was waited for has brought in, up to here.
     waited_for: Option<u64>,
     /// The address up to which a job that was waited for has made a mapping resident.
@@ -137,6 +141,13 @@ impl Stream {
         self.window = 2 * size;
         Some(start..self.asked)
     }
+
+    /// A part of this body is about to be sent: whether it gives way to others, if the turn has become long.
+    /// One that was in memory does not, nor does one that gave way the last time: it would never be sent.
+    pub fn gives_way(&mut self, turn_is_long: bool) -> bool {
+        self.gave_way = turn_is_long && self.asked > 0 && !self.gave_way;
+        self.gave_way
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_cold_gives_way_and_then_sends() {
+        let mut stream = Stream::default();
+        stream.begin(FILE, 0, 0, 50);
+        assert!(!stream.gives_way(true), "it was in memory");
+        stream.ask(0, 10);
+        assert!(!stream.gives_way(false));
+        assert!(stream.gives_way(true));
+        assert!(!stream.gives_way(true), "it would never be sent");
+        assert!(stream.gives_way(true));
+        assert!(!stream.gives_way(false));
+        assert!(stream.gives_way(true), "it has been sent in between");
+        let other = OpenFile { owners: 2, ..FILE };
+        stream.begin(other, 0, 0, 50);
+        assert!(!stream.gives_way(true), "nothing was cold in this one");
+    }
+
+    #[test]
     fn two_buffers_are_read_ahead() {
         let mut next = NextRead::default();
         next.has_read(FILE, 0..10);
@@ -190,7 +218,11 @@ mod tests {
         next.has_read(FILE, 0..10);
         let first = next.take(4).unwrap();
         next.goes_on(4, &first);
-        next.has_read(FILE, 10..20);
+        let range = 20..40;
+        assert_eq!(
+            next.has_read(FILE, 10..20),
+            Some((4, &Source { file: FILE, range }))
+        );
         assert_eq!(next.take(5), None);
         next.has_read(FILE, 20..30);
         next.has_read(FILE, 30..40);

@@ -92,6 +92,8 @@ counters! {
     ReadWhileClosed => "reasons" / "read_while_closed",
     /// Writes to a connection whose gate was closed, answered with `EAGAIN`.
     WriteWhileClosed => "reasons" / "write_while_closed",
+    /// Writes of bodies that were put off to the next turn of the loop, because this one had become long.
+    PutOff => "reasons" / "put_off",
     /// Operations that were slow without blocking: another program had the processor.
     Preempted => "reasons" / "preempted",
     /// Stalls with no request before them that explains their path.

@@ -24,6 +24,51 @@ pub struct Source {
     pub range: Range<u64>,
 }
 
+/// What the server will read next, by what it has read and written in this turn. Files are read for a
+/// connection that is not named: most often it is written to next. But a connection that takes no more
+/// has its next part read all the same, and then another one is written to.
+#[derive(Debug, Default)]
+pub struct NextRead {
+    next: Option<Source>,
+    /// Whose it is, where that is known.
+    reader: Option<i32>,
+    /// The connection that was written to last, and what is read for it next.
+    last: Option<(i32, Source)>,
+}
+
+impl NextRead {
+    /// A turn begins.
+    pub fn forget(&mut self) {
+        *self = NextRead::default();
+    }
+
+    /// All of a part of a file was read: the next read is expected behind it, if it goes on as it did since
+    /// the last write. Twice as much, for many fill a second buffer while the first waits to be sent. Where
+    /// it is known for which connection that is, it is returned: that one may not be written to in this turn.
+    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) -> Option<(i32, &Source)> {
+        let before = self.next.take();
+        let before = before.filter(|next| next.file == file && next.range.start == range.start);
+        let before = before.map_or(0, |next| next.range.end - next.range.start);
+        let last = self.last.as_ref();
+        let goes_on = last.filter(|(_, s)| s.file == file && s.range.contains(&range.start));
+        self.reader = goes_on.map(|last| last.0);
+        let range = range.end..range.end + before + 2 * (range.end - range.start);
+        let next = self.next.insert(Source { file, range });
+        self.reader.map(|reader| (reader, &*next))
+    }
+
+    /// A connection is written to: what was read for it.
+    pub fn take(&mut self, connection: i32) -> Option<Source> {
+        let next = self.next.take();
+        next.filter(|_| self.reader.is_none_or(|reader| reader == connection))
+    }
+
+    /// And this is what is read for it next.
+    pub fn goes_on(&mut self, connection: i32, next: &Source) {
+        self.last = Some((connection, next.clone()));
+    }
+}
+
 /// A body on its way to a connection. Offsets are bytes from the start of the file, times are
 /// milliseconds of any one clock.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +81,8 @@ pub struct Stream {
     asked: u64,
     /// How much is asked for at once.
     window: u64,
+    /// It has given way to others, and has sent nothing since.
+    gave_way: bool,
     /// What a job that was waited for has brought in, up to here.
     waited_for: Option<u64>,
     /// The address up to which a job that was waited for has made a mapping resident.
@@ -94,6 +141,13 @@ impl Stream {
         self.window = 2 * size;
         Some(start..self.asked)
     }
+
+    /// A part of this body is about to be sent: whether it gives way to others, if the turn has become long.
+    /// One that was in memory does not, nor does one that gave way the last time: it would never be sent.
+    pub fn gives_way(&mut self, turn_is_long: bool) -> bool {
+        self.gave_way = turn_is_long && self.asked > 0 && !self.gave_way;
+        self.gave_way
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +181,55 @@ mod tests {
         stream.begin(FILE, 0, 0, 50);
         stream.waits_for(4096);
         assert_eq!(stream.begin(FILE, 0, 20, 50), 4096);
+    }
+
+    #[test]
+    fn what_was_cold_gives_way_and_then_sends() {
+        let mut stream = Stream::default();
+        stream.begin(FILE, 0, 0, 50);
+        assert!(!stream.gives_way(true), "it was in memory");
+        stream.ask(0, 10);
+        assert!(!stream.gives_way(false));
+        assert!(stream.gives_way(true));
+        assert!(!stream.gives_way(true), "it would never be sent");
+        assert!(stream.gives_way(true));
+        assert!(!stream.gives_way(false));
+        assert!(stream.gives_way(true), "it has been sent in between");
+        let other = OpenFile { owners: 2, ..FILE };
+        stream.begin(other, 0, 0, 50);
+        assert!(!stream.gives_way(true), "nothing was cold in this one");
+    }
+
+    #[test]
+    fn two_buffers_are_read_ahead() {
+        let mut next = NextRead::default();
+        next.has_read(FILE, 0..10);
+        next.has_read(FILE, 10..20);
+        let range = 20..60;
+        assert_eq!(next.take(4), Some(Source { file: FILE, range }));
+        assert_eq!(next.take(4), None);
+    }
+
+    /// A connection that takes no more has its second buffer filled; what was read for it must not be
+    /// taken for the next of whoever is written to after it.
+    #[test]
+    fn what_was_read_for_one_is_not_anothers() {
+        let mut next = NextRead::default();
+        next.has_read(FILE, 0..10);
+        let first = next.take(4).unwrap();
+        next.goes_on(4, &first);
+        let range = 20..40;
+        assert_eq!(
+            next.has_read(FILE, 10..20),
+            Some((4, &Source { file: FILE, range }))
+        );
+        assert_eq!(next.take(5), None);
+        next.has_read(FILE, 20..30);
+        next.has_read(FILE, 30..40);
+        assert_eq!(next.take(4).unwrap().range, 40..80);
+        let other = OpenFile { fd: 8, owners: 1 };
+        next.has_read(other, 0..10);
+        assert_eq!(next.take(5).unwrap().file, other);
     }
 
     #[test]

@@ -259,7 +259,11 @@ impl Pool {
         if wake {
             self.work.wake_one();
         }
-        // The last helper may have given up in between, or have been sent away by another thread.
+        self.look_after_gates();
+    }
+
+    /// The last helper may have given up in between, or have been sent away by another thread.
+    fn look_after_gates(&self) {
         if self.impossible.load(SeqCst) || !self.staffed.load(SeqCst) {
             self.open_gates();
         }
@@ -553,8 +557,20 @@ impl Pool {
         }
     }
 
+    /// A job with nothing to do: its gate opens when the loop waits next. Should it wait by ways that no hook
+    /// sees, the usher opens it.
+    pub fn open_later(&self, job: Box<Job>) {
+        self.outstanding.fetch_add(1, SeqCst);
+        self.hand_over(job);
+        self.look_after_gates();
+    }
+
     fn finish(&self, job: Box<Job>) {
         self.counters.count(Counter::JobsDone);
+        self.hand_over(job);
+    }
+
+    fn hand_over(&self, job: Box<Job>) {
         let mut finished = self.finished.lock();
         finished.jobs.push(job);
         let wake = match finished.usher {

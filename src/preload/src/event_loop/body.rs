@@ -73,6 +73,7 @@ impl EventLoop {
                     (true, there) => Transfer::AtMost(there),
                 }
             }
+            _ if self.put_off(to, slot) => Transfer::Later,
             _ => Transfer::Straight,
         }
     }
@@ -98,13 +99,14 @@ impl EventLoop {
             return self.write_while_closed(to, slot);
         }
         // What was sent in part goes on in later turns, without another read before it.
-        let next = self.next_read.take();
+        let next = self.next_read.take(to);
         let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
             return Transfer::Straight;
         };
         if table::open_file(next.file.fd) != Some(next.file) {
             return Transfer::Straight;
         }
+        self.next_read.goes_on(to, &next);
         let residency = self.look_ahead(slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         match residency {
@@ -114,19 +116,18 @@ impl EventLoop {
                     false => Transfer::Straight,
                 }
             }
+            _ if self.put_off(to, slot) => Transfer::Later,
             _ => Transfer::Straight,
         }
     }
 
-    /// The application has read all of a part of a file: what it will read next, if it reads on as
-    /// it did since it wrote last. Twice as much, for many fill a second buffer while the first waits
-    /// to be sent.
+    /// The application has read all of a part of a file.
     pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
-        let before = self.next_read.take();
-        let before = before.filter(|next| next.file == file && next.range.start == range.start);
-        let before = before.map_or(0, |next| next.range.end - next.range.start);
-        let range = range.end..range.end + before + 2 * (range.end - range.start);
-        self.next_read = Some(Source { file, range });
+        if let Some((connection, next)) = self.next_read.has_read(file, range) {
+            if let Some(slot) = table::accepted(connection) {
+                slot.stream.lock().next_read = Some(next.clone());
+            }
+        }
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
@@ -245,6 +246,27 @@ impl EventLoop {
         stream.waits_for(end);
         self.ask_ahead(&mut stream, file, end);
         *slot.stream.lock() = stream;
+        true
+    }
+
+    /// Whether a write of a body is put off to the next turn. What was waited for together arrives together:
+    /// sent in one turn, it would keep all others waiting for as long as the library has saved them.
+    fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
+        let turn_is_long = self.turn_is_long();
+        if !slot.stream.lock().gives_way(turn_is_long) {
+            return false;
+        }
+        let possible = self.pool.is_possible();
+        let Some(mut job) = possible.then(|| self.pool.take()).flatten() else {
+            return false;
+        };
+        let Some(ticket) = self.close_write_gate(to, slot) else {
+            self.pool.give_back(job);
+            return false;
+        };
+        job.gate = Some((to, ticket));
+        self.counters.count_alone(Counter::PutOff);
+        self.pool.open_later(job);
         true
     }
 

@@ -27,7 +27,7 @@ use laio_core::recent::Recent;
 use laio_core::recognise::Request;
 use laio_core::rules::Rules;
 use laio_core::stats::Counters;
-use laio_core::stream::Source;
+use laio_core::stream::NextRead;
 use request::{Partial, LOOK, PARTIALS};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
@@ -57,6 +57,12 @@ fn give_number_back(number: usize) {
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
+
+/// A turn that has lasted so many nanoseconds is long for those who wait for the next one.
+const LONG_TURN: u64 = 1_000_000;
+
+/// No turn of a server lasts so many nanoseconds.
+const UNLIKELY_TURN: u64 = 1_000_000_000;
 
 /// What the state of a loop takes of memory, without the jobs, at the most.
 const ROOM: usize = 1 << 20;
@@ -179,6 +185,8 @@ pub struct EventLoop {
     suspicious_until: u64,
     /// Milliseconds at the beginning of this turn.
     now: u64,
+    /// The tick at which this turn began, if the loop was attentive then.
+    turn_began: u64,
     /// Until when requests are looked at before they are read.
     attentive_until: u64,
     /// What the kernel had counted when last asked.
@@ -192,7 +200,7 @@ pub struct EventLoop {
     /// Room for finished jobs.
     batch: Jobs,
     /// What the application will read next, if it goes on as it did.
-    next_read: Option<Source>,
+    next_read: NextRead,
     /// Files that the application has mapped.
     mappings: Mappings,
     /// For copies of the sets of `poll` and `select`.
@@ -233,13 +241,14 @@ impl EventLoop {
             suspicious: tick_rate.ticks(SUSPICIOUS),
             suspicious_until: now,
             now,
+            turn_began: 0,
             attentive_until,
             baseline: clock::usage(),
             waits: 0,
             below_break_even: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
-            next_read: None,
+            next_read: NextRead::default(),
             mappings: Mappings::default(),
             room: Room::default(),
             bell_hangs: false,
@@ -301,7 +310,7 @@ impl EventLoop {
         self.now = clock::milliseconds();
         self.pool.after_wait();
         self.recent.new_turn();
-        self.next_read = None;
+        self.next_read.forget();
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;
@@ -309,7 +318,15 @@ impl EventLoop {
         if self.attentive() {
             let _kept = errno::Kept::new();
             self.rebase();
+            self.turn_began = clock::ticks();
         }
+    }
+
+    /// Whether those who wait for the next turn notice that this one goes on.
+    fn turn_is_long(&self) -> bool {
+        let age = clock::ticks().saturating_sub(self.turn_began);
+        // Beyond, it is more likely that the loop waits by ways that no hook sees.
+        (self.tick_rate.ticks(LONG_TURN)..self.tick_rate.ticks(UNLIKELY_TURN)).contains(&age)
     }
 
     fn rebase(&mut self) -> Usage {

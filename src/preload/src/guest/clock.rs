@@ -1,5 +1,6 @@
 //! Time and what a thread has waited for.
 
+use super::lock;
 use once_cell::sync::OnceCell;
 use rustix::time::{clock_gettime, ClockId, Timespec};
 
@@ -69,7 +70,7 @@ pub fn milliseconds() -> u64 {
 /// What the kernel has counted for this thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// How often it went to sleep of its own accord.
+    /// How often it went to sleep of its own accord, but for a lock of ours.
     pub sleeps: i64,
     /// How many blocks it read from a device.
     pub blocks: i64,
@@ -77,14 +78,23 @@ pub struct Usage {
 
 /// Asks the kernel for this thread's [`Usage`].
 pub fn usage() -> Usage {
+    let usage = kernels_usage();
+    Usage {
+        sleeps: usage.ru_nvcsw - lock::slept(),
+        blocks: usage.ru_inblock,
+    }
+}
+
+/// How often this thread went to sleep of its own accord, for whatever reason.
+pub fn sleeps() -> i64 {
+    kernels_usage().ru_nvcsw
+}
+
+fn kernels_usage() -> libc::rusage {
     let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a rusage that this function owns; all zeroes is a valid one.
-    let usage = unsafe {
+    unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
-    };
-    Usage {
-        sleeps: usage.ru_nvcsw,
-        blocks: usage.ru_inblock,
     }
 }

@@ -4,8 +4,21 @@
 //! whole process: the child of a `fork` inherits a table full of threads that it does not have, and
 //! hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`).
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use super::{clock, program};
+use std::cell::Cell;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
+
+thread_local! {
+    /// How often this thread has slept for a lock.
+    static SLEPT: Cell<i64> = const { Cell::new(0) };
+}
+
+/// How often this thread has gone to sleep because another one held a lock of ours. An event loop that
+/// looks for operations that slept must not take these sleeps for theirs.
+pub fn slept() -> i64 {
+    SLEPT.get()
+}
 
 /// A mutex that is not poisoned: what it guards is whole between any two statements that can panic.
 #[derive(Debug, Default)]
@@ -19,7 +32,23 @@ impl<T> Lock<T> {
 
     /// Waits for it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_late(),
+        }
+    }
+
+    #[cold]
+    fn lock_late(&self) -> MutexGuard<'_, T> {
+        // Behind a filter of the application's the question might be forbidden, and nobody asks.
+        let sleeps = || program::awake().then(clock::sleeps);
+        let before = sleeps();
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(before), Some(after)) = (before, sleeps()) {
+            SLEPT.set(SLEPT.get() + after - before);
+        }
+        guard
     }
 
     /// What it guards, where nobody else can have it.

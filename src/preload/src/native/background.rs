@@ -8,7 +8,7 @@ use super::operation::{Answer, Operation, Route};
 use super::watch::{Ready, Watch};
 use crate::engine::crew;
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{memory, program};
+use crate::guest::{descriptors, memory, program};
 use laio_core::gate::Side;
 use laio_core::handles::{Handle, Handles};
 use laio_core::interests::Interests;
@@ -142,6 +142,8 @@ pub fn here() -> Result<&'static Background, Errno> {
         return Err(Errno::NOMEM);
     }
     memory::set_cushion_aside();
+    // Helpers share the application's table, which is better enlarged before.
+    descriptors::make_room(0);
     let new = Box::into_raw(Box::new(Background::new(Watch::new()?)));
     match BACKGROUND.compare_exchange(null_mut(), new, AcqRel, Acquire) {
         // SAFETY: published just now, and never freed.
@@ -417,6 +419,9 @@ impl Background {
                 self.spawn_helper();
             }
             let answer = crew::aside(|| operation.perform());
+            if let Some(number) = descriptors::wanted() {
+                crew::aside(|| descriptors::make_room(number));
+            }
             state = self.state.lock();
             state.endless -= usize::from(is_endless);
             state.free += 1;

@@ -16,7 +16,7 @@ mod watch;
 pub use background::{abandon, send_helpers_away};
 
 use crate::guest::program::{self, STATS};
-use crate::guest::{errno, fork};
+use crate::guest::{descriptors, errno, fork};
 use crate::hooks;
 use crate::readiness::table;
 use attempt::{attempt, partly_transferred, Attempt};
@@ -169,6 +169,7 @@ fn result(answer: Answer, way: Way) -> c_long {
             if matches!(way, Way::Open(_) | Way::Accept) {
                 // The number may have been a connection's that was closed by ways that no hook sees.
                 table::forget(value as c_int);
+                descriptors::seen(value as c_int);
             }
             value
         }

@@ -1,0 +1,203 @@
+//! Servers under load: closed-loop clients without think time on keep-alive connections, more and more of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::linux::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+use nix::sys::stat::{major, minor};
+
+use super::limit::Limit;
+use super::plan::{Contender, Part};
+use super::results::{figure, Load};
+use super::workload::Mix;
+use super::Paper;
+use crate::disks::Disk;
+use crate::files::FileSet;
+use crate::interrupt;
+use crate::load::{self, Closed};
+use crate::sections::load_on;
+use crate::servers::{process, Server};
+
+/// Requests that the memory is filled with before a disk-bound server is measured: more than fit, so that it holds what it
+/// would hold after any long time.
+const FILLING: usize = 6000;
+
+/// How many files are read at once for that; the disk takes ten reads at once.
+const READERS: &str = "16";
+
+/// How long a server of the set that is in memory is under load before it is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Clients of that load.
+const WARM_UP_CLIENTS: usize = 16;
+
+/// Which server in which round of which part.
+#[derive(Clone, Copy)]
+struct Turn {
+    part: Part,
+    contender: Contender,
+    round: u32,
+}
+
+/// All rounds of a part.
+pub fn run(paper: &mut Paper, part: Part, disk: &Disk<FileSet>) -> Result<()> {
+    let set = paper.set(part);
+    let mix = Mix::new(&set);
+    for round in 0..paper.options.rounds(part) {
+        for contender in paper.order(round) {
+            let turn = Turn {
+                part,
+                contender,
+                round,
+            };
+            paper.announce(part, contender, round);
+            if let Err(error) = run_one(paper, turn, disk, &mix) {
+                interrupt::check()?;
+                // The others' figures are still wanted.
+                let (server, part, round) = (contender.name(), part.name(), round + 1);
+                paper.note(format!(
+                    "{server} failed in round {round} of {part}: {error:#}"
+                ));
+            }
+            paper.step();
+        }
+    }
+    Ok(())
+}
+
+/// One server, with all numbers of clients.
+fn run_one(paper: &mut Paper, turn: Turn, disk: &Disk<FileSet>, mix: &Mix<'_>) -> Result<()> {
+    disk.make_cold()?;
+    // Before the server, so that it is removed after it.
+    let limit = match turn.part.is_disk_bound() {
+        true => Some(Limit::new(paper.options.memory << 20)?),
+        false => None,
+    };
+    let mut server = paper.start(turn.contender, disk)?;
+    match &limit {
+        Some(limit) => {
+            for process in processes(&server) {
+                limit.adopt(process)?;
+            }
+            fill_memory(limit, disk.docroot(), mix)?;
+        }
+        None => {
+            disk.warm(mix.set())?;
+            let load = load_on(&server, WARM_UP_CLIENTS, mix.set());
+            load::run(&load, &mut Closed::new(mix.seeded(0), Some(WARM_UP)))?;
+        }
+    }
+    for clients in paper.options.clients() {
+        let load = load_under(paper, turn, &server, disk, mix, clients)?;
+        paper.record(load);
+        server.check_alive()?;
+    }
+    let complaints = server.stop()?;
+    if let Some(first) = complaints.first() {
+        paper.note(format!("{} complained: {first}", turn.contender.name()));
+    }
+    Ok(())
+}
+
+/// So many clients for the time that was asked for.
+fn load_under(
+    paper: &Paper,
+    turn: Turn,
+    server: &Server,
+    disk: &Disk<FileSet>,
+    mix: &Mix<'_>,
+    clients: u32,
+) -> Result<Load> {
+    // All servers of a round are asked for the same.
+    let seed = u64::from(turn.round) << 32 | u64::from(clients);
+    let requests = mix.seeded(seed + 1);
+    let load = load_on(server, clients as usize, mix.set());
+    let (cpu, reads) = (cpu_time(server)?, disk_reads(disk.docroot()));
+    let outcome = load::run(
+        &load,
+        &mut Closed::new(requests, Some(paper.options.time())),
+    )?;
+    let cpu = cpu_time(server)?.saturating_sub(cpu);
+
+    let ms = |nanoseconds: f64| nanoseconds / 1e6;
+    let at = |quantile| ms(outcome.latency.value_at_quantile(quantile) as f64);
+    let completed = outcome.completed.max(1) as f64;
+    let mut figures = BTreeMap::from([
+        (figure::MBITS, outcome.megabits_per_second()),
+        (figure::RATE, outcome.rate()),
+        (figure::MEAN, ms(outcome.latency.mean())),
+        (figure::P50, at(0.5)),
+        (figure::P99, at(0.99)),
+        (figure::CPU, cpu.as_secs_f64() * 1e6 / completed),
+        (figure::COMPLETED, outcome.completed as f64),
+        (figure::FAILED, outcome.failures.total() as f64),
+    ]);
+    if let (Some(before), Some(after)) = (reads, disk_reads(disk.docroot())) {
+        figures.insert(
+            figure::READS,
+            after.saturating_sub(before) as f64 / completed,
+        );
+    }
+    Ok(Load {
+        part: turn.part,
+        server: turn.contender.name(),
+        round: turn.round,
+        clients,
+        figures,
+        failures: outcome.failures.by_kind().clone(),
+    })
+}
+
+/// The server's processes: some have helpers of their own.
+fn processes(server: &Server) -> Vec<i32> {
+    let workers = server.workers().iter();
+    workers
+        .flat_map(|worker| [vec![*worker], process::children(*worker)].concat())
+        .collect()
+}
+
+fn cpu_time(server: &Server) -> Result<Duration> {
+    processes(server).into_iter().map(process::cpu_time).sum()
+}
+
+/// Reads what the mix asks for, on the server's account, until its memory holds what it would hold after any long time.
+///
+/// The server itself could be asked for all that, but one that waits for each read would take ten times as long as others, or
+/// hold less when it is measured.
+fn fill_memory(limit: &Limit, docroot: &Path, mix: &Mix<'_>) -> Result<()> {
+    let mut reader = Command::new("xargs")
+        .args(["-0", "-n", "16", "-P", READERS, "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot start xargs")?;
+    let list = reader.stdin.take();
+    let result = limit.adopt(reader.id() as i32).and_then(|()| {
+        let mut list = std::io::BufWriter::new(list.context("xargs has no input")?);
+        for request in mix.seeded(0).take(FILLING) {
+            let path = mix.set().path(docroot, request.file);
+            write!(list, "{}\0", path.display())?;
+        }
+        Ok(list.flush()?)
+    });
+    // Its input is closed by now: it ends in either case.
+    let status = reader.wait()?;
+    result?;
+    ensure!(status.success(), "the files could not be read: {status}");
+    Ok(())
+}
+
+/// Reads that the disk of a docroot has done, where the kernel counts them for one device.
+fn disk_reads(docroot: &Path) -> Option<u64> {
+    let device = fs::metadata(docroot).ok()?.st_dev();
+    let statistics = format!("/sys/dev/block/{}:{}/stat", major(device), minor(device));
+    let text = fs::read_to_string(statistics).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}

@@ -4,14 +4,19 @@
 //! [`rules`] makes [`predictions`] of the files that its handler will touch, [`warmth`] remembers
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
 //! whom.
+//! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
+//! say which of them wait for a descriptor.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.
 //!
-//! Nothing here allocates after construction, so all of it may run inside a hook.
+//! But for [`handles`] and [`interests`], which no hook uses, nothing here allocates after construction, so all of
+//! it may run inside a hook.
 
 #![forbid(unsafe_code)]
 
 pub mod config;
 pub mod gate;
+pub mod handles;
+pub mod interests;
 pub mod mappings;
 pub mod places;
 pub mod predictions;

@@ -63,6 +63,8 @@ counters! {
     /// Writes of files and look-ups of host names that blocked the event loop: what the library times
     /// and does not hold back.
     OwnWait => "lanes" / "own_wait",
+    /// System calls of programs that are written for it (`laio_syscall`) that went to the background.
+    NativeBackground => "lanes" / "native_background",
     /// Reads not looked at, because nothing has been cold for a while.
     Quiet => "reasons" / "quiet",
     /// Bytes that are no request of a known protocol.

@@ -214,9 +214,20 @@ macro_rules! rows {
 
 symbols!(rows);
 
+/// The names of `include/laio.h`: what the library exports of its own.
+pub const NATIVE: &[&str] = &[
+    "laio_syscall",
+    "laio_gethandle",
+    "laio_setdata",
+    "laio_poll",
+    "laio_eventfd",
+    "laio_cancel",
+    "laio_pending",
+];
+
 /// Every exported name.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().flat_map(|row| row.names).copied()
+    ROWS.iter().flat_map(|row| row.names).chain(NATIVE).copied()
 }
 
 /// The documentation of the table, in Markdown.

@@ -2,7 +2,8 @@
 //!
 //! A request's way through the library: `hooks` `wait` → the server → `hooks` `socket` →
 //! `event_loop` → `laio_core` recognise and rules → `engine` probe → (engine pool →
-//! `readiness`) → the server's own wait. `guest` is what a library owes the process that it is a
+//! `readiness`) → the server's own wait. `native` is the interface of the paper, for programs that are
+//! written for it. `guest` is what a library owes the process that it is a
 //! guest in: start-up, fork, logging, the clock.
 
 #![deny(
@@ -16,4 +17,5 @@ mod engine;
 mod event_loop;
 mod guest;
 mod hooks;
+mod native;
 mod readiness;

@@ -69,6 +69,21 @@ pub fn admit(pool: &Arc<Pool>) -> MutexGuard<'static, Vec<Weak<Pool>>> {
     pools
 }
 
+/// A thread is about to be started that belongs to no pool. While the guard lives nobody is sent away.
+pub fn hold() -> MutexGuard<'static, Vec<Weak<Pool>>> {
+    crew().pools.lock()
+}
+
+/// A thread of the crew does something that may take for ever: nobody waits for it meanwhile.
+pub fn aside<R>(act: impl FnOnce() -> R) -> R {
+    let crew = crew();
+    crew.threads.lock().at_work -= 1;
+    crew.gone.wake_all();
+    let result = act();
+    crew.threads.lock().at_work += 1;
+    result
+}
+
 /// Starts a thread.
 pub fn spawn(name: &'static CStr, run: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let crew = crew();
@@ -92,6 +107,7 @@ pub fn dismiss() {
     let pools = crew.pools.lock();
     let mut working: Vec<_> = pools.iter().filter_map(Weak::upgrade).collect();
     working.retain(|pool| pool.send_away());
+    crate::native::send_helpers_away();
     crew.wait_until_gone();
     working.iter().for_each(|pool| pool.are_gone());
 }

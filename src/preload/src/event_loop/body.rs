@@ -9,6 +9,7 @@ use super::EventLoop;
 use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
 use crate::engine::pool::Urgency;
 use crate::guest::{errno, program};
+use crate::readiness::is_nonblocking;
 use crate::readiness::table::{self, Slot};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
@@ -301,11 +302,4 @@ fn is_gone(fd: i32) -> bool {
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let mut set = [PollFd::new(&socket, PollFlags::empty())];
     poll(&mut set, Some(&Timespec::default())) != Ok(0)
-}
-
-pub(super) fn is_nonblocking(fd: i32) -> bool {
-    // SAFETY: the application passes this number to a call right now.
-    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-    let flags = rustix::fs::fcntl_getfl(socket);
-    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }

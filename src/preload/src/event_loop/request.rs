@@ -1,11 +1,11 @@
 //! The request gate: a look at what a client asks for, before the server reads it.
 
-use super::body::is_nonblocking;
 use super::EventLoop;
 use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
 use crate::engine::probe::{probe, Answer};
 use crate::guest::errno;
+use crate::readiness::is_nonblocking;
 use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::Mode;
 use laio_core::gate::Side;

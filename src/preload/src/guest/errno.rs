@@ -21,7 +21,8 @@ pub fn is(errno: libc::c_int) -> bool {
     get() == errno
 }
 
-fn get() -> libc::c_int {
+/// The present value.
+pub fn get() -> libc::c_int {
     // SAFETY: the C library hands out a valid pointer to this thread's errno.
     unsafe { *libc::__errno_location() }
 }

@@ -1,13 +1,17 @@
 //! After `fork` the child has our memory but none of our threads.
 
 use super::program;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Asks to be told in every child that `fork` makes.
 ///
 /// Children made by `vfork`, `_Fork` or a raw `clone` are not announced to anybody; for them
 /// [`program::is_same_process`] is asked wherever it matters.
 pub fn watch() {
+    static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+    if IS_WATCHED.swap(true, Relaxed) {
+        return;
+    }
     // SAFETY: the handler lives as long as the library, which is never unloaded, and does nothing
     // that is not allowed in the child of a process with several threads.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
@@ -23,4 +27,5 @@ extern "C" fn in_child() {
     crate::readiness::table::abandon();
     crate::event_loop::abandon();
     crate::engine::crew::abandon();
+    crate::native::abandon();
 }

@@ -14,6 +14,7 @@ const _: () = assert!(matches!(SECTION.as_bytes(), b".laio.stats"));
 static CONFIG: OnceCell<Config> = OnceCell::new();
 static MODE: AtomicU8 = AtomicU8::new(DORMANT);
 static PID: AtomicU32 = AtomicU32::new(0);
+static FILTERED: AtomicBool = AtomicBool::new(false);
 
 /// Whether this process has ever accepted a connection: before, no thread is of interest.
 pub static SERVES: AtomicBool = AtomicBool::new(false);
@@ -79,6 +80,17 @@ pub fn sleep() -> bool {
         write_stats(config);
     }
     was_awake
+}
+
+/// Whether a filter of the application's forbids the library to make calls of its own.
+#[inline]
+pub fn is_filtered() -> bool {
+    FILTERED.load(Relaxed)
+}
+
+/// Notes whether there is such a filter.
+pub fn set_filtered(filtered: bool) {
+    FILTERED.store(filtered, Relaxed);
 }
 
 /// What made the library [`sleep`] did not happen.

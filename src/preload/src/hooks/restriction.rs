@@ -73,9 +73,13 @@ fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
         let _kept = errno::Kept::new();
         program::sleep()
     };
+    program::set_filtered(true);
     let result = real();
-    if was_awake && result.into() < 0 {
-        program::wake_again();
+    if result.into() < 0 {
+        program::set_filtered(false);
+        if was_awake {
+            program::wake_again();
+        }
     }
     result
 }

@@ -59,6 +59,14 @@ fn nudge(fd: i32, side: Side) {
     }
 }
 
+/// Whether a descriptor has `O_NONBLOCK`.
+pub fn is_nonblocking(fd: i32) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = rustix::fs::fcntl_getfl(descriptor);
+    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
+}
+
 /// Whether a [`nudge`] reaches whoever waits for it.
 fn can_be_nudged(fd: i32) -> bool {
     option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Some(libc::IPPROTO_TCP)

@@ -1,0 +1,492 @@
+//! The first attempt: a system call without blocking the caller, by the best means that the kernel has for it.
+
+#![allow(non_upper_case_globals)] // These are the kernel's names of system calls.
+
+use super::calls::{Call, Path, Way};
+use super::operation::{attempt_transfer, is_ready, Operation, Route, Teacher};
+use crate::engine::beneath::File;
+use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
+use crate::guest::address::is_readable;
+use crate::guest::errno;
+use crate::hooks::system_call;
+use crate::readiness::is_nonblocking;
+use laio_core::gate::Side;
+use libc::*;
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::FileType;
+use rustix::io::{preadv2, Errno, ReadWriteFlags};
+use std::io::IoSliceMut;
+
+/// What has come of it.
+pub enum Attempt {
+    /// This is what the kernel has answered, and errno is what it should be.
+    Done(c_long),
+    /// It would block.
+    Left(Operation),
+}
+
+use Attempt::{Done, Left};
+
+/// A helper makes the call; it blocks for sure.
+const SLOW: Route = Route::Helper {
+    is_patient: false,
+    is_endless: false,
+};
+
+/// A helper makes the call, and most likely returns at once.
+const QUICK: Route = Route::Helper {
+    is_patient: true,
+    is_endless: false,
+};
+
+/// A helper makes the call, which may return at once or never.
+const ENDLESS: Route = Route::Helper {
+    is_patient: true,
+    is_endless: true,
+};
+
+/// What is open under a number, as far as it matters here.
+enum Target {
+    /// A file or a directory of a file system that answers from memory what it has there.
+    Local(Status),
+    /// One without a disk.
+    Memory,
+    /// One that may have to ask somebody, or of which that is not known (`false`).
+    Opaque(bool),
+    /// A pipe or a socket: it has readiness, and can be tried without waiting.
+    Stream,
+    /// A terminal, a device, a timer: it can only be asked whether it is ready.
+    Other,
+}
+
+/// Tries a call. The caller has seen that it is not to be refused.
+#[inline]
+pub fn attempt(call: &Call, way: Way) -> Attempt {
+    match way {
+        Way::Transfer(side) => transfer(call, side),
+        Way::Straight | Way::Refused => straight(call),
+        _ => attempt_other(call, way),
+    }
+}
+
+fn attempt_other(call: &Call, way: Way) -> Attempt {
+    let left = |route| Left(Operation::new(*call, route));
+    match way {
+        Way::Message(side, flags) => message(call, side, flags),
+        Way::Accept => accept(call),
+        Way::Open(path) => open(call, path),
+        Way::LookUp(path) => look_up(call, path),
+        Way::Ask | Way::Close => ask(call),
+        Way::Sendfile => send_file(call),
+        Way::Helper => left(QUICK),
+        Way::Endless if !may_wait(call) => straight(call),
+        Way::Endless => left(ENDLESS),
+        Way::Slow => left(SLOW),
+        Way::Sleep => left(Route::Helper {
+            is_patient: false,
+            is_endless: true,
+        }),
+        Way::Transfer(_) | Way::Straight | Way::Refused => straight(call),
+    }
+}
+
+fn straight(call: &Call) -> Attempt {
+    Done(system_call(call.number, call.arguments))
+}
+
+fn left(call: &Call, route: Route) -> Attempt {
+    Left(Operation::new(*call, route))
+}
+
+/// Whether a call that waits for somebody was not told to wait no time.
+fn may_wait(call: &Call) -> bool {
+    match call.number {
+        #[cfg(target_arch = "x86_64")]
+        SYS_poll => call.int(2) != 0,
+        #[cfg(target_arch = "x86_64")]
+        SYS_epoll_wait => call.int(3) != 0,
+        SYS_epoll_pwait => call.int(3) != 0,
+        SYS_flock => call.int(1) & LOCK_NB == 0,
+        SYS_wait4 => call.int(2) & WNOHANG == 0,
+        SYS_waitid => call.int(3) & WNOHANG == 0,
+        SYS_connect => !is_nonblocking(call.int(0)),
+        _ => true,
+    }
+}
+
+/// Reads and writes.
+#[inline]
+fn transfer(call: &Call, side: Side) -> Attempt {
+    let count = attempt_transfer(call);
+    let is_single = matches!(
+        call.number,
+        SYS_read | SYS_pread64 | SYS_write | SYS_pwrite64
+    );
+    if count >= 0 && is_single && count == call.word(2) {
+        return Done(count);
+    }
+    partly_transferred(call, side, count)
+}
+
+#[cold]
+fn partly_transferred(call: &Call, side: Side, count: c_long) -> Attempt {
+    if count < 0 {
+        return match errno::get() {
+            EAGAIN => would_block(call, side),
+            EOPNOTSUPP | ENOSYS => cannot_say(call),
+            _ => Done(count),
+        };
+    }
+    let mut operation = Operation::new(*call, SLOW);
+    if count == 0 || count >= operation.wanted() {
+        return Done(count);
+    }
+    match (target(call.int(0)), side) {
+        // Either this was the end of the file, or the rest is not in memory.
+        (Target::Local(_) | Target::Opaque(_), Side::Read) => {
+            let total = count;
+            if !operation.has_done(count) {
+                return Done(count);
+            }
+            match operation.advance() {
+                Some(Ok(value)) => Done(value),
+                Some(Err(_)) => Done(total),
+                None => Left(operation),
+            }
+        }
+        (Target::Stream | Target::Other, Side::Write) if !is_nonblocking(call.int(0)) => {
+            if !operation.has_done(count) {
+                return Done(count);
+            }
+            operation.route = when_ready(call.int(0), side);
+            Left(operation)
+        }
+        (Target::Local(_) | Target::Opaque(_), Side::Write) if operation.has_done(count) => {
+            Left(operation)
+        }
+        _ => Done(count),
+    }
+}
+
+/// The kernel has said `EAGAIN`.
+#[cold]
+fn would_block(call: &Call, side: Side) -> Attempt {
+    let fd = call.int(0);
+    match target(fd) {
+        Target::Local(_) | Target::Memory | Target::Opaque(_) => left(
+            call,
+            match side {
+                Side::Read => SLOW,
+                Side::Write => QUICK,
+            },
+        ),
+        Target::Stream | Target::Other if is_nonblocking(fd) => refused(EAGAIN),
+        Target::Stream => left(call, when_ready(fd, side)),
+        Target::Other => left(call, ENDLESS),
+    }
+}
+
+/// Who waits for a stream. One with a time limit of its own is left to the kernel.
+fn when_ready(fd: c_int, side: Side) -> Route {
+    use rustix::net::sockopt::{socket_timeout, Timeout};
+    let timeout = match side {
+        Side::Read => Timeout::Recv,
+        Side::Write => Timeout::Send,
+    };
+    // SAFETY: the application passes this number to a call right now.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    match socket_timeout(socket, timeout) {
+        Ok(Some(_)) => Route::Helper {
+            is_patient: false,
+            is_endless: true,
+        },
+        // None is set, or it is a pipe.
+        _ => Route::Ready(fd, side),
+    }
+}
+
+/// The kernel cannot try this transfer without waiting.
+#[cold]
+fn cannot_say(call: &Call) -> Attempt {
+    let fd = call.int(0);
+    match target(fd) {
+        Target::Memory => straight(call),
+        Target::Local(_) => left(call, QUICK),
+        Target::Opaque(is_known) => taught(call, is_known),
+        Target::Stream | Target::Other if is_nonblocking(fd) => straight(call),
+        Target::Stream | Target::Other => left(call, ENDLESS),
+    }
+}
+
+/// A call about an opaque file system. One that is not known yet becomes so.
+fn taught(call: &Call, is_known: bool) -> Attempt {
+    let mut operation = Operation::new(*call, QUICK);
+    operation.teacher = (!is_known).then_some(Teacher::Descriptor);
+    Left(operation)
+}
+
+/// Receiving and sending.
+fn message(call: &Call, side: Side, flags: usize) -> Attempt {
+    let asked = call.int(flags);
+    if asked & MSG_DONTWAIT != 0 {
+        return straight(call);
+    }
+    if side == Side::Read && asked & MSG_WAITALL != 0 {
+        // What has come cannot be taken before all has.
+        return left(call, ENDLESS);
+    }
+    let without_waiting = call.with(flags, c_long::from(asked | MSG_DONTWAIT));
+    let count = system_call(call.number, without_waiting.arguments);
+    if count < 0 {
+        return match errno::get() {
+            EAGAIN => would_block(call, side),
+            _ => Done(count),
+        };
+    }
+    match side {
+        Side::Read => Done(count),
+        Side::Write => partly_transferred(call, side, count),
+    }
+}
+
+/// Accepting a connection.
+fn accept(call: &Call) -> Attempt {
+    let fd = call.int(0);
+    if is_ready(fd, Side::Read) || is_nonblocking(fd) {
+        return straight(call);
+    }
+    left(call, when_ready(fd, Side::Read))
+}
+
+/// Opening a path that is there.
+fn open(call: &Call, path: Path) -> Attempt {
+    let (flags, resolve) = match call.number {
+        SYS_openat2 => {
+            let how = call.word(2) as *const u64;
+            if call.word(3) as usize != size_of::<open_how>() || !is_whole_readable(how) {
+                return left(call, QUICK);
+            }
+            // SAFETY: it can be read, which was asked just now.
+            let how = unsafe { &*how.cast::<open_how>() };
+            (how.flags, how.resolve)
+        }
+        #[cfg(target_arch = "x86_64")]
+        SYS_open => (call.int(1) as u64, 0),
+        _ => (call.int(2) as u64, 0),
+    };
+    if flags & (O_CREAT | O_TRUNC | (O_TMPFILE & !O_DIRECTORY)) as u64 != 0 {
+        return left(call, QUICK);
+    }
+    let looks_as = flags & (O_NOFOLLOW | O_DIRECTORY) as u64;
+    let named = match look(call, path, looks_as, resolve) {
+        Ok(named) => named,
+        Err(Errno::AGAIN) => return left(call, SLOW),
+        // It is known without the disk, and the same for the call itself.
+        Err(error) => return refused(error.raw_os_error()),
+    };
+    match target_of(named.as_fd()) {
+        Target::Local(_) | Target::Memory => {}
+        // Its server is asked.
+        Target::Opaque(is_known) => return taught_by(call, (!is_known).then_some(named)),
+        Target::Stream | Target::Other => return left(call, ENDLESS),
+    }
+    drop(named);
+    // Flags that `open` ignores `openat2` refuses.
+    let how = How {
+        flags: if call.number == SYS_openat2 {
+            flags
+        } else {
+            flags & KNOWN_FLAGS
+        },
+        mode: 0,
+        resolve: resolve | RESOLVE_CACHED,
+    };
+    let fd = open_by(call, path, &how);
+    if fd < 0 && errno::is(EAGAIN) {
+        return left(call, SLOW);
+    }
+    Done(fd)
+}
+
+/// What the kernel calls `struct open_how`.
+#[repr(C)]
+struct How {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// All flags that opening something that is there can have.
+const KNOWN_FLAGS: u64 = (O_ACCMODE
+    | O_APPEND
+    | O_ASYNC
+    | O_CLOEXEC
+    | O_DIRECT
+    | O_DIRECTORY
+    | O_DSYNC
+    | O_EXCL
+    | O_LARGEFILE
+    | O_NOATIME
+    | O_NOCTTY
+    | O_NOFOLLOW
+    | O_NONBLOCK
+    | O_PATH
+    | O_SYNC) as u64
+    // The C library has none for it where files are always large.
+    | 0o100_000;
+
+fn open_by(call: &Call, path: Path, how: &How) -> c_long {
+    let at = path
+        .at
+        .map_or(c_long::from(AT_FDCWD), |argument| call.word(argument));
+    let size = size_of::<How>() as c_long;
+    let arguments = [
+        at,
+        call.word(path.path),
+        &raw const *how as c_long,
+        size,
+        0,
+        0,
+    ];
+    system_call(SYS_openat2, arguments)
+}
+
+/// Names what is at a path, if that is in memory; touches neither a pipe's other end nor a device.
+fn look(call: &Call, path: Path, flags: u64, resolve: u64) -> Result<File, Errno> {
+    let how = How {
+        flags: flags | (O_PATH | O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: resolve | RESOLVE_CACHED,
+    };
+    let fd = open_by(call, path, &how);
+    if fd < 0 {
+        return Err(Errno::from_raw_os_error(errno::get()));
+    }
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd as c_int) }))
+}
+
+fn is_whole_readable(how: *const u64) -> bool {
+    const WORDS: usize = size_of::<open_how>() / size_of::<u64>();
+    (0..WORDS).all(|word| is_readable(how.wrapping_add(word)))
+}
+
+/// Calls that look a path up and ask no more than what is in memory then.
+fn look_up(call: &Call, path: Path) -> Attempt {
+    let flags = if path.follows { 0 } else { O_NOFOLLOW } as u64;
+    match look(call, path, flags, 0) {
+        Err(Errno::AGAIN) => left(call, SLOW),
+        Err(_) => straight(call),
+        Ok(named) => match target_of(named.as_fd()) {
+            Target::Opaque(is_known) => taught_by(call, (!is_known).then_some(named)),
+            _ => straight(call),
+        },
+    }
+}
+
+/// A call about a path of an opaque file system, which becomes known by what is `named`.
+fn taught_by(call: &Call, named: Option<File>) -> Attempt {
+    let mut operation = Operation::new(*call, QUICK);
+    operation.teacher = named.map(Teacher::Named);
+    Left(operation)
+}
+
+/// Calls about an open file that ask its file system no more than what is in memory.
+fn ask(call: &Call) -> Attempt {
+    match target(call.int(0)) {
+        Target::Opaque(is_known) => taught(call, is_known),
+        _ => straight(call),
+    }
+}
+
+/// As much as `sendfile` is asked to send that is looked for in memory, at the most.
+const LOOKED_AT: u64 = 1 << 20;
+
+fn send_file(call: &Call) -> Attempt {
+    let (to, from) = (call.int(0), call.int(1));
+    if !is_nonblocking(to) {
+        // It may wait for the reader.
+        return left(call, ENDLESS);
+    }
+    match target(from) {
+        Target::Memory => straight(call),
+        Target::Local(status) => {
+            let offset = call.word(2) as *const u64;
+            let start = if offset.is_null() {
+                // SAFETY: the application passes this number to a call right now.
+                rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok()
+            } else {
+                // SAFETY: it can be read, which is asked before.
+                is_readable(offset).then(|| unsafe { offset.read_unaligned() })
+            };
+            let Some(start) = start else {
+                return straight(call);
+            };
+            let length = (call.word(3) as u64).min(LOOKED_AT);
+            let end = start.saturating_add(length).min(status.size);
+            if is_resident(from, start, end) {
+                straight(call)
+            } else {
+                left(call, SLOW)
+            }
+        }
+        Target::Opaque(is_known) => taught(call, is_known),
+        Target::Stream | Target::Other => left(call, ENDLESS),
+    }
+}
+
+/// Whether a part of a file is in memory. The last byte of each stride speaks for all of it.
+fn is_resident(file: c_int, start: u64, end: u64) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let mut at = start;
+    while at < end {
+        let next = ((at / STRIDE + 1) * STRIDE).min(end);
+        let mut byte = [0];
+        let read = preadv2(
+            file,
+            &mut [IoSliceMut::new(&mut byte)],
+            next - 1,
+            ReadWriteFlags::NOWAIT,
+        );
+        if read.is_err() {
+            return false;
+        }
+        at = next;
+    }
+    true
+}
+
+fn target(fd: c_int) -> Target {
+    if fd < 0 {
+        // The call answers for itself.
+        return Target::Memory;
+    }
+    // SAFETY: the application passes this number to a call right now.
+    target_of(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn target_of(fd: BorrowedFd<'_>) -> Target {
+    let Ok(status) = status(fd) else {
+        return Target::Memory;
+    };
+    match FileType::from_raw_mode(status.mode) {
+        FileType::RegularFile | FileType::Directory | FileType::Symlink => {
+            match known(status.device) {
+                Some(Kind::Probing) => Target::Local(status),
+                Some(Kind::Memory) => Target::Memory,
+                Some(Kind::Opaque | Kind::Forgetful) => Target::Opaque(true),
+                None => Target::Opaque(false),
+            }
+        }
+        FileType::BlockDevice => Target::Local(status),
+        FileType::Fifo | FileType::Socket => Target::Stream,
+        _ => Target::Other,
+    }
+}
+
+/// Fails as the call would.
+fn refused(error: c_int) -> Attempt {
+    errno::set(error);
+    Done(-1)
+}

@@ -5,6 +5,7 @@
 //! configure it, and which counters it writes.
 
 pub mod cold;
+pub mod demo;
 pub mod docroot;
 pub mod http;
 pub mod library;

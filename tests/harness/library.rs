@@ -25,6 +25,11 @@ pub fn unpacked() -> PathBuf {
     target().join("unpacked/usr/sbin")
 }
 
+/// Where `demo-servers/lazy` is built.
+pub fn demo_servers() -> PathBuf {
+    target().join("laio-tests/demo-servers")
+}
+
 /// Where the tests keep compiled programs and scratch directories.
 pub fn work_dir() -> PathBuf {
     let dir = target().join("laio-tests");
@@ -77,6 +82,14 @@ impl Preload {
             libraries: Vec::new(),
             variables: BTreeMap::new(),
         }
+    }
+
+    /// A program that is linked with the library, with `LAIO` set to `mode`.
+    pub fn linked(mode: &str) -> Self {
+        let mut preload = Self::stock();
+        preload.name = format!("linked, LAIO={mode}");
+        preload.variables.insert("LAIO".into(), mode.into());
+        preload
     }
 
     /// Under the library with `LAIO` set to `mode` (`on`, `off`, `observe`).

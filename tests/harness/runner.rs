@@ -30,6 +30,8 @@ pub enum Need {
     Program(&'static str),
     /// merecat, which cannot be installed beside other packages (`scripts/install-merecat`).
     Merecat,
+    /// libevent's headers, and make.
+    Libevent,
 }
 
 /// One test: a name, what it needs, how long it may take, and what it does.
@@ -114,7 +116,8 @@ pub fn is_root() -> bool {
 pub fn find_command(command: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let places = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    let mut places = places.map(PathBuf::from).chain([library::unpacked()]);
+    let built = [library::unpacked(), library::demo_servers()];
+    let mut places = places.map(PathBuf::from).chain(built);
     places.find_map(|dir| Some(dir.join(command)).filter(|file| file.is_file()))
 }
 
@@ -130,6 +133,9 @@ fn out_of_reach(need: Need) -> Option<String> {
         ),
         Need::Program(command) if find_command(command).is_none() => {
             Some(format!("{command} is not on the PATH"))
+        }
+        Need::Libevent if !has_libevent() && !is_root() => {
+            Some("libevent is missing and installing libevent-dev needs root".into())
         }
         _ => None,
     }
@@ -151,6 +157,10 @@ fn provide(need: Need) -> Result<(), String> {
         Need::SlowDisk => SLOW_DISK
             .iter()
             .try_for_each(|(command, package)| install(command, package)),
+        Need::Libevent => {
+            install("make", "make")?;
+            install_unless(has_libevent, "libevent", "libevent-dev")
+        }
         Need::Merecat => {
             let _guard = install_lock()?;
             let script = library::workspace().join("scripts/install-merecat");
@@ -169,8 +179,16 @@ fn install_lock() -> Result<FileLock, String> {
     FileLock::take(&lock).map_err(|e| format!("{}: {e}", lock.display()))
 }
 
+fn has_libevent() -> bool {
+    Path::new("/usr/include/event2/event.h").exists()
+}
+
 fn install(command: &str, package: &str) -> Result<(), String> {
-    if find_command(command).is_some() {
+    install_unless(|| find_command(command).is_some(), command, package)
+}
+
+fn install_unless(is_there: impl Fn() -> bool, what: &str, package: &str) -> Result<(), String> {
+    if is_there() {
         return Ok(());
     }
     let _guard = install_lock()?;
@@ -190,14 +208,11 @@ fn install(command: &str, package: &str) -> Result<(), String> {
         package,
     ];
     // The list of packages may be older than the package.
-    if find_command(command).is_some()
-        || apt_get(&arguments)
-        || (apt_get(&["update"]) && apt_get(&arguments))
-    {
+    if is_there() || apt_get(&arguments) || (apt_get(&["update"]) && apt_get(&arguments)) {
         return Ok(());
     }
     Err(format!(
-        "{command} is missing and {package} could not be installed"
+        "{what} is missing and {package} could not be installed"
     ))
 }
 

@@ -33,6 +33,10 @@ pub enum Kind {
     Asyncio,
     /// `demo-servers/selectors_files.py`, which waits as it is told.
     Selectors(&'static str),
+    /// `demo-servers/lazy`, with one of its strategies. To be built (`demo::build`).
+    Lazy(&'static str),
+    /// The same on libevent.
+    LazyLibevent,
 }
 
 impl Kind {
@@ -48,6 +52,8 @@ impl Kind {
             Kind::H2o => "h2o",
             // They are written for the system's own.
             Kind::Asyncio | Kind::Selectors(_) => "/usr/bin/python3",
+            Kind::Lazy(_) => "lazy-files",
+            Kind::LazyLibevent => "lazy-files-libevent",
         }
     }
 
@@ -61,6 +67,8 @@ impl Kind {
             Kind::Webfs => Need::Command(self.command(), "webfs"),
             Kind::H2o => Need::Command(self.command(), "h2o"),
             Kind::Asyncio | Kind::Selectors(_) => Need::Command(self.command(), "python3"),
+            Kind::Lazy(_) => Need::Command("make", "make"),
+            Kind::LazyLibevent => Need::Libevent,
         }
     }
 
@@ -89,6 +97,10 @@ impl Kind {
                 pipelines: false,
                 ..other
             },
+            Kind::Lazy(_) | Kind::LazyLibevent => Abilities {
+                listing: 404,
+                ..other
+            },
             Kind::Asyncio | Kind::Selectors(_) => Abilities {
                 ranges: false,
                 listing: 404,
@@ -113,6 +125,11 @@ impl Kind {
             Kind::Selectors(how) => {
                 format!("-B @DEMO@/selectors_files.py --port @PORT@ --root @ROOT@ --selector {how}")
             }
+            // Fewer than the documents, and than the descriptors that a test may leave it.
+            Kind::Lazy(strategy) => {
+                format!("--strategy {strategy} --port @PORT@ --root @ROOT@ --cache 20 --helpers 8")
+            }
+            Kind::LazyLibevent => "--port @PORT@ --root @ROOT@ --cache 20".into(),
         }
     }
 }

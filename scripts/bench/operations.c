@@ -32,10 +32,10 @@
 #define HAS_URING 1
 #endif
 
-enum { LARGEST = 16384, PLACES = 256, STRIDE = 256 << 10 };
+enum { LARGEST = 16384, PLACES = 64, STRIDE = 256 << 10 };
 
 static char buffer[LARGEST];
-static int file, ready[2], empty[2], go[2];
+static int warm, cold, ready[2], empty[2], go[2];
 
 // Reads `size` bytes: of a file at `offset`, of a pipe where that is negative. `blocked`, if any, is called when the operation
 // is under way, or, where nobody but the kernel can know that, before it.
@@ -127,18 +127,21 @@ static void tell_filler(void) {
     if (write(go[1], "x", 1) != 1) err(1, "write");
 }
 
-static void make_file(const char *directory) {
+static int make_file(const char *directory) {
     char path[4096];
     static char block[STRIDE];
     snprintf(path, sizeof path, "%s/operations.XXXXXX", directory);
-    if ((file = mkstemp(path)) < 0) err(1, "%s", path);
+    int file = mkstemp(path);
+    if (file < 0) err(1, "%s", path);
     unlink(path);
     memset(block, 'x', sizeof block);
     for (int i = 0; i < PLACES; i++)
         if (write(file, block, sizeof block) != sizeof block) err(1, "%s", path);
+    // Only what is on the disk can be dropped from memory.
     if (fsync(file)) err(1, "fsync");
     // What is asked for is read and nothing else: the next place stays cold.
     posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM);
+    return file;
 }
 
 static double now(clockid_t clock) {
@@ -147,10 +150,11 @@ static double now(clockid_t clock) {
     return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static void measure(const char *operation, int round, int which, size_t size, int times) {
-    int of_file = *operation == 'c', fd = of_file ? file : *operation == 'p' ? ready[0] : empty[0];
-    void (*blocked)(void) = *operation == 'e' ? tell_filler : NULL;
-    if (!strcmp(operation, "cold")) posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+// Times some reads in one way. Those of a file go from place to place, those of a pipe have no offset.
+static void measure(const char *operation, int fd, size_t size, int which, int round, int times) {
+    int of_file = fd == warm || fd == cold;
+    void (*blocked)(void) = fd == empty[0] ? tell_filler : NULL;
+    if (fd == cold) posix_fadvise(cold, 0, 0, POSIX_FADV_DONTNEED);
     if (fd == ready[0])
         for (int i = 0; i < times; i++)
             if (write(ready[1], "x", 1) != 1) err(1, "write");
@@ -168,23 +172,20 @@ int main(int argc, char **argv) {
     if (argc != 3) errx(2, "usage: operations ROUNDS DIRECTORY");
     int rounds = atoi(argv[1]);
     if (pipe(ready) || pipe(empty) || pipe(go)) err(1, "pipe");
-    // One byte each is put into it: without merging, each would take a page.
-    if (fcntl(ready[1], F_SETPIPE_SZ, 1 << 20) < 0) err(1, "F_SETPIPE_SZ");
     start_filler();
-    make_file(argv[2]);
+    warm = make_file(argv[2]);
+    cold = make_file(argv[2]);
     add_uring();
+    static const size_t sizes[] = {1, 4096, LARGEST};
     for (int round = 0; round < rounds; round++)
-        for (int turn = 0; turn < count; turn++) {
-            // Each round begins with another way: none is always the first.
-            int which = (round + turn) % count, times = ways[which].slow ? 10000 : 50000;
-            measure("pipe", round, which, 1, times);
-            measure("empty", round, which, 1, 5000);
-            for (size_t size = 1; size <= LARGEST; size = size == 1 ? 4096 : 4 * size) {
-                // Bytes that the cold reads have left out are brought in first.
-                for (int i = 0; i < PLACES; i++) plain(file, LARGEST, (off_t)i * STRIDE, NULL);
-                measure("cached", round, which, size, times);
-                measure("cold", round, which, size, 40);
+        for (int operation = 0; operation < 8; operation++)
+            for (int turn = 0; turn < count; turn++) {
+                // Each round begins with another way: none is always the first.
+                int which = (round + turn) % count, times = ways[which].slow ? 4000 : 20000;
+                if (operation == 0) measure("pipe", ready[0], 1, which, round, times);
+                if (operation == 1) measure("empty", empty[0], 1, which, round, 2000);
+                if (operation >= 2 && operation < 5) measure("cached", warm, sizes[operation - 2], which, round, times);
+                if (operation >= 5) measure("cold", cold, sizes[operation - 5], which, round, 20);
             }
-        }
     return 0;
 }

@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of each part [default: 3, operations 7, deep 2; quick: 1, operations 3].
+    /// Rounds of each part [default: 3, operations 15, deep 2; quick: 1, operations 5].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -87,8 +87,8 @@ impl Options {
     /// How often each server of a part runs.
     pub fn rounds(&self, part: Part) -> u32 {
         let default = match (part, self.quick) {
-            (Part::Operations, false) => 7,
-            (Part::Operations, true) => 3,
+            (Part::Operations, false) => 15,
+            (Part::Operations, true) => 5,
             (_, true) => 1,
             (Part::Deep, false) => 2,
             (Part::Memory | Part::Disk, false) => 3,

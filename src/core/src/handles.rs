@@ -9,7 +9,7 @@ pub struct Handle(NonZeroU64);
 
 impl Handle {
     fn new(index: u32, generation: u32) -> Option<Handle> {
-        let number = u64::from(generation) << 32 | u64::from(index) + 1;
+        let number = (u64::from(generation) << 32) | (u64::from(index) + 1);
         NonZeroU64::new(number).map(Handle)
     }
 

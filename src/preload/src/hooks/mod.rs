@@ -70,14 +70,8 @@ macro_rules! hooks {
 
 laio_core::symbols!(hooks);
 
-/// Makes a system call of whatever number. Returns what the C library's `syscall` does, and sets errno as it does.
-pub fn system_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {
-    // SAFETY: whoever passed number and arguments to the library has answered for them.
-    unsafe { syscall::real(number, a, b, c, d, e, f) }
-}
-
-/// The same, as if the application had called `syscall` itself: by the hook.
+/// Makes a system call as if the application had called `syscall`: by the hook.
 pub fn application_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {
-    // SAFETY: as in `system_call`.
+    // SAFETY: whoever passed number and arguments to the library has answered for them.
     unsafe { syscall(number, a, b, c, d, e, f) }
 }

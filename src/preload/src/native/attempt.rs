@@ -3,12 +3,10 @@
 #![allow(non_upper_case_globals)] // These are the kernel's names of system calls.
 
 use super::calls::{Call, Path, Way};
-use super::operation::{attempt_transfer, is_ready, Operation, Route, Teacher};
+use super::operation::{attempt_transfer, is_ready, perform, Answer, Operation, Route, Teacher};
 use crate::engine::beneath::File;
 use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
 use crate::guest::address::is_readable;
-use crate::guest::errno;
-use crate::hooks::system_call;
 use crate::readiness::is_nonblocking;
 use laio_core::gate::Side;
 use libc::*;
@@ -19,8 +17,8 @@ use std::io::IoSliceMut;
 
 /// What has come of it.
 pub enum Attempt {
-    /// This is what the kernel has answered, and errno is what it should be.
-    Done(c_long),
+    /// This is what the kernel has answered.
+    Done(Answer),
     /// It would block.
     Left(Operation),
 }
@@ -60,18 +58,11 @@ enum Target {
 }
 
 /// Tries a call. The caller has seen that it is not to be refused.
-#[inline]
 pub fn attempt(call: &Call, way: Way) -> Attempt {
+    let left = |route| Left(Operation::new(*call, route));
     match way {
         Way::Transfer(side) => transfer(call, side),
         Way::Straight | Way::Refused => straight(call),
-        _ => attempt_other(call, way),
-    }
-}
-
-fn attempt_other(call: &Call, way: Way) -> Attempt {
-    let left = |route| Left(Operation::new(*call, route));
-    match way {
         Way::Message(side, flags) => message(call, side, flags),
         Way::Accept => accept(call),
         Way::Open(path) => open(call, path),
@@ -86,12 +77,11 @@ fn attempt_other(call: &Call, way: Way) -> Attempt {
             is_patient: false,
             is_endless: true,
         }),
-        Way::Transfer(_) | Way::Straight | Way::Refused => straight(call),
     }
 }
 
 fn straight(call: &Call) -> Attempt {
-    Done(system_call(call.number, call.arguments))
+    Done(perform(call))
 }
 
 fn left(call: &Call, route: Route) -> Attempt {
@@ -115,48 +105,42 @@ fn may_wait(call: &Call) -> bool {
 }
 
 /// Reads and writes.
-#[inline]
 fn transfer(call: &Call, side: Side) -> Attempt {
-    let count = attempt_transfer(call);
+    let answer = attempt_transfer(call);
     let is_single = matches!(
         call.number,
         SYS_read | SYS_pread64 | SYS_write | SYS_pwrite64
     );
-    if count >= 0 && is_single && count == call.word(2) {
-        return Done(count);
+    if is_single && answer == Ok(call.word(2)) {
+        return Done(answer);
     }
-    partly_transferred(call, side, count)
+    partly_transferred(call, side, answer)
 }
 
+/// A transfer was tried, and most likely not all of it was there.
 #[cold]
-fn partly_transferred(call: &Call, side: Side, count: c_long) -> Attempt {
-    if count < 0 {
-        return match errno::get() {
-            EAGAIN => would_block(call, side),
-            EOPNOTSUPP | ENOSYS => cannot_say(call),
-            _ => Done(count),
-        };
-    }
+pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
+    let count = match answer {
+        Ok(count) => count,
+        Err(EAGAIN) => return would_block(call, side),
+        Err(EOPNOTSUPP | ENOSYS) => return cannot_say(call),
+        Err(_) => return Done(answer),
+    };
     let mut operation = Operation::new(*call, SLOW);
     if count == 0 || count >= operation.wanted() {
-        return Done(count);
+        return Done(answer);
     }
     match (target(call.int(0)), side) {
         // Either this was the end of the file, or the rest is not in memory.
         (Target::Local(_) | Target::Opaque(_), Side::Read) => {
-            let total = count;
             if !operation.has_done(count) {
-                return Done(count);
+                return Done(answer);
             }
-            match operation.advance() {
-                Some(Ok(value)) => Done(value),
-                Some(Err(_)) => Done(total),
-                None => Left(operation),
-            }
+            operation.advance().map_or(Left(operation), Done)
         }
         (Target::Stream | Target::Other, Side::Write) if !is_nonblocking(call.int(0)) => {
             if !operation.has_done(count) {
-                return Done(count);
+                return Done(answer);
             }
             operation.route = when_ready(call.int(0), side);
             Left(operation)
@@ -164,7 +148,7 @@ fn partly_transferred(call: &Call, side: Side, count: c_long) -> Attempt {
         (Target::Local(_) | Target::Opaque(_), Side::Write) if operation.has_done(count) => {
             Left(operation)
         }
-        _ => Done(count),
+        _ => Done(answer),
     }
 }
 
@@ -180,7 +164,7 @@ fn would_block(call: &Call, side: Side) -> Attempt {
                 Side::Write => QUICK,
             },
         ),
-        Target::Stream | Target::Other if is_nonblocking(fd) => refused(EAGAIN),
+        Target::Stream | Target::Other if is_nonblocking(fd) => Done(Err(EAGAIN)),
         Target::Stream => left(call, when_ready(fd, side)),
         Target::Other => left(call, ENDLESS),
     }
@@ -236,16 +220,10 @@ fn message(call: &Call, side: Side, flags: usize) -> Attempt {
         return left(call, ENDLESS);
     }
     let without_waiting = call.with(flags, c_long::from(asked | MSG_DONTWAIT));
-    let count = system_call(call.number, without_waiting.arguments);
-    if count < 0 {
-        return match errno::get() {
-            EAGAIN => would_block(call, side),
-            _ => Done(count),
-        };
-    }
-    match side {
-        Side::Read => Done(count),
-        Side::Write => partly_transferred(call, side, count),
+    match (perform(&without_waiting), side) {
+        (Err(EAGAIN), _) => would_block(call, side),
+        (answer @ Ok(_), Side::Write) => partly_transferred(call, side, answer),
+        (answer, _) => Done(answer),
     }
 }
 
@@ -282,7 +260,7 @@ fn open(call: &Call, path: Path) -> Attempt {
         Ok(named) => named,
         Err(Errno::AGAIN) => return left(call, SLOW),
         // It is known without the disk, and the same for the call itself.
-        Err(error) => return refused(error.raw_os_error()),
+        Err(error) => return Done(Err(error.raw_os_error())),
     };
     match target_of(named.as_fd()) {
         Target::Local(_) | Target::Memory => {}
@@ -301,11 +279,10 @@ fn open(call: &Call, path: Path) -> Attempt {
         mode: 0,
         resolve: resolve | RESOLVE_CACHED,
     };
-    let fd = open_by(call, path, &how);
-    if fd < 0 && errno::is(EAGAIN) {
-        return left(call, SLOW);
+    match open_by(call, path, &how) {
+        Err(EAGAIN) => left(call, SLOW),
+        answer => Done(answer),
     }
-    Done(fd)
 }
 
 /// What the kernel calls `struct open_how`.
@@ -335,7 +312,7 @@ const KNOWN_FLAGS: u64 = (O_ACCMODE
     // The C library has none for it where files are always large.
     | 0o100_000;
 
-fn open_by(call: &Call, path: Path, how: &How) -> c_long {
+fn open_by(call: &Call, path: Path, how: &How) -> Answer {
     let at = path
         .at
         .map_or(c_long::from(AT_FDCWD), |argument| call.word(argument));
@@ -348,7 +325,10 @@ fn open_by(call: &Call, path: Path, how: &How) -> c_long {
         0,
         0,
     ];
-    system_call(SYS_openat2, arguments)
+    perform(&Call {
+        number: SYS_openat2,
+        arguments,
+    })
 }
 
 /// Names what is at a path, if that is in memory; touches neither a pipe's other end nor a device.
@@ -358,10 +338,7 @@ fn look(call: &Call, path: Path, flags: u64, resolve: u64) -> Result<File, Errno
         mode: 0,
         resolve: resolve | RESOLVE_CACHED,
     };
-    let fd = open_by(call, path, &how);
-    if fd < 0 {
-        return Err(Errno::from_raw_os_error(errno::get()));
-    }
+    let fd = open_by(call, path, &how).map_err(Errno::from_raw_os_error)?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd as c_int) }))
 }
@@ -483,10 +460,4 @@ fn target_of(fd: BorrowedFd<'_>) -> Target {
         FileType::Fifo | FileType::Socket => Target::Stream,
         _ => Target::Other,
     }
-}
-
-/// Fails as the call would.
-fn refused(error: c_int) -> Attempt {
-    errno::set(error);
-    Done(-1)
 }

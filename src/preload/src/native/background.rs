@@ -268,9 +268,15 @@ impl Background {
         self.state.lock().operations.len()
     }
 
+    /// Whether any operation waits for any descriptor.
+    #[inline]
+    pub fn is_anybody_in_line(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     /// Whether another operation waits for this side of a descriptor: a new one stands in line behind it.
     pub fn is_waited_for(&self, fd: c_int, side: Side) -> bool {
-        self.waiting.load(Relaxed) > 0 && self.state.lock().interests.is_waited_for(fd, side)
+        self.is_anybody_in_line() && self.state.lock().interests.is_waited_for(fd, side)
     }
 
     /// Attaches a pointer to an operation; false where it is not there any more.

@@ -19,14 +19,14 @@ use crate::guest::program::{self, STATS};
 use crate::guest::{errno, fork};
 use crate::hooks;
 use crate::readiness::table;
-use attempt::{attempt, Attempt};
+use attempt::{attempt, partly_transferred, Attempt};
 use background::{Background, Cancelled, Completion, Started};
 use calls::{Call, Way};
 use laio_core::gate::Side;
 use laio_core::handles::Handle;
 use laio_core::stats::{Counter, LOOPS};
 use libc::*;
-use operation::{Operation, Route};
+use operation::{attempt_transfer, Answer, Operation, Route};
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
@@ -66,16 +66,47 @@ pub unsafe extern "C" fn laio_syscall(
         number,
         arguments: [a, b, c, d, e, f],
     };
-    let way = call.way();
-    if !matches!(way, Way::Transfer(_)) && !may_be_tried(&call, way) {
-        return made_otherwise(&call, way);
+    // What is made most often is tried in here, so that the way to the kernel and back is short.
+    if matches!(number, SYS_read | SYS_pread64) && c > 0 && !may_have_to_wait() {
+        let answer = attempt_transfer(&call);
+        return if answer == Ok(c) {
+            c
+        } else {
+            partly_read(&call, answer)
+        };
     }
-    let attempt = match side_in_line(&call, way) {
-        Some(side) => Attempt::Left(Operation::new(call, Route::Ready(call.int(0), side))),
-        None => attempt(&call, way),
+    make(&call)
+}
+
+#[cold]
+fn partly_read(call: &Call, answer: Answer) -> c_long {
+    let attempt = partly_transferred(call, Side::Read, answer);
+    conclude(attempt, Way::Transfer(Side::Read))
+}
+
+/// Whether a transfer may not simply be tried: others wait for the same, or a filter forbids it.
+#[inline]
+fn may_have_to_wait() -> bool {
+    program::is_filtered() || background::present().is_some_and(Background::is_anybody_in_line)
+}
+
+/// Makes any call.
+#[inline(never)]
+fn make(call: &Call) -> c_long {
+    let way = call.way();
+    if !may_be_tried(call, way) {
+        return made_otherwise(call, way);
+    }
+    let attempt = match side_in_line(call, way) {
+        Some(side) => Attempt::Left(Operation::new(*call, Route::Ready(call.int(0), side))),
+        None => attempt(call, way),
     };
+    conclude(attempt, way)
+}
+
+fn conclude(attempt: Attempt, way: Way) -> c_long {
     match attempt {
-        Attempt::Done(result) => result,
+        Attempt::Done(answer) => result(answer, way),
         Attempt::Left(operation) => goes_on(operation, way),
     }
 }
@@ -100,7 +131,6 @@ fn made_otherwise(call: &Call, way: Way) -> c_long {
 }
 
 /// The side of its descriptor for which a call has to stand in line, because others do.
-#[inline]
 fn side_in_line(call: &Call, way: Way) -> Option<Side> {
     let side = match way {
         Way::Transfer(side) | Way::Message(side, _) => side,
@@ -128,16 +158,21 @@ fn goes_on(operation: Operation, way: Way) -> c_long {
         Ok(Started::Answered(answer)) => answer,
         Err(mut operation) => operation.perform(),
     };
+    drop(kept);
+    result(answer, way)
+}
+
+/// An answer as C takes it.
+fn result(answer: Answer, way: Way) -> c_long {
     match answer {
         Ok(value) => {
-            if matches!(way, Way::Open(_)) {
+            if matches!(way, Way::Open(_) | Way::Accept) {
+                // The number may have been a connection's that was closed by ways that no hook sees.
                 table::forget(value as c_int);
             }
-            drop(kept);
             value
         }
         Err(error) => {
-            drop(kept);
             errno::set(error);
             -1
         }

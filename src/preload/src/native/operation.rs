@@ -5,8 +5,6 @@
 use super::calls::Call;
 use crate::engine::beneath::File;
 use crate::engine::file_system::{learn, status};
-use crate::guest::errno;
-use crate::hooks::system_call;
 use laio_core::gate::Side;
 use libc::*;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -98,9 +96,9 @@ impl Operation {
     /// Makes the call, blocking, and tells what the whole operation has come to.
     pub fn perform(&mut self) -> Answer {
         match self.teacher.take() {
-            // SAFETY: the caller of `laio_syscall` keeps the descriptor open until this is complete.
             Some(Teacher::Descriptor) => {
-                teach(unsafe { BorrowedFd::borrow_raw(self.descriptor()) })
+                // SAFETY: the caller of `laio_syscall` keeps it open until this is complete.
+                teach(unsafe { BorrowedFd::borrow_raw(self.descriptor()) });
             }
             Some(Teacher::Named(named)) => teach(named.as_fd()),
             None => {}
@@ -245,23 +243,29 @@ fn teach(file: BorrowedFd<'_>) {
     }
 }
 
-/// Makes a system call.
-fn perform(call: &Call) -> Answer {
-    answer(system_call(call.number, call.arguments))
-}
-
-fn answer(value: c_long) -> Answer {
-    if value < 0 {
-        Err(errno::get())
+/// Makes a system call: not by the C library's `syscall`, which is a hook of ours.
+#[inline]
+fn system_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> Answer {
+    let [a, b, c, d, e, f] = [a, b, c, d, e, f].map(|argument| argument as usize);
+    // SAFETY: whoever passed number and arguments to the library has answered for them.
+    let result = unsafe { syscalls::raw::syscall6(number as usize, a, b, c, d, e, f) } as c_long;
+    // The kernel keeps 4095 numbers for errors.
+    if (-4095..0).contains(&result) {
+        Err(-result as c_int)
     } else {
-        Ok(value)
+        Ok(result)
     }
 }
 
-/// Makes a transfer without waiting: `EAGAIN` where nothing can be had, `EOPNOTSUPP` where nobody can say.
-/// Returns what the kernel returned, with errno as it left it.
+/// Makes a system call.
 #[inline]
-pub fn attempt_transfer(call: &Call) -> c_long {
+pub fn perform(call: &Call) -> Answer {
+    system_call(call.number, call.arguments)
+}
+
+/// Makes a transfer without waiting: `EAGAIN` where nothing can be had, `EOPNOTSUPP` where nobody can say.
+#[inline]
+pub fn attempt_transfer(call: &Call) -> Answer {
     let [fd, buffer, length, offset, high, flags] = call.arguments;
     let (number, vectors, offset, flags) = match call.number {
         SYS_read => (SYS_preadv2, false, -1, 0),
@@ -295,9 +299,9 @@ fn attempt(call: &Call) -> (Answer, Whole) {
         SYS_recvfrom | SYS_sendto => 3,
         SYS_recvmsg | SYS_sendmsg => 2,
         SYS_write | SYS_writev | SYS_pwrite64 | SYS_pwritev | SYS_pwritev2 => {
-            return (answer(attempt_transfer(call)), Whole::Asked)
+            return (attempt_transfer(call), Whole::Asked)
         }
-        _ => return (answer(attempt_transfer(call)), Whole::Any),
+        _ => return (attempt_transfer(call), Whole::Any),
     };
     let whole = match call.number {
         SYS_sendto | SYS_sendmsg => Whole::Asked,

@@ -31,7 +31,7 @@ const FILLING: usize = 6000;
 /// How many files are read at once for that; the disk takes ten reads at once.
 const READERS: &str = "16";
 
-/// How long a server of the set that is in memory is under load before it is measured.
+/// How long a server is under load before it is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Clients of that load.
@@ -73,35 +73,49 @@ pub fn run(paper: &mut Paper, part: Part, disk: &Disk<FileSet>) -> Result<()> {
 
 /// One server, with all numbers of clients.
 fn run_one(paper: &mut Paper, turn: Turn, disk: &Disk<FileSet>, mix: &Mix<'_>) -> Result<()> {
-    disk.make_cold()?;
-    // Before the server, so that it is removed after it.
-    let limit = match turn.part.is_disk_bound() {
-        true => Some(Limit::new(paper.options.memory << 20)?),
-        false => None,
+    let clients = paper.options.clients(turn.part);
+    // From one load to the next, memory stays as it is. Where that is not wanted, each has a start of its own.
+    let starts: Vec<&[u32]> = match turn.part.is_cold() {
+        true => clients.chunks(1).collect(),
+        false => vec![&clients],
     };
-    let mut server = paper.start(turn.contender, disk)?;
-    match &limit {
-        Some(limit) => {
+    for clients in starts {
+        disk.make_cold()?;
+        // Before the server, so that it is removed after it.
+        let limit = match turn.part.is_disk_bound() {
+            true => Some(Limit::new(paper.options.memory << 20)?),
+            false => None,
+        };
+        let mut server = paper.start(turn.contender, disk)?;
+        if let Some(limit) = &limit {
             for process in processes(&server) {
                 limit.adopt(process)?;
             }
-            fill_memory(limit, disk.docroot(), mix)?;
         }
-        None => {
-            disk.warm(mix.set())?;
-            let load = load_on(&server, WARM_UP_CLIENTS, mix.set());
-            load::run(&load, &mut Closed::new(mix.seeded(0), Some(WARM_UP)))?;
+        if !turn.part.is_cold() {
+            warm(limit.as_ref(), &server, disk, mix)?;
+        }
+        for clients in clients {
+            let load = load_under(paper, turn, &server, disk, mix, *clients)?;
+            paper.record(load);
+            server.check_alive()?;
+        }
+        if let Some(first) = server.stop()?.first() {
+            paper.note(format!("{} complained: {first}", turn.contender.name()));
         }
     }
-    for clients in paper.options.clients() {
-        let load = load_under(paper, turn, &server, disk, mix, clients)?;
-        paper.record(load);
-        server.check_alive()?;
+    Ok(())
+}
+
+/// Brings about the state of a server that has run for long.
+fn warm(limit: Option<&Limit>, server: &Server, disk: &Disk<FileSet>, mix: &Mix<'_>) -> Result<()> {
+    match limit {
+        Some(limit) => fill_memory(limit, disk.docroot(), mix)?,
+        None => disk.warm(mix.set())?,
     }
-    let complaints = server.stop()?;
-    if let Some(first) = complaints.first() {
-        paper.note(format!("{} complained: {first}", turn.contender.name()));
-    }
+    // The server has caches of its own.
+    let load = load_on(server, WARM_UP_CLIENTS, mix.set());
+    load::run(&load, &mut Closed::new(mix.seeded(0), Some(WARM_UP)))?;
     Ok(())
 }
 

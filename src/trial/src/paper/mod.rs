@@ -236,7 +236,7 @@ impl Paper {
     fn record(&mut self, load: Load) {
         let figure = |name| load.figures.get(name).copied().unwrap_or(0.0);
         let mut line = format!(
-            "{:<8} {:>2}  {:<14} {:>4} clients {:>7.0} Mbit/s {:>7.0} req/s  mean {:.2} ms, p99 {:.1} ms",
+            "{:<11} {:>2}  {:<14} {:>4} clients {:>7.0} Mbit/s {:>7.0} req/s  mean {:.2} ms, p99 {:.1} ms",
             load.part.name(),
             load.round + 1,
             load.server,

@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of each part [default: 3, operations 15, deep 2; quick: 1, operations 5].
+    /// Rounds of each part [default: memory and disk 3, operations 15, others 2; quick: 1, operations 5].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub seconds: Option<u32>,
 
-    /// Numbers of clients [default: 1,4,16,64,256; quick: 4,64].
+    /// Numbers of clients [default: 1,4,16,64,256; quick: 4,64]. Parts that begin cold have every other one.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=900))]
     pub clients: Vec<u32>,
 
@@ -90,7 +90,7 @@ impl Options {
             (Part::Operations, false) => 15,
             (Part::Operations, true) => 5,
             (_, true) => 1,
-            (Part::Deep, false) => 2,
+            (Part::Deep | Part::MemoryCold | Part::DiskCold, false) => 2,
             (Part::Memory | Part::Disk, false) => 3,
         };
         self.rounds.unwrap_or(default)
@@ -102,8 +102,25 @@ impl Options {
         Duration::from_secs(seconds.into())
     }
 
+    /// The numbers of clients in a part, the smallest first.
+    pub fn clients(&self, part: Part) -> Vec<u32> {
+        let mut clients = self.all_clients();
+        if part.is_cold() {
+            // Each takes a start of its own. The greatest number is one of them.
+            let keep = |(index, clients): (usize, u32)| (index % 2 == 0).then_some(clients);
+            clients = clients
+                .into_iter()
+                .rev()
+                .enumerate()
+                .filter_map(keep)
+                .collect();
+            clients.reverse();
+        }
+        clients
+    }
+
     /// The numbers of clients, the smallest first.
-    pub fn clients(&self) -> Vec<u32> {
+    pub fn all_clients(&self) -> Vec<u32> {
         let mut clients = match (self.clients.is_empty(), self.quick) {
             (false, _) => self.clients.clone(),
             (true, true) => vec![4, 64],

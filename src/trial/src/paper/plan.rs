@@ -12,24 +12,36 @@ use crate::plan::{Program, ServerSpec, Strategy};
 pub enum Part {
     /// What one read costs, in four ways.
     Operations,
-    /// Servers of a set of files that is in memory.
+    /// Servers of a set of files that fits into memory and is there.
     Memory,
-    /// Servers of a set of files that is far larger than their memory, on a slow disk.
+    /// The same, but nothing is in memory yet.
+    MemoryCold,
+    /// Servers of a set of files that is far larger than their memory, on a slow disk, when the memory is full.
     Disk,
-    /// The same on a disk that takes four times as many reads at once.
+    /// The same, but nothing is in memory yet.
+    DiskCold,
+    /// What `disk` measures, on a disk that takes four times as many reads at once.
     Deep,
 }
 
 impl Part {
     /// Those about servers.
-    pub const OF_SERVERS: [Self; 3] = [Self::Memory, Self::Disk, Self::Deep];
+    pub const OF_SERVERS: [Self; 5] = [
+        Self::Memory,
+        Self::Disk,
+        Self::Deep,
+        Self::MemoryCold,
+        Self::DiskCold,
+    ];
 
     /// As it is written in tables and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Operations => "operations",
             Self::Memory => "memory",
+            Self::MemoryCold => "memory-cold",
             Self::Disk => "disk",
+            Self::DiskCold => "disk-cold",
             Self::Deep => "deep",
         }
     }
@@ -39,8 +51,10 @@ impl Part {
         match self {
             Self::Operations => "one read",
             Self::Memory => "in memory",
-            Self::Disk => "disk-bound, 10 reads at once",
-            Self::Deep => "disk-bound, 40 reads at once",
+            Self::MemoryCold => "in memory, cold start",
+            Self::Disk => "disk-bound",
+            Self::DiskCold => "disk-bound, cold start",
+            Self::Deep => "disk-bound, deep disk",
         }
     }
 
@@ -48,13 +62,18 @@ impl Part {
     pub fn disk(self) -> Kind {
         match self {
             Self::Deep => Kind::Deep,
-            Self::Operations | Self::Memory | Self::Disk => Kind::Slow,
+            _ => Kind::Slow,
         }
     }
 
     /// Has a server less memory than there are files?
     pub fn is_disk_bound(self) -> bool {
-        matches!(self, Self::Disk | Self::Deep)
+        matches!(self, Self::Disk | Self::DiskCold | Self::Deep)
+    }
+
+    /// Does every load begin with nothing in memory?
+    pub fn is_cold(self) -> bool {
+        matches!(self, Self::MemoryCold | Self::DiskCold)
     }
 }
 

@@ -69,7 +69,7 @@ fn json(paper: &Paper, claims: &[Claim]) -> Value {
         "settings": {
             "quick": options.quick,
             "seconds": options.time().as_secs(),
-            "clients": options.clients(),
+            "clients": options.all_clients(),
             "slow_disk_delay": options.delay,
             "megabytes_in_memory": megabytes(options.small),
             "megabytes_disk_bound": megabytes(options.large),

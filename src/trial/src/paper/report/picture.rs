@@ -14,6 +14,9 @@ use crate::report::plot::{self, label_ends, latency_label, Area, Drawn, End, FON
 
 const PANEL: (u32, u32) = (640, 560);
 
+/// Panels beside each other; more go below.
+const COLUMNS: usize = 3;
+
 /// One picture.
 pub struct Drawing {
     /// Its file's name.
@@ -52,9 +55,11 @@ pub fn draw(results: &Results, drawing: &Drawing, file: &Path) -> Result<()> {
         .map(|part| (part, lines(results, part, drawing)))
         .filter(|(_, lines)| !lines.is_empty())
         .collect();
-    let size = (PANEL.0 * panels.len() as u32, PANEL.1);
+    let (rows, columns) = (panels.len().div_ceil(COLUMNS), panels.len().min(COLUMNS));
+    let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32);
     let root = SVGBackend::new(file, size).into_drawing_area();
-    let result = draw_panels(&root, &panels, drawing).and_then(|()| root.present());
+    let areas = root.split_evenly((rows, columns));
+    let result = draw_panels(&areas, &panels, drawing).and_then(|()| root.present());
     result.map_err(|error| anyhow!("{error}"))
 }
 
@@ -70,9 +75,11 @@ fn lines(results: &Results, part: Part, drawing: &Drawing) -> Vec<Line> {
     Contender::ALL.into_iter().filter_map(line).collect()
 }
 
-fn draw_panels(root: &Area<'_>, panels: &[(Part, Vec<Line>)], drawing: &Drawing) -> Drawn {
-    root.fill(&WHITE)?;
-    for (panel, (part, lines)) in root.split_evenly((1, panels.len())).iter().zip(panels) {
+fn draw_panels(areas: &[Area<'_>], panels: &[(Part, Vec<Line>)], drawing: &Drawing) -> Drawn {
+    for area in areas {
+        area.fill(&WHITE)?;
+    }
+    for (panel, (part, lines)) in areas.iter().zip(panels) {
         let values = lines
             .iter()
             .flat_map(|(_, points)| points)

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         // Without it, a write, a sync or a change of length could answer another count, position or errno, or read what the
         // kernel would not.
         "write_family",
+        // Without it, a call by `laio_syscall` could answer something else than by `syscall`, at once or in the end.
+        "native_family",
         // Without it, a rename, link or removal could answer another errno, or read a path that the kernel did not.
         "name_family",
         // Without it, a look-up of a name could answer something else.

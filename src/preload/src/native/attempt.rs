@@ -13,6 +13,7 @@ use libc::*;
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::FileType;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
+use rustix::net::sockopt::{socket_acceptconn, socket_timeout, Timeout};
 use std::io::IoSliceMut;
 
 /// What has come of it.
@@ -124,6 +125,8 @@ pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
         Ok(count) => count,
         Err(EAGAIN) => return would_block(call, side),
         Err(EOPNOTSUPP | ENOSYS) => return cannot_say(call),
+        // A vector is refused for other reasons than a buffer.
+        Err(EINVAL) => return straight(call),
         Err(_) => return Done(answer),
     };
     let mut operation = Operation::new(*call, SLOW);
@@ -172,7 +175,6 @@ fn would_block(call: &Call, side: Side) -> Attempt {
 
 /// Who waits for a stream. One with a time limit of its own is left to the kernel.
 fn when_ready(fd: c_int, side: Side) -> Route {
-    use rustix::net::sockopt::{socket_timeout, Timeout};
     let timeout = match side {
         Side::Read => Timeout::Recv,
         Side::Write => Timeout::Send,
@@ -230,7 +232,9 @@ fn message(call: &Call, side: Side, flags: usize) -> Attempt {
 /// Accepting a connection.
 fn accept(call: &Call) -> Attempt {
     let fd = call.int(0);
-    if is_ready(fd, Side::Read) || is_nonblocking(fd) {
+    // SAFETY: the application passes this number to a call right now.
+    let listens = || socket_acceptconn(unsafe { BorrowedFd::borrow_raw(fd) }) == Ok(true);
+    if is_ready(fd, Side::Read) || is_nonblocking(fd) || !listens() {
         return straight(call);
     }
     left(call, when_ready(fd, Side::Read))

@@ -32,7 +32,6 @@ struct entry {
 };
 
 static struct {
-	int root;
 	perform *perform;
 	unsigned capacity, count, mask;
 	struct entry **table;
@@ -46,12 +45,11 @@ static int64_t now(void)
 	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
 }
 
-void files_start(int root, unsigned capacity, perform *perform)
+void files_start(unsigned capacity, perform *perform)
 {
 	unsigned buckets = 64;
 	while (buckets < capacity)
 		buckets *= 2;
-	cache.root = root;
 	cache.perform = perform;
 	cache.capacity = capacity;
 	cache.mask = buckets - 1;
@@ -240,7 +238,7 @@ static struct entry *create(const char *path)
 	entry->chain = *bucket(path);
 	*bucket(path) = entry;
 	cache.count++;
-	start(entry, (struct operation){ .call = CALL_OPEN, .fd = cache.root, .path = entry->path, .done = opened });
+	start(entry, (struct operation){ .call = CALL_OPEN, .path = entry->path, .done = opened });
 	return entry;
 }
 
@@ -252,7 +250,6 @@ bool files_get(const char *path, struct file_wait *wait)
 			use(entry);
 			if (!entry->busy && now() - entry->looked_at >= FRESH)
 				start(entry, (struct operation){ .call = CALL_STAT,
-								 .fd = cache.root,
 								 .path = entry->path,
 								 .buffer = &entry->again,
 								 .done = looked_up });

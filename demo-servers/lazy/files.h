@@ -17,14 +17,14 @@ struct file_wait {
 	struct file_wait *next;
 };
 
-/* Keeps up to `capacity` files below the directory `root` open. */
-void files_start(int root, unsigned capacity, perform *perform);
+/* Keeps up to `capacity` files open. */
+void files_start(unsigned capacity, perform *perform);
 
 /* True when the answer is in `wait`; false when ready() will be called with it, until when `wait` has to stay. A directory is
  * EISDIR, what is no file EACCES. */
 bool files_get(const char *path, struct file_wait *wait);
 
-/* Its path, below the root. */
+/* Its path. */
 const char *files_path(const struct file *file);
 
 /* For each file that was got. */

@@ -95,11 +95,12 @@ static int digit(char c)
 	return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
 }
 
-/* Decodes a target, which begins with a slash, into a path that does not. Returns 0 or the status of the answer. */
+/* Decodes a target, which begins with a slash, into a path that begins with "./". Returns 0 or the status of the answer. */
 static int decode(struct text target, char path[PATH_MAX])
 {
 	const char *end = target.at + target.length;
-	size_t length = 0, part = 0;
+	size_t length = 1, part = 1; /* where the last part of the path begins */
+	path[0] = '.';
 	for (const char *at = target.at; at <= end; at++) {
 		int c = at < end ? (unsigned char)*at : '/';
 		if (c == '%') {
@@ -113,9 +114,8 @@ static int decode(struct text target, char path[PATH_MAX])
 			return 400;
 		if (c == '/' && length - part == 2 && memcmp(path + part, "..", 2) == 0)
 			return 403;
-		/* Slashes that lead are left out: the path is a relative one. */
-		if (at == end || (c == '/' && length == 0))
-			continue;
+		if (at == end)
+			break;
 		if (length == PATH_MAX - sizeof "index.html")
 			return 414;
 		path[length++] = c;

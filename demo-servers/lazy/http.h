@@ -28,7 +28,7 @@ struct http_answer {
 /* The length of the request's head, with the empty line that ends it; 0 where there is more to come. */
 size_t http_head_length(const char *bytes, size_t have);
 
-/* Reads a head into `request`, and into `path` the file's name below the document root. `request` refers to the head
+/* Reads a head into `request`, and into `path` the file's name below the document root, as "./name". `request` refers to the head
  * afterwards. Returns 0, or the status of the answer; then the connection has to end, but for 403 and 414. */
 int http_parse(const char *head, size_t length, struct http_request *request, char path[PATH_MAX]);
 

@@ -17,10 +17,10 @@ enum {
 	PIECE = 64 * 1024,
 };
 
-/* The system calls that may block. */
+/* The system calls that may block. Paths are relative: the document root is the working directory. */
 enum call {
-	CALL_OPEN,  /* path, below the directory fd */
-	CALL_STAT,  /* path, below the directory fd; into buffer, a struct stat */
+	CALL_OPEN,  /* path */
+	CALL_STAT,  /* path; into buffer, a struct stat */
 	CALL_FSTAT, /* fd; into buffer, a struct stat */
 	CALL_PREAD, /* fd, buffer, size, offset */
 

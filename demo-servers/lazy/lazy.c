@@ -8,9 +8,9 @@ static long call(const struct operation *o)
 {
 	switch (o->call) {
 	case CALL_OPEN:
-		return laio_syscall(SYS_openat, o->fd, o->path, FILE_FLAGS);
+		return laio_syscall(SYS_openat, AT_FDCWD, o->path, FILE_FLAGS);
 	case CALL_STAT:
-		return laio_syscall(SYS_newfstatat, o->fd, o->path, o->buffer, 0);
+		return laio_syscall(SYS_newfstatat, AT_FDCWD, o->path, o->buffer, 0);
 	case CALL_FSTAT:
 		return laio_syscall(SYS_fstat, o->fd, o->buffer);
 	case CALL_PREAD:

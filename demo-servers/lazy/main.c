@@ -189,8 +189,7 @@ int main(int argc, char **argv)
 	struct server_settings settings;
 	sigset_t ending;
 
-	settings.root = open(options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (settings.root < 0)
+	if (chdir(options.root) != 0)
 		die("--root %s: %s", options.root, strerror(errno));
 	settings.cached_files = cache_size(&options);
 	/* Before there are threads and helpers, which inherit it: signals are for the loop to read. */

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What goes to a helper, with the operation's descriptor. */
+/* What goes to a helper, with the operation's descriptor where it is about an open file. */
 struct job {
 	enum call call;
 	size_t size;
@@ -103,7 +103,8 @@ static void help(int socket, char *shared)
 		int opened = job.call == CALL_OPEN ? operation.value : -1;
 		if (send_with(socket, &result, sizeof result, opened) < 0)
 			break;
-		close(operation.fd);
+		if (operation.fd >= 0)
+			close(operation.fd);
 		if (opened >= 0)
 			close(opened);
 	}
@@ -140,11 +141,11 @@ static bool from_memory(struct operation *o)
 	ssize_t count;
 	switch (o->call) {
 	case CALL_OPEN:
-		conclude(o, syscall(SYS_openat2, o->fd, o->path, &how, sizeof how));
+		conclude(o, syscall(SYS_openat2, AT_FDCWD, o->path, &how, sizeof how));
 		break;
 	case CALL_STAT:
 		how.flags = O_PATH | O_CLOEXEC;
-		fd = syscall(SYS_openat2, o->fd, o->path, &how, sizeof how);
+		fd = syscall(SYS_openat2, AT_FDCWD, o->path, &how, sizeof how);
 		conclude(o, fd);
 		if (fd >= 0) {
 			conclude(o, fstat(fd, o->buffer));
@@ -180,7 +181,8 @@ static bool hand_over(struct helper *helper, struct operation *o)
 	job.size = o->size;
 	job.offset = o->offset;
 	memcpy(job.path, o->path != NULL ? o->path : "", path);
-	if (send_with(helper->source.fd, &job, offsetof(struct job, path) + path, o->fd) < 0)
+	int fd = o->path != NULL ? -1 : o->fd;
+	if (send_with(helper->source.fd, &job, offsetof(struct job, path) + path, fd) < 0)
 		return false;
 	helper->operation = o;
 	return true;

@@ -11,7 +11,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -185,10 +184,8 @@ static bool want_request(struct connection *c)
 	c->request_length = http_head_length(c->input, c->have);
 	if (c->request_length == 0 && c->have < INPUT)
 		return receive(c, received);
-	int status = c->request_length == 0 ? 431
-					    : http_parse(c->input, c->request_length, &c->request, path);
-	if (status == 431)
-		c->request.head = false;
+	c->request = (struct http_request){ 0 };
+	int status = c->request_length > 0 ? http_parse(c->input, c->request_length, &c->request, path) : 431;
 	c->last = !c->request.keep_alive;
 	if (status != 0) {
 		c->rude = c->last = status != 403 && status != 414;
@@ -360,7 +357,7 @@ void server_start(const struct strategy *strategy, const struct server_settings 
 {
 	static char signals[1024];
 	server.strategy = strategy;
-	files_start(settings->root, settings->cached_files, strategy->files);
+	files_start(settings->cached_files, strategy->files);
 	server.signals.fd = settings->signals;
 	server.stop = (struct operation){
 		.call = CALL_READ, .source = &server.signals, .buffer = signals, .size = sizeof signals, .done = stop

@@ -5,9 +5,8 @@
 #include "io.h"
 
 struct server_settings {
-	int listener, root;
-	/* Readable when it is time to end: a signalfd. */
-	int signals;
+	int listener;
+	int signals; /* a signalfd: readable when it is time to end */
 	unsigned cached_files;
 };
 

@@ -26,7 +26,7 @@ use crate::servers::{process, Server};
 
 /// Requests that the memory is filled with before a disk-bound server is measured: more than fit, so that it holds what it
 /// would hold after any long time.
-const FILLING: usize = 6000;
+const FILLING: usize = 8000;
 
 /// How many files are read at once for that; the disk takes ten reads at once.
 const READERS: &str = "16";

@@ -13,8 +13,8 @@
  *     else
  *         ...                     // n and errno are those of pread64
  *
- * All functions may be called from several threads at once; none may be called from a signal handler. liblaio(3) says which
- * system calls are done in which way.
+ * All functions may be called from several threads at once; none may be called from a signal handler. docs/interface.md says
+ * which system calls are made in which way.
  */
 #ifndef LAIO_H
 #define LAIO_H

@@ -123,6 +123,10 @@ fn mixture(way: Way) -> Result {
     let mixture = Mixture::new(site, 1_500, way.kind.abilities());
     let disk = SlowDisk::up()?;
     site.write(&disk.root())?;
+    let late = |number: usize| format!("late/f{number}.html");
+    for number in 0..40 {
+        docroot::write(&disk.root().join("main"), &late(number), 20_000)?;
+    }
     disk.chill()?;
     let server = way.start(&disk.root().join("main"))?;
     let pid = server.pid();
@@ -141,6 +145,13 @@ fn mixture(way: Way) -> Result {
             stats.gated() > 0,
             "no request was held back: this tested nothing\n{stats}"
         );
+    }
+    // It ends while files are on their way, too.
+    let mut waiting = Vec::new();
+    for number in 0..40 {
+        let mut connection = Connection::open(server.address)?;
+        connection.send(&request("GET", &format!("/{}", late(number)), "h", ""))?;
+        waiting.push(connection);
     }
     stop(server)
 }

@@ -49,6 +49,9 @@ struct Turn {
 pub fn run(paper: &mut Paper, part: Part, disk: &Disk<FileSet>) -> Result<()> {
     let set = paper.set(part);
     let mix = Mix::new(&set);
+    if part == Part::Memory {
+        return run_together(paper, part, disk, &mix);
+    }
     for round in 0..paper.options.rounds(part) {
         for contender in paper.order(round) {
             let turn = Turn {
@@ -56,17 +59,79 @@ pub fn run(paper: &mut Paper, part: Part, disk: &Disk<FileSet>) -> Result<()> {
                 contender,
                 round,
             };
-            paper.announce(part, contender, round);
-            if let Err(error) = run_one(paper, turn, disk, &mix) {
-                interrupt::check()?;
-                // The others' figures are still wanted.
-                let (server, part, round) = (contender.name(), part.name(), round + 1);
-                paper.note(format!(
-                    "{server} failed in round {round} of {part}: {error:#}"
-                ));
-            }
+            paper.announce(part, contender.name(), round);
+            let result = run_one(paper, turn, disk, &mix);
+            note_failure(paper, turn, result)?;
             paper.step();
         }
+    }
+    Ok(())
+}
+
+/// All servers at once, with each number of clients one after the other: the processor is all that they need, and how much of it
+/// there is differs from minute to minute.
+fn run_together(
+    paper: &mut Paper,
+    part: Part,
+    disk: &Disk<FileSet>,
+    mix: &Mix<'_>,
+) -> Result<()> {
+    disk.make_cold()?;
+    let mut servers = BTreeMap::new();
+    for contender in paper.contenders() {
+        paper.announce(part, contender.name(), 0);
+        let server = paper.start(contender, disk)?;
+        warm(None, &server, disk, mix)?;
+        servers.insert(contender, server);
+    }
+    for round in 0..paper.options.rounds(part) {
+        for clients in paper.options.clients(part) {
+            paper.announce(part, &format!("{clients} clients"), round);
+            for contender in paper.order(round) {
+                let turn = Turn {
+                    part,
+                    contender,
+                    round,
+                };
+                let Some(server) = servers.get_mut(&contender) else {
+                    continue;
+                };
+                let result = load_under(paper, turn, server, disk, mix, clients).and_then(|load| {
+                    paper.record(load);
+                    server.check_alive()
+                });
+                if result.is_err() {
+                    servers.remove(&contender);
+                }
+                note_failure(paper, turn, result)?;
+            }
+        }
+        (0..servers.len()).for_each(|_| paper.step());
+    }
+    for (contender, server) in servers {
+        stop(paper, contender, server)?;
+    }
+    Ok(())
+}
+
+/// Goes on after a server has failed: the others' figures are still wanted.
+fn note_failure(paper: &mut Paper, turn: Turn, result: Result<()>) -> Result<()> {
+    if let Err(error) = result {
+        interrupt::check()?;
+        paper.results.broken += 1;
+        let (server, part) = (turn.contender.name(), turn.part.name());
+        let round = turn.round + 1;
+        paper.note(format!(
+            "{server} failed in round {round} of {part}: {error:#}"
+        ));
+    }
+    Ok(())
+}
+
+/// Ends a server, and notes what it had to say.
+fn stop(paper: &mut Paper, contender: Contender, server: Server) -> Result<()> {
+    if let Some(first) = server.stop()?.first() {
+        paper.note(format!("{} complained: {first}", contender.name()));
     }
     Ok(())
 }
@@ -100,9 +165,7 @@ fn run_one(paper: &mut Paper, turn: Turn, disk: &Disk<FileSet>, mix: &Mix<'_>) -
             paper.record(load);
             server.check_alive()?;
         }
-        if let Some(first) = server.stop()?.first() {
-            paper.note(format!("{} complained: {first}", turn.contender.name()));
-        }
+        stop(paper, turn.contender, server)?;
     }
     Ok(())
 }
@@ -135,7 +198,7 @@ fn load_under(
     let (cpu, reads) = (cpu_time(server)?, disk_reads(disk.docroot()));
     let outcome = load::run(
         &load,
-        &mut Closed::new(requests, Some(paper.options.time())),
+        &mut Closed::new(requests, Some(paper.options.time(turn.part))),
     )?;
     let cpu = cpu_time(server)?.saturating_sub(cpu);
 

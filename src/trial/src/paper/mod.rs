@@ -226,11 +226,10 @@ impl Paper {
         Server::start(contender.server(), disk.docroot(), work, &self.tools)
     }
 
-    fn announce(&self, part: Part, contender: Contender, round: u32) {
-        let of = self.options.rounds(part);
-        let (part, server) = (part.name(), contender.name());
+    fn announce(&self, part: Part, what: &str, round: u32) {
+        let (part, of) = (part.name(), self.options.rounds(part));
         self.progress
-            .say(&format!("{part} {}/{of}  {server}", round + 1));
+            .say(&format!("{part} {}/{of}  {what}", round + 1));
     }
 
     fn record(&mut self, load: Load) {

@@ -25,11 +25,11 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
-    /// Rounds of each part [default: memory and disk 3, operations 15, others 2; quick: 1, operations 5].
+    /// Rounds of each part [default: operations 15, memory 6, disk 3, others 2; quick: operations 5, others 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
-    /// Seconds that a server is under load with each number of clients [default: 2; quick: 1].
+    /// Seconds that a server is under load with each number of clients [default: 2, in memory 1; quick: 1].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub seconds: Option<u32>,
 
@@ -61,7 +61,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub servers: Option<PathBuf>,
 
-    /// Where paper.json and the pictures go [default: paper/ in cargo's target directory].
+    /// Where the tables, paper.json and the pictures go [default: paper/ in cargo's target directory].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -91,14 +91,19 @@ impl Options {
             (Part::Operations, true) => 5,
             (_, true) => 1,
             (Part::Deep | Part::MemoryCold | Part::DiskCold, false) => 2,
-            (Part::Memory | Part::Disk, false) => 3,
+            (Part::Memory, false) => 6,
+            (Part::Disk, false) => 3,
         };
         self.rounds.unwrap_or(default)
     }
 
     /// How long a server is under load with each number of clients.
-    pub fn time(&self) -> Duration {
-        let seconds = self.seconds.unwrap_or(if self.quick { 1 } else { 2 });
+    pub fn time(&self, part: Part) -> Duration {
+        let default = match (part, self.quick) {
+            (Part::Memory, _) | (_, true) => 1,
+            (_, false) => 2,
+        };
+        let seconds = self.seconds.unwrap_or(default);
         Duration::from_secs(seconds.into())
     }
 
@@ -107,13 +112,7 @@ impl Options {
         let mut clients = self.all_clients();
         if part.is_cold() {
             // Each takes a start of its own. The greatest number is one of them.
-            let keep = |(index, clients): (usize, u32)| (index % 2 == 0).then_some(clients);
-            clients = clients
-                .into_iter()
-                .rev()
-                .enumerate()
-                .filter_map(keep)
-                .collect();
+            clients = clients.into_iter().rev().step_by(2).collect();
             clients.reverse();
         }
         clients
@@ -129,5 +128,18 @@ impl Options {
         clients.sort_unstable();
         clients.dedup();
         clients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The claims are about peaks, which are often at the greatest number of clients.
+    #[test]
+    fn cold_parts_have_every_other_number_of_clients() {
+        let options = Options::parse_from(["laio-paper", "--clients", "64,4,16,4,1"]);
+        assert_eq!(options.clients(Part::Disk), [1, 4, 16, 64]);
+        assert_eq!(options.clients(Part::DiskCold), [4, 64]);
     }
 }

@@ -91,6 +91,8 @@ pub struct Results {
     pub loads: Vec<Load>,
     /// All rounds of all operations.
     pub operations: Vec<Operation>,
+    /// How often a server could not be measured to the end.
+    pub broken: u32,
     /// Lines of code of each server that are only its own.
     pub lines: Vec<Lines>,
     /// What somebody who reads the figures must know: parts left out, and why.

@@ -64,6 +64,11 @@ pub fn all(results: &Results) -> Vec<Claim> {
     all.extend(in_memory(results));
     all.extend(lines(results));
     all.extend(failed(results));
+    if results.broken > 0 {
+        let broken = f64::from(results.broken);
+        let claim = Claim::new("servers that failed (see the notes)", broken, Vec::new());
+        all.push(claim.must_be(at_most(0.0, None)));
+    }
     all
 }
 

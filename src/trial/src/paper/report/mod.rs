@@ -1,4 +1,4 @@
-//! What is said at the end: tables, the paper's claims beside what came out, a JSON file and two pictures.
+//! What is said at the end: tables, the paper's claims beside what came out, as text and as JSON, and two pictures.
 
 mod claims;
 mod picture;
@@ -43,6 +43,9 @@ pub fn write(paper: &Paper, out: &Path) -> Result<()> {
     for note in &results.notes {
         let _ = writeln!(text, "note: {note}");
     }
+    let tables = out.join("paper.txt");
+    fs::write(&tables, &text).with_context(|| format!("cannot write {}", tables.display()))?;
+    let _ = writeln!(text, "tables: {}", tables.display());
     let _ = writeln!(text, "figures: {}", figures.display());
     if !results.loads.is_empty() {
         for drawing in picture::ALL {
@@ -68,7 +71,8 @@ fn json(paper: &Paper, claims: &[Claim]) -> Value {
         "machine": machine::description(),
         "settings": {
             "quick": options.quick,
-            "seconds": options.time().as_secs(),
+            "seconds_in_memory": options.time(Part::Memory).as_secs(),
+            "seconds": options.time(Part::Disk).as_secs(),
             "clients": options.all_clients(),
             "slow_disk_delay": options.delay,
             "megabytes_in_memory": megabytes(options.small),

@@ -70,12 +70,7 @@ pub fn run(paper: &mut Paper, part: Part, disk: &Disk<FileSet>) -> Result<()> {
 
 /// All servers at once, with each number of clients one after the other: the processor is all that they need, and how much of it
 /// there is differs from minute to minute.
-fn run_together(
-    paper: &mut Paper,
-    part: Part,
-    disk: &Disk<FileSet>,
-    mix: &Mix<'_>,
-) -> Result<()> {
+fn run_together(paper: &mut Paper, part: Part, disk: &Disk<FileSet>, mix: &Mix<'_>) -> Result<()> {
     disk.make_cold()?;
     let mut servers = BTreeMap::new();
     for contender in paper.contenders() {

@@ -49,7 +49,7 @@ pub fn label_ends(panel: &Area<'_>, mut ends: Vec<End>) -> Drawn {
     const LINE_HEIGHT: i32 = 18;
     ends.sort_by_key(|end| end.at.1);
     let mut free = i32::MIN;
-    let (left, _) = panel.get_base_pixel();
+    let (left, top) = panel.get_base_pixel();
     for End {
         at: (x, y),
         name,
@@ -61,7 +61,7 @@ pub fn label_ends(panel: &Area<'_>, mut ends: Vec<End>) -> Drawn {
         let style = TextStyle::from((FONT, 16).into_font())
             .color(&color)
             .pos(Pos::new(HPos::Left, VPos::Center));
-        panel.draw(&Text::new(name, (x - left + 8, y), style))?;
+        panel.draw(&Text::new(name, (x - left + 8, y - top), style))?;
     }
     Ok(())
 }

@@ -443,6 +443,23 @@ fn up_to_last_slash(path: &[u8]) -> &[u8] {
     memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..=slash])
 }
 
+/// A path as rules want it: one that is relative to the working directory begins with `./`, so that it has a slash
+/// at which it can be cut. `room` holds it, where it has to be written anew; a longer one stays as it is.
+pub fn from_here<'p>(path: &'p [u8], room: &'p mut ArrayVec<u8, MAX_PATH>) -> &'p [u8] {
+    const HERE: &[u8] = b"./";
+    if path.is_empty() || path.starts_with(b"/") || path.starts_with(HERE) {
+        return path;
+    }
+    let written = room
+        .try_extend_from_slice(HERE)
+        .and_then(|()| room.try_extend_from_slice(path));
+    if written.is_ok() {
+        room
+    } else {
+        path
+    }
+}
+
 /// Length of the longest common tail of both that begins with a `/`.
 fn common_tail(one: &[u8], other: &[u8]) -> usize {
     let pairs = one.iter().rev().zip(other.iter().rev());
@@ -500,6 +517,23 @@ mod tests {
         );
         assert_eq!(predicted(&rules, 0, "/x/y/z.png"), ["/srv/www/x/y/z.png"]);
         assert!(predicted(&rules, 0, "/x/").is_empty());
+    }
+
+    #[test]
+    fn a_document_root_that_is_the_working_directory() {
+        for (target, path) in [("/f.html", "f.html"), ("/d1/f.html", "d1/f.html")] {
+            let mut rules = Rules::default();
+            let mut room = ArrayVec::new();
+            let path = from_here(path.as_bytes(), &mut room);
+            learn(&mut rules, target, std::str::from_utf8(path).unwrap()).unwrap();
+            assert_eq!(predicted(&rules, 0, "/x/y.png"), ["./x/y.png"]);
+        }
+        for path in ["/srv/f", "./f", ""] {
+            let mut room = ArrayVec::new();
+            assert_eq!(from_here(path.as_bytes(), &mut room), path.as_bytes());
+        }
+        let long = [b'x'; MAX_PATH];
+        assert_eq!(from_here(&long, &mut ArrayVec::new()), long);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use crate::engine::file_system;
 use crate::guest::errno;
 use crate::guest::lock::Lock;
 use crate::guest::program::STATS;
+use arrayvec::ArrayVec;
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
-use laio_core::rules::without_last_slash;
+use laio_core::rules::{from_here, without_last_slash};
 use laio_core::stats::{Block, Call, Counter};
 use rustix::fd::BorrowedFd;
 
@@ -131,10 +132,11 @@ impl EventLoop {
         let Subject::Path(path, depth) = operation.subject else {
             return;
         };
-        let path = without_last_slash(path);
         if !stalled && !was_attentive {
             return;
         }
+        let mut room = ArrayVec::new();
+        let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);
         if stalled {
             self.pool.warm.remove(warm_key(hash, depth, 0));

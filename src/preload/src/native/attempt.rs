@@ -44,6 +44,12 @@ const ENDLESS: Route = Route::Helper {
     is_endless: true,
 };
 
+/// A helper makes the call, which blocks for sure and may do so for ever.
+const SLEEP: Route = Route::Helper {
+    is_patient: false,
+    is_endless: true,
+};
+
 /// What is open under a number, as far as it matters here.
 enum Target {
     /// A file or a directory of a file system that answers from memory what it has there.
@@ -74,10 +80,7 @@ pub fn attempt(call: &Call, way: Way) -> Attempt {
         Way::Endless if !may_wait(call) => straight(call),
         Way::Endless => left(ENDLESS),
         Way::Slow => left(SLOW),
-        Way::Sleep => left(Route::Helper {
-            is_patient: false,
-            is_endless: true,
-        }),
+        Way::Sleep => left(SLEEP),
     }
 }
 
@@ -133,6 +136,10 @@ pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
     if count == 0 || count >= operation.wanted() {
         return Done(answer);
     }
+    if side == Side::Read && !is_seekable(call.int(0)) {
+        // A stream has no end to be read up to: what has come is the whole.
+        return Done(answer);
+    }
     match (target(call.int(0)), side) {
         // Either this was the end of the file, or the rest is not in memory.
         (Target::Local(_) | Target::Opaque(_), Side::Read) => {
@@ -159,6 +166,13 @@ pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
 #[cold]
 fn would_block(call: &Call, side: Side) -> Attempt {
     let fd = call.int(0);
+    if let Some(route) = when_socket_ready(fd, side) {
+        return if is_nonblocking(fd) {
+            Done(Err(EAGAIN))
+        } else {
+            left(call, route)
+        };
+    }
     match target(fd) {
         Target::Local(_) | Target::Memory | Target::Opaque(_) => left(
             call,
@@ -168,27 +182,26 @@ fn would_block(call: &Call, side: Side) -> Attempt {
             },
         ),
         Target::Stream | Target::Other if is_nonblocking(fd) => Done(Err(EAGAIN)),
-        Target::Stream => left(call, when_ready(fd, side)),
+        Target::Stream => left(call, Route::Ready(fd, side)),
         Target::Other => left(call, ENDLESS),
     }
 }
 
-/// Who waits for a stream. One with a time limit of its own is left to the kernel.
+/// Who waits for a stream.
 fn when_ready(fd: c_int, side: Side) -> Route {
+    when_socket_ready(fd, side).unwrap_or(Route::Ready(fd, side))
+}
+
+/// Who waits for a socket; nothing where it is none. One with a time limit of its own is left to the kernel.
+fn when_socket_ready(fd: c_int, side: Side) -> Option<Route> {
     let timeout = match side {
         Side::Read => Timeout::Recv,
         Side::Write => Timeout::Send,
     };
     // SAFETY: the application passes this number to a call right now.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-    match socket_timeout(socket, timeout) {
-        Ok(Some(_)) => Route::Helper {
-            is_patient: false,
-            is_endless: true,
-        },
-        // None is set, or it is a pipe.
-        _ => Route::Ready(fd, side),
-    }
+    let limit = socket_timeout(socket, timeout).ok()?;
+    Some(limit.map_or(Route::Ready(fd, side), |_| SLEEP))
 }
 
 /// The kernel cannot try this transfer without waiting.
@@ -436,6 +449,12 @@ fn is_resident(file: c_int, start: u64, end: u64) -> bool {
         at = next;
     }
     true
+}
+
+/// Whether it is a file with positions: asked by the cheapest call that tells.
+fn is_seekable(fd: c_int) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(fd) }) != Err(Errno::SPIPE)
 }
 
 fn target(fd: c_int) -> Target {

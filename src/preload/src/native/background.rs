@@ -94,7 +94,8 @@ struct State {
     complete: VecDeque<Handle>,
     interests: Interests,
     helpers: usize,
-    idle: usize,
+    /// Helpers that are in no operation, those that have not begun yet included.
+    free: usize,
     /// Helpers in calls that may take for ever.
     endless: usize,
     /// How often helpers have been sent away.
@@ -246,7 +247,7 @@ impl Background {
                 complete: VecDeque::new(),
                 interests: Interests::default(),
                 helpers: 0,
-                idle: 0,
+                free: 0,
                 endless: 0,
                 dismissals: 0,
             }),
@@ -333,24 +334,18 @@ impl Background {
         };
         state.enter(handle, Phase::Queued(operation), is_patient);
         state.queue.push_back(handle);
-        let is_anybody_idle = state.idle > 0;
-        let is_short_of_hands = state.queue.len() > state.idle;
-        if is_short_of_hands && state.helpers < self.most + state.endless.min(MOST_ENDLESS) {
-            state.helpers += 1;
-            drop(state);
-            if !self.spawn_helper() {
-                let mut state = self.state.lock();
-                state.helpers -= 1;
-                if state.helpers == 0 {
-                    if let Some(operation) = state.withdraw(handle) {
-                        return Err(operation);
-                    }
+        let is_short_of_hands = state.queue.len() > state.free;
+        let is_hired = is_short_of_hands && self.hire(&mut state);
+        drop(state);
+        if is_hired && !self.spawn_helper() {
+            let mut state = self.state.lock();
+            if state.helpers == 0 {
+                if let Some(operation) = state.withdraw(handle) {
+                    return Err(operation);
                 }
             }
-        } else {
-            drop(state);
         }
-        if is_anybody_idle {
+        if !is_short_of_hands {
             self.work.wake_one();
         }
         let answer = is_patient.then(|| self.wait_a_moment(handle)).flatten();
@@ -376,21 +371,29 @@ impl Background {
         }
     }
 
-    /// A helper shares the application's descriptors: the calls that it makes are the application's.
+    /// Starts a helper that was hired. It shares the application's descriptors: the calls that it makes are the
+    /// application's.
     fn spawn_helper(&'static self) -> bool {
         let _nobody_is_sent_away = crew::hold();
         let dismissals = self.state.lock().dismissals;
-        crew::spawn(c"laio-native", move || self.help(dismissals)).is_ok()
-    }
-
-    fn replace_helper(&'static self) {
-        self.state.lock().helpers += 1;
-        if !self.spawn_helper() {
-            self.state.lock().helpers -= 1;
+        let is_spawned = crew::spawn(c"laio-native", move || self.help(dismissals)).is_ok();
+        if !is_spawned {
+            let mut state = self.state.lock();
+            state.helpers -= 1;
+            state.free -= 1;
         }
+        is_spawned
     }
 
-    fn help(&self, dismissals: u32) {
+    /// Counts one more helper in, who is to be spawned; false where there are enough.
+    fn hire(&self, state: &mut State) -> bool {
+        let is_hired = state.helpers < self.most + state.endless.min(MOST_ENDLESS);
+        state.helpers += usize::from(is_hired);
+        state.free += usize::from(is_hired);
+        is_hired
+    }
+
+    fn help(&'static self, dismissals: u32) {
         let mut state = self.state.lock();
         loop {
             let next;
@@ -398,6 +401,7 @@ impl Background {
             let Some((handle, mut operation)) = next else {
                 break;
             };
+            state.free -= 1;
             let is_endless = matches!(
                 operation.route,
                 Route::Helper {
@@ -406,10 +410,16 @@ impl Background {
                 }
             );
             state.endless += usize::from(is_endless);
+            // One is always free: whoever asks for something has no thread to start, but for the first.
+            let is_hired = state.free == 0 && self.hire(&mut state);
             drop(state);
+            if is_hired {
+                self.spawn_helper();
+            }
             let answer = crew::aside(|| operation.perform());
             state = self.state.lock();
             state.endless -= usize::from(is_endless);
+            state.free += 1;
             let is_awaited = state.is_awaited(handle);
             let is_first = state.end(handle, answer);
             if is_awaited || is_first {
@@ -423,6 +433,7 @@ impl Background {
             }
         }
         state.helpers -= 1;
+        state.free -= 1;
     }
 
     /// What a helper does next; nothing when it is to leave.
@@ -442,9 +453,7 @@ impl Background {
                 }
             }
             let is_over;
-            state.idle += 1;
             (state, is_over) = self.work.wait_for(state, IDLE);
-            state.idle -= 1;
             if is_over && state.queue.is_empty() {
                 return (state, None);
             }
@@ -488,7 +497,7 @@ impl Background {
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let is_over = left.is_some_and(|left| left.is_zero());
-            let state = self.state.lock();
+            let mut state = self.state.lock();
             let timeout = if state.complete.is_empty() {
                 left.map(|left| Timespec {
                     tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -498,10 +507,10 @@ impl Background {
                 Some(Timespec::default())
             };
             // Helpers that were sent away may have left something to do.
-            let is_forsaken = state.helpers == 0 && !state.queue.is_empty();
+            let is_hired = state.free == 0 && !state.queue.is_empty() && self.hire(&mut state);
             drop(state);
-            if is_forsaken {
-                self.replace_helper();
+            if is_hired {
+                self.spawn_helper();
             }
             // What was rung before this is seen by what follows it.
             self.watch

@@ -29,7 +29,19 @@ pub enum Kind {
 /// Number of the first large file: beyond those of all others.
 const LARGE: u32 = 60_000;
 
-/// The files on a disk.
+/// The sets of files on a disk.
+pub trait Files {
+    /// All of them.
+    fn all(&self) -> Vec<&FileSet>;
+}
+
+impl Files for FileSet {
+    fn all(&self) -> Vec<&FileSet> {
+        vec![self]
+    }
+}
+
+/// The files on a disk of the trial.
 #[derive(Clone, Debug)]
 pub struct Sets {
     /// More than are asked for in one run: none repeats.
@@ -52,14 +64,16 @@ impl Sets {
             large: FileSet::new("large", LARGE..LARGE + large, Sizes::All(4 << 20)),
         }
     }
+}
 
-    fn all(&self) -> [&FileSet; 4] {
-        [&self.cold, &self.hot, &self.small, &self.large]
+impl Files for Sets {
+    fn all(&self) -> Vec<&FileSet> {
+        vec![&self.cold, &self.hot, &self.small, &self.large]
     }
 }
 
 /// A disk with its files.
-pub struct Disk {
+pub struct Disk<S: Files = Sets> {
     kind: Kind,
     /// Who makes it and takes it down; none for the local disk.
     script: Option<PathBuf>,
@@ -67,12 +81,12 @@ pub struct Disk {
     directory: TempDir,
     docroot: PathBuf,
     /// Its files.
-    pub sets: Sets,
+    pub sets: S,
 }
 
-impl Disk {
+impl<S: Files> Disk<S> {
     /// Makes a disk beneath `work` and writes the files.
-    pub fn make(kind: Kind, work: &Path, scripts: &Path, delay: &str, sets: Sets) -> Result<Self> {
+    pub fn make(kind: Kind, work: &Path, scripts: &Path, delay: &str, sets: S) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("disk-")
             .permissions(fs::Permissions::from_mode(0o755))
@@ -180,7 +194,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl<S: Files> Drop for Disk<S> {
     fn drop(&mut self) {
         if let Err(error) = self.script("down", &[]) {
             eprintln!("{error:#}");

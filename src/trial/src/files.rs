@@ -62,16 +62,6 @@ pub enum Node {
     File(u32),
 }
 
-impl Node {
-    /// What it is in.
-    fn parent(self) -> Self {
-        match self {
-            Self::Set | Self::Directory(_) => Self::Set,
-            Self::File(file) => Self::Directory(file / FILES_PER_DIRECTORY),
-        }
-    }
-}
-
 /// Its name there.
 impl Display for Node {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -90,16 +80,39 @@ pub enum Sizes {
     All(usize),
     /// Evenly spread from one kibibyte to this many.
     UpToKib(usize),
+    /// These, in every directory.
+    Directory(&'static [usize]),
 }
 
 impl FileSet {
     /// The files of `numbers`, in the directory `name` of a docroot. Sets of one docroot must not share numbers.
     pub fn new(name: &'static str, numbers: Range<u32>, sizes: Sizes) -> Self {
         assert!(numbers.end <= MAX_FILES, "contents would repeat");
-        Self {
+        let set = Self {
             name,
             numbers,
             sizes,
+        };
+        if let Sizes::Directory(_) = sizes {
+            let begins_with_a_directory =
+                set.numbers.start.is_multiple_of(set.files_per_directory());
+            assert!(begins_with_a_directory, "sizes would be shifted");
+        }
+        set
+    }
+
+    fn files_per_directory(&self) -> u32 {
+        match self.sizes {
+            Sizes::Directory(sizes) => sizes.len() as u32,
+            Sizes::All(_) | Sizes::UpToKib(_) => FILES_PER_DIRECTORY,
+        }
+    }
+
+    /// What a node is in.
+    fn parent(&self, node: Node) -> Node {
+        match node {
+            Node::Set | Node::Directory(_) => Node::Set,
+            Node::File(file) => Node::Directory(file / self.files_per_directory()),
         }
     }
 
@@ -141,6 +154,7 @@ impl FileSet {
         let size = match self.sizes {
             Sizes::All(size) => size,
             Sizes::UpToKib(kib) => (1 + file as usize % kib) << 10,
+            Sizes::Directory(sizes) => sizes[file as usize % sizes.len()],
         };
         content(file, size)
     }
@@ -148,7 +162,7 @@ impl FileSet {
     /// Appends the file's path beneath the docroot, which is also the request's target.
     pub fn push_target(&self, file: u32, out: &mut String) {
         let file = Node::File(file);
-        let _ = write!(out, "/{}/{}/{file}", self.name, file.parent());
+        let _ = write!(out, "/{}/{}/{file}", self.name, self.parent(file));
     }
 
     /// What `name` names in `parent`, if there is such a file or directory.
@@ -165,17 +179,18 @@ impl FileSet {
         let is_there = match node {
             Node::Set => true,
             Node::Directory(directory) => {
-                let last = self.numbers.end - 1;
-                (self.numbers.start / FILES_PER_DIRECTORY..=last / FILES_PER_DIRECTORY)
-                    .contains(&directory)
+                let (first, last) = (self.numbers.start, self.numbers.end - 1);
+                let each = self.files_per_directory();
+                (first / each..=last / each).contains(&directory)
             }
             Node::File(file) => self.numbers.contains(&file),
         };
         // A number can be written in several ways, a name in one.
-        (is_there && node.parent() == parent && node.to_string() == name).then_some(node)
+        (is_there && self.parent(node) == parent && node.to_string() == name).then_some(node)
     }
 
-    fn path(&self, docroot: &Path, file: u32) -> PathBuf {
+    /// Where the file is.
+    pub fn path(&self, docroot: &Path, file: u32) -> PathBuf {
         let mut target = String::new();
         self.push_target(file, &mut target);
         docroot.join(&target[1..])
@@ -270,6 +285,20 @@ mod tests {
         ] {
             assert_eq!(set.look_up(parent, name), None, "{name} in {parent:?}");
         }
+    }
+
+    /// A directory with a size too many or too few would not be the mix that was asked for.
+    #[test]
+    fn every_directory_has_all_sizes() {
+        let set = FileSet::new("x", 6..12, Sizes::Directory(&[10, 20, 30]));
+        let described = |file| {
+            let mut target = String::new();
+            set.push_target(file, &mut target);
+            format!("{target} {}", set.content(file).len())
+        };
+        assert_eq!(described(6), "/x/d002/00006.bin 10");
+        assert_eq!(described(8), "/x/d002/00008.bin 30");
+        assert_eq!(described(9), "/x/d003/00009.bin 10");
     }
 
     /// A set whose two parts overlap would ask for a warm file in a cold run.

@@ -88,6 +88,40 @@ pub enum Program {
     Asyncio,
     /// `demo-servers/selectors_files.py`: `epoll`.
     Selectors,
+    /// `demo-servers/lazy`, one of the servers that the paper compares. No section of the trial is about them.
+    Lazy(Strategy),
+}
+
+/// How a server of `demo-servers/lazy` keeps from waiting for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Sockets are non-blocking, files block.
+    NbB,
+    /// Files by POSIX AIO.
+    NbAio,
+    /// Files by helper processes.
+    NbAmped,
+    /// Files by LAIO.
+    NbLaio,
+    /// Sockets and files by LAIO.
+    LaioLaio,
+    /// Files by LAIO, and the loop is libevent's.
+    Libevent,
+}
+
+impl Strategy {
+    /// Those of `lazy-files`, as its command line calls them.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NbB => "nb-b",
+            Self::NbAio => "nb-aio",
+            Self::NbAmped => "nb-amped",
+            Self::NbLaio => "nb-laio",
+            Self::LaioLaio => "laio-laio",
+            Self::Libevent => "libevent-laio",
+        }
+    }
 }
 
 impl Program {
@@ -125,6 +159,7 @@ impl Program {
             Self::H2o => "h2o",
             Self::Asyncio => "asyncio",
             Self::Selectors => "selectors",
+            Self::Lazy(strategy) => strategy.name(),
         }
     }
 
@@ -135,6 +170,8 @@ impl Program {
             Self::Webfs => "webfsd",
             // They are written for the system's own.
             Self::Asyncio | Self::Selectors => "/usr/bin/python3",
+            Self::Lazy(Strategy::Libevent) => "lazy-files-libevent",
+            Self::Lazy(_) => "lazy-files",
             Self::Lighttpd | Self::Nginx | Self::Merecat | Self::H2o => self.name(),
         }
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
-use crate::options::Options;
 use crate::plan::Program;
 use crate::servers::Tools;
 
@@ -41,7 +40,7 @@ fn programs() -> Result<BTreeMap<Program, PathBuf>> {
 }
 
 /// Cargo's target directory, if this program is in it.
-fn target() -> Result<Option<PathBuf>> {
+pub fn target() -> Result<Option<PathBuf>> {
     let program = std::env::current_exe()?;
     let mut above = program.ancestors();
     Ok(above
@@ -49,18 +48,18 @@ fn target() -> Result<Option<PathBuf>> {
         .map(Path::to_path_buf))
 }
 
-/// Where the results go, unless somebody said where.
-pub fn out(options: &Options) -> Result<PathBuf> {
-    if let Some(out) = &options.out {
-        return Ok(out.clone());
+/// Where the results go: where somebody said, or else into `name` in cargo's target directory.
+pub fn out(given: Option<&Path>, name: &str) -> Result<PathBuf> {
+    if let Some(out) = given {
+        return Ok(out.to_path_buf());
     }
-    Ok(target()?.unwrap_or_else(|| "target".into()).join("trial"))
+    Ok(target()?.unwrap_or_else(|| "target".into()).join(name))
 }
 
 /// The library and its command. What was asked for by name must exist; what is only looked for may be missing.
 ///
 /// They are copied into `work`: whoever builds while the trial runs does not change what is measured half-way.
-pub fn find(options: &Options, work: &Path) -> Result<Tools> {
+pub fn find(library: Option<&Path>, laio: Option<&Path>, work: &Path) -> Result<Tools> {
     let copy = |given: Option<&Path>, name| -> Result<Option<PathBuf>> {
         let Some(path) = locate(given, name)? else {
             return Ok(None);
@@ -70,8 +69,8 @@ pub fn find(options: &Options, work: &Path) -> Result<Tools> {
         Ok(Some(copied))
     };
     Ok(Tools {
-        library: copy(options.library.as_deref(), "liblaio.so")?,
-        laio: copy(options.laio.as_deref(), "laio")?,
+        library: copy(library, "liblaio.so")?,
+        laio: copy(laio, "laio")?,
         programs: programs()?,
         demo_servers: demo_servers()?,
     })

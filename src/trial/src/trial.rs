@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{anyhow, Context, Result};
 use tempfile::TempDir;
 
 use crate::disks::{is_root, Disk, Kind, Sets};
+use crate::machine;
 use crate::opaque::Place;
 use crate::options::Options;
 use crate::plan::{configurations, Configuration, Program, Section, ServerSpec};
@@ -53,7 +53,11 @@ impl Trial {
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(&options.work)
             .with_context(|| format!("cannot make a directory in {}", options.work.display()))?;
-        let tools = tools::find(&options, work.path())?;
+        let tools = tools::find(
+            options.library.as_deref(),
+            options.laio.as_deref(),
+            work.path(),
+        )?;
         let mut results = Results::default();
         if tools.library.is_none() {
             results.note(
@@ -79,12 +83,8 @@ impl Trial {
                  fuse, hung and fast",
             );
         }
-        let busy = busy_share()?;
-        if busy > 0.2 {
-            results.note(format!(
-                "the machine was already {:.0} % busy before the trial began: expect noise",
-                busy * 100.0
-            ));
+        if let Some(note) = machine::busy_note()? {
+            results.note(note);
         }
         Ok(Self {
             descriptors: process::raise_descriptor_limit()?,
@@ -320,24 +320,3 @@ const SECTIONS: [(Section, Kind); 17] = [
     (Section::Local, Kind::Local),
     (Section::BodiesLocal, Kind::Local),
 ];
-
-/// How much of the processors' time others use, over a moment. The load average would not do: it counts those who wait for
-/// a disk, and whoever runs the trial twice has had many of these.
-fn busy_share() -> Result<f64> {
-    let sample = || -> Result<(u64, u64)> {
-        let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
-        let line = text.lines().next().unwrap_or_default();
-        let ticks: Vec<u64> = line
-            .split_whitespace()
-            .skip(1)
-            .filter_map(|field| field.parse().ok())
-            .collect();
-        // Fields four and five: idle, and idle while a disk is waited for.
-        Ok((ticks.iter().sum(), ticks.iter().skip(3).take(2).sum()))
-    };
-    let before = sample()?;
-    std::thread::sleep(Duration::from_millis(500));
-    let after = sample()?;
-    let total = after.0.saturating_sub(before.0).max(1);
-    Ok(1.0 - after.1.saturating_sub(before.1) as f64 / total as f64)
-}

@@ -50,8 +50,9 @@ struct Driver<'a, 's> {
     /// Connections with a request outstanding or to come.
     active: usize,
     start: Instant,
-    /// When the source first had nothing more: completions from then on are the tail, not the rate.
-    ended: Option<(Instant, u64)>,
+    /// When the source first had nothing more, and what was completed until then, requests and bytes: what is completed from
+    /// then on is the tail, not the rate.
+    ended: Option<(Instant, u64, u64)>,
     completed: u64,
     bytes: u64,
     failures: Failures,
@@ -121,11 +122,14 @@ impl<'a, 's> Driver<'a, 's> {
                 self.give_up_overdue(now)?;
             }
         }
-        let (ended, completed_in_time) = self.ended.unwrap_or((Instant::now(), self.completed));
+        let (ended, completed_in_time, bytes_in_time) =
+            self.ended
+                .unwrap_or((Instant::now(), self.completed, self.bytes));
         Ok(Outcome {
             completed: self.completed,
             completed_in_time,
             bytes: self.bytes,
+            bytes_in_time,
             time: ended - self.start,
             elapsed: self.start.elapsed(),
             failures: self.failures,
@@ -167,7 +171,7 @@ impl<'a, 's> Driver<'a, 's> {
             At::Now { request, due } => self.send(index, request, due)?,
             At::Later(at) => self.wakes[index] = Some(at),
             At::Never => {
-                self.ended.get_or_insert((now, self.completed));
+                self.ended.get_or_insert((now, self.completed, self.bytes));
                 self.active -= 1;
             }
         }

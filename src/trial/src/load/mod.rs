@@ -28,6 +28,8 @@ pub struct Outcome {
     pub time: Duration,
     /// Bytes of bodies that were compared and right, in all.
     pub bytes: u64,
+    /// How many of them while new requests were still being sent.
+    pub bytes_in_time: u64,
     /// From the first request until the last answer.
     pub elapsed: Duration,
     /// Requests not answered, or wrongly.
@@ -42,6 +44,11 @@ impl Outcome {
     /// Requests answered per second.
     pub fn rate(&self) -> f64 {
         self.completed_in_time as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+
+    /// Megabits of bodies per second, while new requests were being sent.
+    pub fn megabits_per_second(&self) -> f64 {
+        self.bytes_in_time as f64 * 8.0 / 1e6 / self.time.as_secs_f64().max(1e-9)
     }
 
     /// Megabytes of bodies per second, until the last is there: where there are few, most of the time is after the last

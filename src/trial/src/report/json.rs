@@ -1,12 +1,12 @@
 //! All figures as JSON: every run, the medians, the ratios, and the latency distributions.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
 
 use super::verdicts::Verdict;
+use crate::machine;
 use crate::results::Results;
 use crate::trial::Trial;
 
@@ -28,7 +28,7 @@ pub fn all(trial: &Trial, verdicts: &[Verdict]) -> Value {
         .collect();
     json!({
         "version": 1,
-        "machine": machine(),
+        "machine": machine::description(),
         "settings": {
             "quick": trial.options.quick,
             "seconds": trial.options.seconds(),
@@ -73,21 +73,6 @@ pub fn distribution(latency: &Histogram<u64>) -> Vec<[f64; 2]> {
             ]
         })
         .collect()
-}
-
-/// What the figures were measured on: without it they mean little.
-fn machine() -> Value {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory
-        .lines()
-        .next()
-        .and_then(|line| line.split_whitespace().nth(1));
-    json!({
-        "kernel": kernel.trim(),
-        "cores": std::thread::available_parallelism().map_or(0, |cores| cores.get()),
-        "memory_kib": memory.and_then(|kib| kib.parse::<u64>().ok()),
-    })
 }
 
 #[cfg(test)]

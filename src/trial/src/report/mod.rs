@@ -2,8 +2,9 @@
 
 mod json;
 mod picture;
-mod table;
-mod verdicts;
+pub mod plot;
+pub mod table;
+pub mod verdicts;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -7,17 +7,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{anyhow, Result};
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::json::distribution;
+use super::plot::{self, label_ends, latency_label, Area, Drawn, End, FONT, INK};
 use crate::plan::{Configuration, Program, Variant};
 use crate::results::Results;
 
 const PANEL: (u32, u32) = (720, 560);
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
 
 /// A line's points: nines and milliseconds.
 type Line = (Configuration, Vec<(f64, f64)>);
@@ -43,9 +40,6 @@ fn programs(results: &Results) -> Vec<Program> {
     }
     main
 }
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 fn draw_panels(root: &Area<'_>, programs: &[Program], results: &Results) -> Drawn {
     root.fill(&WHITE)?;
@@ -108,11 +102,11 @@ fn draw_panel(panel: &Area<'_>, program: Program, lines: &[Line], scale: &Scale)
         .y_label_formatter(&|ms| latency_label(*ms))
         .label_style((FONT, 15, &INK))
         .axis_desc_style((FONT, 16, &INK))
-        .bold_line_style(RGBColor(210, 210, 210))
-        .light_line_style(RGBColor(240, 240, 240))
+        .bold_line_style(plot::GRID)
+        .light_line_style(plot::FINE_GRID)
         .draw()?;
 
-    let mut ends: Vec<(i32, i32, Variant)> = Vec::new();
+    let mut ends = Vec::new();
     for (configuration, points) in lines {
         let color = color(configuration.variant);
         chart.draw_series(LineSeries::new(
@@ -120,29 +114,14 @@ fn draw_panel(panel: &Area<'_>, program: Program, lines: &[Line], scale: &Scale)
             color.stroke_width(3),
         ))?;
         if let Some(end) = points.last() {
-            let (x, y) = chart.backend_coord(end);
-            ends.push((x, y, configuration.variant));
+            ends.push(End {
+                at: chart.backend_coord(end),
+                name: configuration.variant.name(),
+                color,
+            });
         }
     }
     label_ends(panel, ends)
-}
-
-/// Writes each line's name at its end: no legend to look up. Names that would overlap move down.
-fn label_ends(panel: &Area<'_>, mut ends: Vec<(i32, i32, Variant)>) -> Drawn {
-    const LINE_HEIGHT: i32 = 18;
-    ends.sort_by_key(|(_, y, _)| *y);
-    let mut free = i32::MIN;
-    let (left, _) = panel.get_base_pixel();
-    for (x, y, variant) in ends {
-        let y = y.max(free);
-        free = y + LINE_HEIGHT;
-        let color = color(variant);
-        let style = TextStyle::from((FONT, 16).into_font())
-            .color(&color)
-            .pos(Pos::new(HPos::Left, VPos::Center));
-        panel.draw(&Text::new(variant.name(), (x - left + 8, y), style))?;
-    }
-    Ok(())
 }
 
 /// Percentiles and milliseconds as nines and milliseconds. The last point, 100 %, has no nines to count: it is drawn where
@@ -165,22 +144,13 @@ fn percentile_label(nines: f64) -> String {
     format!("{:.decimals$} %", 100.0 - 100.0 / 10f64.powf(nines))
 }
 
-fn latency_label(ms: f64) -> String {
-    match ms {
-        ms if ms >= 999.0 => format!("{:.0} s", ms / 1000.0),
-        ms if ms >= 0.99 => format!("{ms:.0} ms"),
-        ms => format!("{:.0} µs", ms * 1000.0),
-    }
-}
-
-/// Distinguishable without red and green (Okabe and Ito).
 fn color(variant: Variant) -> RGBColor {
     match variant {
-        Variant::Stock => RGBColor(213, 94, 0),
-        Variant::AioThreads => RGBColor(230, 159, 0),
-        Variant::Workers16 => RGBColor(0, 158, 115),
-        Variant::Laio => RGBColor(0, 114, 178),
-        Variant::Floor => RGBColor(130, 130, 130),
+        Variant::Stock => plot::VERMILION,
+        Variant::AioThreads => plot::ORANGE,
+        Variant::Workers16 => plot::GREEN,
+        Variant::Laio => plot::BLUE,
+        Variant::Floor => plot::GREY,
     }
 }
 
@@ -195,8 +165,5 @@ mod tests {
             .map(|nines| percentile_label(f64::from(nines)))
             .collect();
         assert_eq!(labels, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
-        assert_eq!(latency_label(0.1), "100 µs");
-        assert_eq!(latency_label(10.0), "10 ms");
-        assert_eq!(latency_label(1000.0), "1 s");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table, TableComponent};
 
-use super::verdicts::{Good, Verdict};
+use super::verdicts::Verdict;
 use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
@@ -76,15 +76,11 @@ pub fn verdicts(verdicts: &[Verdict]) -> Table {
     let mut table = new_table();
     table.set_header(["figure", "is", "rounds", "must be", "hopes", ""]);
     for verdict in verdicts {
-        let sign = match verdict.mark.good {
-            Good::AtLeast => "≥",
-            Good::AtMost => "≤",
-        };
         table.add_row([
             verdict.figure.clone(),
             short(verdict.value),
             spread(&verdict.rounds),
-            format!("{sign} {}", short(verdict.mark.must)),
+            format!("{} {}", verdict.mark.good.sign(), short(verdict.mark.must)),
             verdict.mark.hopes.map_or_else(String::new, short),
             if verdict.is_met() { "ok" } else { "short" }.into(),
         ]);
@@ -93,7 +89,8 @@ pub fn verdicts(verdicts: &[Verdict]) -> Table {
     table
 }
 
-fn new_table() -> Table {
+/// Without lines between rows or columns.
+pub fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY);
     // Lines between rows would be half of what is printed.
@@ -103,14 +100,15 @@ fn new_table() -> Table {
     table
 }
 
-/// Numbers are compared by their last digits.
-fn align(table: &mut Table, from: usize) {
+/// Sets the columns from this one on to the right: numbers are compared by their last digits.
+pub fn align(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }
 }
 
-fn spread(rounds: &[f64]) -> String {
+/// The least and the greatest of several rounds.
+pub fn spread(rounds: &[f64]) -> String {
     let least = rounds.iter().copied().min_by(f64::total_cmp);
     let most = rounds.iter().copied().max_by(f64::total_cmp);
     match (least, most) {
@@ -122,7 +120,7 @@ fn spread(rounds: &[f64]) -> String {
 }
 
 /// As many digits as tell a figure from its mark, and no more than are there: 0.9696, 12.1, 1234.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value.abs() {
         magnitude if magnitude >= 100.0 => format!("{value:.0}"),
         magnitude if magnitude >= 10.0 => format!("{value:.1}"),

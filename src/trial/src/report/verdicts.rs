@@ -49,13 +49,30 @@ pub struct Mark {
     pub hopes: Option<f64>,
 }
 
+impl Good {
+    /// As it is written before a mark.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::AtLeast => "≥",
+            Self::AtMost => "≤",
+        }
+    }
+}
+
+impl Mark {
+    /// Is a figure what it must be?
+    pub fn is_met_by(&self, value: f64) -> bool {
+        match self.good {
+            Good::AtLeast => value >= self.must,
+            Good::AtMost => value <= self.must,
+        }
+    }
+}
+
 impl Verdict {
     /// Is it what it must be?
     pub fn is_met(&self) -> bool {
-        match self.mark.good {
-            Good::AtLeast => self.value >= self.mark.must,
-            Good::AtMost => self.value <= self.mark.must,
-        }
+        self.mark.is_met_by(self.value)
     }
 }
 
@@ -312,7 +329,8 @@ fn counts(results: &Results) -> Vec<Verdict> {
     all
 }
 
-fn at_least(must: f64, hopes: Option<f64>) -> Mark {
+/// A mark for what should be large.
+pub fn at_least(must: f64, hopes: Option<f64>) -> Mark {
     Mark {
         good: Good::AtLeast,
         must,
@@ -320,7 +338,8 @@ fn at_least(must: f64, hopes: Option<f64>) -> Mark {
     }
 }
 
-fn at_most(must: f64, hopes: Option<f64>) -> Mark {
+/// A mark for what should be small.
+pub fn at_most(must: f64, hopes: Option<f64>) -> Mark {
     Mark {
         good: Good::AtMost,
         must,

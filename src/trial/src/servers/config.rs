@@ -16,7 +16,7 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option
         Program::Lighttpd => LIGHTTPD,
         Program::H2o => H2O,
         Program::Merecat => MERECAT,
-        Program::Webfs | Program::Asyncio | Program::Selectors => return None,
+        Program::Webfs | Program::Asyncio | Program::Selectors | Program::Lazy(_) => return None,
     };
     let (extra_main, extra_http) = match spec.aio_threads {
         true => (

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::interrupt;
-use crate::plan::{Program, ServerSpec};
+use crate::plan::{Program, ServerSpec, Strategy};
 use process::Usage;
 use stats::Stats;
 
@@ -207,6 +207,7 @@ impl Server {
             Program::Lighttpd => !says(line, &["server started", "server stopped"]),
             Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
             Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
+            Program::Lazy(_) => !says(line, &[" at 127.0.0.1 port "]),
             Program::Webfs | Program::Asyncio | Program::Selectors => true,
         };
         log.lines().filter(serious).map(str::to_owned).collect()
@@ -295,6 +296,20 @@ fn command(
         }
         Program::Asyncio => in_python(&mut command, "asyncio_files.py"),
         Program::Selectors => in_python(&mut command, "selectors_files.py"),
+        Program::Lazy(strategy) => {
+            if strategy != Strategy::Libevent {
+                command.args(["--strategy", strategy.name()]);
+            }
+            command.args(["--port", &port.to_string(), "--root"]);
+            command.arg(docroot);
+            // They are linked with the library, whose hooks are another way than theirs.
+            if !spec.preload {
+                command.env("LAIO", "off");
+            }
+            if let Some(directory) = tools.library.as_deref().and_then(Path::parent) {
+                command.env("LD_LIBRARY_PATH", directory);
+            }
+        }
     }
     // A process group of its own: Ctrl-C is for us, and we end the servers in order.
     command

@@ -13,7 +13,7 @@ use super::beneath::File;
 use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, memory, program};
+use crate::guest::{clock, descriptors, memory, program};
 use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
@@ -263,6 +263,10 @@ impl Pool {
         *self.parted.lock() = false;
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         memory::set_cushion_aside();
+        if table::is_registered_in_any() {
+            // Not beside `select`, which refuses stale numbers only where the table has room for them.
+            descriptors::make_room(0);
+        }
         let pool = Arc::clone(self);
         if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
             log::warn!("no thread can be started ({error}): requests go straight");
@@ -297,6 +301,9 @@ impl Pool {
             if wake {
                 self.work.wake_one();
             }
+        }
+        if let Some(number) = descriptors::wanted() {
+            make_room_aside(number);
         }
         if self.is_outstanding() {
             self.loop_waits.store(true, SeqCst);
@@ -595,6 +602,14 @@ impl Drop for Pins {
     }
 }
 
+/// Makes room in the application's descriptor table by a thread of its own, which waits for it.
+#[cold]
+fn make_room_aside(number: i32) {
+    let _nobody_is_sent_away = crew::hold();
+    // Where no thread is to be had the kernel makes room when it must.
+    let _ = spawn(c"laio-room", move || descriptors::make_room(number));
+}
+
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.
 fn leave_descriptor_table() -> bool {
     // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
@@ -606,5 +621,7 @@ fn leave_descriptor_table() -> bool {
             libc::CLOSE_RANGE_UNSHARE,
         )
     };
+    // For all that helpers hold on to, before they share it.
+    descriptors::enlarge(2 * MAX_JOBS as i32);
     done == 0
 }

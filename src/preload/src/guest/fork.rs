@@ -23,6 +23,7 @@ extern "C" fn in_child() {
     program::remember_pid();
     program::SERVES.store(false, Relaxed);
     program::STATS.clear();
+    super::descriptors::abandon();
     crate::readiness::bell::abandon();
     crate::readiness::table::abandon();
     crate::event_loop::abandon();

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod descriptors;
 pub mod errno;
 pub mod fork;
 pub mod lock;

@@ -1,6 +1,6 @@
 //! The life of a descriptor number.
 
-use crate::guest::{errno, program};
+use crate::guest::{descriptors, errno, program};
 use crate::readiness::table;
 use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, F_DUPFD, F_DUPFD_CLOEXEC};
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,6 +13,7 @@ pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
         let _kept = errno::Kept::new();
         program::SERVES.store(true, Relaxed);
         table::accept(fd);
+        descriptors::seen(fd);
     }
     fd
 }

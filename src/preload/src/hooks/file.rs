@@ -3,7 +3,7 @@
 use super::body::{gate, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::address::is_readable;
-use crate::guest::{clock, errno};
+use crate::guest::{clock, descriptors, errno};
 use crate::readiness::table;
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
@@ -43,6 +43,7 @@ pub fn opened_at(
     });
     // The number may have been a connection's that was closed by ways that no hook sees.
     table::forget(fd);
+    descriptors::seen(fd);
     fd
 }
 

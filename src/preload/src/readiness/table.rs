@@ -166,6 +166,8 @@ impl Slot {
 
 type Chunk = [Slot; CHUNK];
 
+static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
+
 static TABLE: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
 
 /// The slot of an accepted connection; nothing for any other descriptor.
@@ -199,7 +201,13 @@ pub fn accept(fd: i32) {
 pub fn register_in(instance: i32) {
     if let Some(slot) = slot(instance).or_else(|| grow(instance)) {
         slot.instance.store(true, Release);
+        HAS_INSTANCES.store(true, Relaxed);
     }
+}
+
+/// Whether the process has ever registered a connection in an epoll instance.
+pub fn is_registered_in_any() -> bool {
+    HAS_INSTANCES.load(Relaxed)
 }
 
 /// The number is about to be closed or taken over: settles what its connection is owed, or those in

@@ -261,6 +261,7 @@ impl Pool {
             return self.give_up();
         }
         *self.parted.lock() = false;
+        self.pins.set_most(descriptors::limit());
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         memory::set_cushion_aside();
         if table::is_registered_in_any() {
@@ -570,14 +571,23 @@ impl Pool {
 /// Files held on to for a while, so that what a job brought in stays until the handler has used it:
 /// whoever holds a file keeps its name and its inode in memory.
 #[derive(Debug, Default)]
-pub struct Pins(Lock<VecDeque<File>>);
+pub struct Pins {
+    files: Lock<VecDeque<File>>,
+    most: AtomicUsize,
+}
 
 impl Pins {
-    /// Holds on to a file until as many newer ones have come as jobs can wait, or all is idle.
+    /// From now on as many as jobs can wait, and half of what the process may have open: its limit binds
+    /// the helpers' table too, and they need some for what they do.
+    fn set_most(&self, limit: u32) {
+        self.most.store(MAX_JOBS.min(limit as usize / 2), Relaxed);
+    }
+
+    /// Holds on to a file until so many newer ones have come, or all is idle.
     pub fn keep(&self, file: File) {
-        let mut pins = self.0.lock();
+        let mut pins = self.files.lock();
         pins.push_back(file);
-        let oldest = if pins.len() > MAX_JOBS {
+        let oldest = if pins.len() > self.most.load(Relaxed) {
             pins.pop_front()
         } else {
             None
@@ -588,7 +598,7 @@ impl Pins {
 
     /// Closes all of them. On a helper only: the numbers are of the helpers' descriptor table.
     fn release(&self) {
-        let pins = std::mem::take(&mut *self.0.lock());
+        let pins = std::mem::take(&mut *self.files.lock());
         drop(pins);
     }
 }
@@ -596,7 +606,7 @@ impl Pins {
 impl Drop for Pins {
     fn drop(&mut self) {
         // Whoever drops the pool last may not be a helper. Their table closes what is left with them.
-        std::mem::take(self.0.get_mut())
+        std::mem::take(self.files.get_mut())
             .into_iter()
             .for_each(std::mem::forget);
     }
@@ -622,6 +632,26 @@ fn leave_descriptor_table() -> bool {
         )
     };
     // For all that helpers hold on to, before they share it.
-    descriptors::enlarge(2 * MAX_JOBS as i32);
+    descriptors::enlarge(2 * MAX_JOBS as u32);
     done == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{open, Mode, OFlags};
+
+    /// Without it, helpers of a server that may have 1,024 files open had all of them in hand after as many
+    /// cold requests, could open no more, and everything cold stalled from then on.
+    #[test]
+    fn pins_leave_room_for_work() {
+        let null = || open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let pins = Pins::default();
+        pins.set_most(64);
+        (0..40).for_each(|_| pins.keep(null().unwrap().into()));
+        assert_eq!(pins.files.lock().len(), 32);
+        pins.release();
+        pins.set_most(1 << 20);
+        assert_eq!(pins.most.load(Relaxed), MAX_JOBS);
+    }
 }

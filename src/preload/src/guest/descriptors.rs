@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// How many numbers there is room for at the least, once there are threads of ours: 32 KiB of the
 /// kernel's memory, and no server takes half of it while a table is enlarged.
-const LEAST: i32 = 4096;
+const LEAST: u32 = 4096;
 
 /// From this number on more room is wanted. None, as long as nobody shares the table because of us.
 static ENOUGH: AtomicI32 = AtomicI32::new(i32::MAX);
@@ -38,12 +38,24 @@ pub fn wanted() -> Option<i32> {
 
 /// Makes room for twice that number. The caller waits, where threads share the table.
 pub fn make_room(number: i32) {
-    let limit = getrlimit(Resource::Nofile).current;
-    let limit = limit.map_or(i32::MAX, |limit| i32::try_from(limit).unwrap_or(i32::MAX));
-    let room = number.saturating_mul(2).max(LEAST).min(limit);
+    let limit = limit();
+    // The kernel's own sizes: up to one of them all numbers are to be had, and the next is as far again.
+    let double = (number.unsigned_abs() + 1).saturating_mul(2).max(LEAST);
+    let room = double
+        .checked_next_power_of_two()
+        .unwrap_or(limit)
+        .min(limit);
     enlarge(room);
-    // Where the limit is in the way nothing is wanted until it is raised.
-    ENOUGH.store(if room < limit { room / 2 } else { room }, Relaxed);
+    // Where the limit is in the way nothing is wanted before it is raised.
+    let enough = if room < limit { room / 2 } else { room };
+    ENOUGH.store(enough.cast_signed(), Relaxed);
+}
+
+/// How many numbers a process may have at the moment, which binds each table of it.
+pub fn limit() -> u32 {
+    const MOST: u32 = i32::MAX as u32;
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.map_or(MOST, |limit| u32::try_from(limit).unwrap_or(MOST).min(MOST))
 }
 
 /// After a fork: nobody shares the child's table.
@@ -55,16 +67,17 @@ pub fn abandon() {
 /// Has the kernel enlarge this thread's descriptor table to `room` numbers, without taking one of them: it
 /// makes room for the number onto which a descriptor is to be duplicated before it finds that there is no
 /// such descriptor.
-pub fn enlarge(room: i32) {
+pub fn enlarge(room: u32) {
     // SAFETY: -1 is no descriptor, so nothing is duplicated or closed.
-    unsafe { libc::syscall(libc::SYS_dup3, -1, room - 1, libc::O_CLOEXEC) };
+    unsafe { libc::syscall(libc::SYS_dup3, -1, room.saturating_sub(1), libc::O_CLOEXEC) };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{setrlimit, Rlimit};
 
-    fn size() -> i32 {
+    fn size() -> u32 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
         line.unwrap().trim().parse().unwrap()
@@ -74,34 +87,42 @@ mod tests {
     #[test]
     fn there_is_room_before_it_is_needed() {
         let limit = getrlimit(Resource::Nofile).maximum;
-        let all = rustix::process::Rlimit {
+        let all = Rlimit {
             current: limit,
             maximum: limit,
         };
-        rustix::process::setrlimit(Resource::Nofile, all).unwrap();
-        seen(size());
+        setrlimit(Resource::Nofile, all).unwrap();
+        let first = LEAST.cast_signed();
+        seen(first);
         assert_eq!(wanted(), None, "nobody shares the table");
         make_room(0);
         assert!(size() >= LEAST);
-        seen(LEAST / 2 - 1);
-        assert_eq!(wanted(), None);
-        seen(LEAST / 2 + 1);
-        seen(LEAST / 2);
-        assert_eq!(wanted(), Some(LEAST / 2 + 1));
-        seen(LEAST);
+        seen(first / 2 - 1);
+        assert_eq!(wanted(), None, "half of it is free");
+        seen(first / 2 + 1);
+        seen(first / 2);
+        assert_eq!(wanted(), Some(first / 2 + 1));
+        seen(first - 1);
         assert_eq!(wanted(), None, "somebody is at it");
-        make_room(LEAST / 2 + 1);
-        assert!(size() >= LEAST + 2);
-        seen(LEAST / 2 + 2);
-        assert_eq!(wanted(), None);
+        make_room(first / 2 + 1);
+        assert!(size() >= 2 * LEAST);
+        seen(first - 1);
+        assert_eq!(wanted(), None, "half of it is free again");
     }
 
     /// Without it, the application could find a descriptor in its table that is not its own.
     #[test]
     fn no_number_is_taken() {
-        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-        let before = open();
-        enlarge(size() + 1);
-        assert_eq!(open(), before);
+        // In a table of its own: other tests open files meanwhile.
+        let counts = std::thread::spawn(|| {
+            // SAFETY: this thread leaves the table to the others.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+            let open = || std::fs::read_dir("/proc/thread-self/fd").unwrap().count();
+            let before = open();
+            enlarge(2 * LEAST);
+            (before, open())
+        });
+        let (before, after) = counts.join().unwrap();
+        assert_eq!(before, after);
     }
 }

@@ -69,6 +69,8 @@ struct Queue {
     normal: VecDeque<Box<Job>>,
     helpers: u64,
     idle: u64,
+    /// Idle ones that were woken and are not there yet: each will look for a job.
+    coming: u64,
     stop: bool,
 }
 
@@ -77,8 +79,12 @@ impl Queue {
         self.urgent.pop_front().or_else(|| self.normal.pop_front())
     }
 
+    fn len(&self) -> usize {
+        self.urgent.len() + self.normal.len()
+    }
+
     fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.normal.is_empty()
+        self.len() == 0
     }
 
     /// Whether the job at the front is not to wait for a busy helper: there are fewer than `enough`
@@ -88,6 +94,16 @@ impl Queue {
             return false;
         };
         busy < enough || clock::nanoseconds() > first.submitted + OVERDUE.as_nanos() as u64
+    }
+
+    /// Whether to wake one more helper: there is a job for it that none of those who come will take. Notes
+    /// that it comes.
+    fn calls_for_another(&mut self, enough: u64) -> bool {
+        let calls = self.coming < self.idle
+            && self.coming < self.len() as u64
+            && self.wants_hands(self.busy() + self.coming, enough);
+        self.coming += u64::from(calls);
+        calls
     }
 
     fn busy(&self) -> u64 {
@@ -233,7 +249,8 @@ impl Pool {
         job.submitted = clock::nanoseconds();
         self.outstanding.fetch_add(1, SeqCst);
         let mut queue = self.queue.lock();
-        let wake = queue.is_empty() && queue.idle > 0;
+        let wake = queue.is_empty() && queue.coming < queue.idle;
+        queue.coming += u64::from(wake);
         match urgency {
             Urgency::Urgent => queue.urgent.push_back(job),
             Urgency::Normal => queue.normal.push_back(job),
@@ -296,9 +313,7 @@ impl Pool {
     /// does it cheaper than one that has to be woken. From now on the usher does.
     pub fn before_wait(&self, batch: &mut Jobs, submitted: bool) {
         if submitted {
-            let queue = self.queue.lock();
-            let wake = queue.idle > 0 && queue.wants_hands(queue.busy(), self.enough());
-            drop(queue);
+            let wake = self.queue.lock().calls_for_another(self.enough());
             if wake {
                 self.work.wake_one();
             }
@@ -454,7 +469,7 @@ impl Pool {
             let wanted = !was_waiting || queue.stop || queue.wants_hands(queue.busy() - 1, enough);
             if let Some(job) = wanted.then(|| queue.next()).flatten() {
                 let alone = queue.idle == 0;
-                let more = queue.wants_hands(queue.busy(), enough);
+                let more = queue.calls_for_another(enough);
                 drop(queue);
                 if alone {
                     // Without another one the queue is served all the same, more slowly.
@@ -478,6 +493,7 @@ impl Pool {
                 self.work.wait_for(queue, most)
             };
             queue.idle -= 1;
+            queue.coming = queue.coming.saturating_sub(1);
             was_waiting = true;
             settled = false;
             if timed_out && nothing_to_do && queue.is_empty() && !queue.stop {

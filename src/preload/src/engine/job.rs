@@ -1,7 +1,7 @@
 //! What a helper does: brings everything that a handler will want into memory.
 
 use super::beneath::{Beneath, File, Patience};
-use super::file_system::{self, Kind, STRIDE};
+use super::file_system::{self, Kind, Status, STRIDE};
 use super::pool::Pins;
 use crate::guest::clock;
 use laio_core::predictions::{Depth, Prediction, Predictions};
@@ -10,8 +10,7 @@ use laio_core::stream::Source;
 use laio_core::warmth::WarmTable;
 use rustix::fd::AsFd;
 use rustix::fs::{
-    fadvise, fstat, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags,
-    RawDir,
+    fadvise, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags, RawDir,
 };
 use rustix::io::{pread, Errno};
 use rustix::mm::{madvise, Advice as MemoryAdvice};
@@ -99,7 +98,7 @@ impl<'p> Worker<'p> {
                 let file = beneath.open()?;
                 let end = prediction.offset.saturating_add(window);
                 let kept = file_system::learn(file.as_fd(), status.device).kind != Kind::Forgetful;
-                self.read(&file, prediction.offset..end, kept)?;
+                self.read(&file, status, prediction.offset..end, kept)?;
             }
             (FileType::Directory, Depth::Listing) => list(&beneath.open_directory()?)?,
             _ => {}
@@ -113,9 +112,9 @@ impl<'p> Worker<'p> {
     /// opened another one: then that one's part is brought in, and no harm is done.
     pub fn fetch(&mut self, part: &Source) {
         let fetched = self.borrow(part.file.fd).and_then(|file| {
-            let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
-            match kind {
-                FileType::RegularFile => self.read(&file, part.range.clone(), true),
+            let status = file_system::status(file.as_fd())?;
+            match FileType::from_raw_mode(status.mode) {
+                FileType::RegularFile => self.read(&file, status, part.range.clone(), true),
                 _ => Ok(()),
             }
         });
@@ -170,8 +169,13 @@ impl<'p> Worker<'p> {
     }
 
     /// Brings in a part of a file, and remembers that it is there, if it will be `kept`.
-    fn read(&mut self, file: &File, mut range: Range<u64>, kept: bool) -> Result<(), Errno> {
-        let status = file_system::status(file.as_fd())?;
+    fn read(
+        &mut self,
+        file: &File,
+        status: Status,
+        mut range: Range<u64>,
+        kept: bool,
+    ) -> Result<(), Errno> {
         let device = file_system::learn(file.as_fd(), status.device);
         let remembers = match device.kind {
             Kind::Probing | Kind::Memory => false,
@@ -191,11 +195,12 @@ impl<'p> Worker<'p> {
         while at < range.end {
             let count = self.read_some(file, at, (range.end - at) as usize)?;
             self.counters.add(Counter::BytesWarmed, count);
-            is_whole = count == 0;
+            at += count;
+            // Its length tells that nothing more will come, where it is known.
+            is_whole = count == 0 || at == status.size;
             if is_whole {
                 break;
             }
-            at += count;
         }
         if remembers {
             let now = clock::milliseconds();

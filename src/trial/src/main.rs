@@ -20,7 +20,7 @@ mod trial;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 use clap::Parser;
 
 use options::Options;
@@ -46,5 +46,10 @@ fn run() -> Result<()> {
     let out = tools::out(&options)?;
     let mut trial = Trial::new(options)?;
     trial.run()?;
-    report::write(&trial, &out)
+    report::write(&trial, &out)?;
+    match trial.results.failed.len() {
+        0 => Ok(()),
+        1 => bail!("a run failed: see the notes"),
+        failed => bail!("{failed} runs failed: see the notes"),
+    }
 }

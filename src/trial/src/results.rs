@@ -1,6 +1,7 @@
 //! What was measured: a list of runs, each a few named figures, and the latencies for the picture.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -128,11 +129,40 @@ impl Run {
     }
 }
 
+/// A run without figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failed {
+    /// In which section.
+    pub section: Section,
+    /// What ran; nothing where the section could not begin.
+    pub configuration: Option<Configuration>,
+    /// In which round, from 0.
+    pub round: u32,
+    /// What went wrong.
+    pub why: String,
+}
+
+impl Display for Failed {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let section = self.section.name();
+        match self.configuration {
+            Some(configuration) => {
+                let (round, name) = (self.round + 1, configuration.name());
+                write!(out, "{name} failed in round {round} of {section}: ")?;
+            }
+            None => write!(out, "section {section} failed: ")?,
+        }
+        out.write_str(&self.why)
+    }
+}
+
 /// Everything measured.
 #[derive(Default)]
 pub struct Results {
     /// All runs, in the order in which they were made.
     pub runs: Vec<Run>,
+    /// Runs that were to be made, and have no figures.
+    pub failed: Vec<Failed>,
     /// Cached latencies beside cold traffic, in nanoseconds, all rounds together.
     pub latencies: BTreeMap<Configuration, Histogram<u64>>,
     /// Was there a slow disk? Most marks are for one.
@@ -191,6 +221,27 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without it, a table could be short of runs, and nobody would know which and why.
+    #[test]
+    fn a_failed_run_is_named() {
+        let configuration = crate::plan::configurations(Section::Cold)[0];
+        let mut failed = Failed {
+            section: Section::Cold,
+            configuration: Some(configuration),
+            round: 1,
+            why: "it does not answer".into(),
+        };
+        assert_eq!(
+            failed.to_string(),
+            "lighttpd stock failed in round 2 of cold: it does not answer"
+        );
+        failed.configuration = None;
+        assert_eq!(
+            failed.to_string(),
+            "section cold failed: it does not answer"
+        );
+    }
 
     /// A wrong median would be a wrong figure everywhere.
     #[test]

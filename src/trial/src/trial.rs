@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use tempfile::TempDir;
 
 use crate::disks::{is_root, Disk, Kind, Sets};
@@ -13,7 +13,7 @@ use crate::opaque::Place;
 use crate::options::Options;
 use crate::plan::{configurations, Configuration, Program, Section, ServerSpec};
 use crate::progress::Progress;
-use crate::results::{Results, Run};
+use crate::results::{Failed, Results, Run};
 use crate::sections;
 use crate::servers::{process, Server, Tools};
 use crate::tools;
@@ -115,10 +115,13 @@ impl Trial {
                 continue;
             }
             self.progress.say("making the disk and its files");
-            let disk = self.make_disk(kind)?;
+            let disk = self.make_disk(kind);
             for section in wanted {
-                self.run_section(section, &disk)
-                    .with_context(|| format!("section {}", section.name()))?;
+                let ran = match &disk {
+                    Ok(disk) => self.run_section(section, disk),
+                    Err(error) => Err(anyhow!("{error:#}")),
+                };
+                self.outlive(section, None, 0, ran)?;
             }
         }
         self.progress.finish();
@@ -251,6 +254,29 @@ impl Trial {
             round + 1,
             configuration.name()
         ));
+    }
+
+    /// Goes on after a run that failed, or a whole section, and remembers it: the others' figures are wanted all the same.
+    /// An interrupt is not outlived.
+    pub fn outlive(
+        &mut self,
+        section: Section,
+        configuration: Option<Configuration>,
+        round: u32,
+        run: Result<()>,
+    ) -> Result<()> {
+        let Err(error) = run else { return Ok(()) };
+        crate::interrupt::check()?;
+        let failed = Failed {
+            section,
+            configuration,
+            round,
+            why: format!("{error:#}"),
+        };
+        self.progress.step();
+        self.progress.print(&failed.to_string());
+        self.results.failed.push(failed);
+        Ok(())
     }
 
     /// Takes a finished run in that is one of many.

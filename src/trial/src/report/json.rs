@@ -40,6 +40,7 @@ pub fn all(trial: &Trial, verdicts: &[Verdict]) -> Value {
         "medians": medians(results),
         "cached_latency_ms_by_percentile": latencies,
         "runs": results.runs,
+        "failed": results.failed,
         "notes": results.notes,
     })
 }

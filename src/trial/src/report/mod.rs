@@ -35,6 +35,9 @@ pub fn write(trial: &Trial, out: &Path) -> Result<()> {
     for note in &results.notes {
         let _ = writeln!(text, "note: {note}");
     }
+    for failed in &results.failed {
+        let _ = writeln!(text, "note: {failed}");
+    }
     let _ = writeln!(text, "figures: {}", figures.display());
     if !results.latencies.is_empty() {
         let _ = writeln!(text, "picture: {}", picture.display());

@@ -16,7 +16,8 @@ pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     for round in 0..trial.options.rounds(section) {
         for configuration in trial.order(section, round) {
             trial.announce(section, configuration, round);
-            run_one(trial, section, disk, configuration, round)?;
+            let ran = run_one(trial, section, disk, configuration, round);
+            trial.outlive(section, Some(configuration), round, ran)?;
         }
     }
     Ok(())

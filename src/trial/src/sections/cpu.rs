@@ -36,20 +36,32 @@ pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
     // Read by us, before any server runs: these must never see a cold file.
     disk.warm(&set)?;
     for program in Program::all() {
-        let mut servers = Vec::new();
-        for configuration in trial.configurations(section) {
-            if configuration.program == program {
-                let server = trial.start(configuration.server(1), disk)?;
-                pin(&server)?;
-                servers.push((configuration, server));
-            }
+        let mut configurations = trial.configurations(section);
+        configurations.retain(|configuration| configuration.program == program);
+        if let Some(last) = configurations.last() {
+            let ran = run_program(trial, section, disk, &configurations, (&set, requests));
+            trial.outlive(section, Some(*last), 0, ran)?;
         }
-        if !servers.is_empty() {
-            run_pairs(trial, section, &set, requests, &servers)?;
-        }
-        for (_, server) in servers {
-            server.stop()?;
-        }
+    }
+    Ok(())
+}
+
+fn run_program(
+    trial: &mut Trial,
+    section: Section,
+    disk: &Disk,
+    configurations: &[Configuration],
+    (set, requests): (&FileSet, u32),
+) -> Result<()> {
+    let mut servers = Vec::new();
+    for configuration in configurations {
+        let server = trial.start(configuration.server(1), disk)?;
+        pin(&server)?;
+        servers.push((*configuration, server));
+    }
+    run_pairs(trial, section, set, requests, &servers)?;
+    for (_, server) in servers {
+        server.stop()?;
     }
     Ok(())
 }

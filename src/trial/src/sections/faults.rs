@@ -19,7 +19,8 @@ const CONNECTIONS: usize = 32;
 pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
     for configuration in trial.configurations(Section::Faults) {
         trial.announce(Section::Faults, configuration, 0);
-        run_one(trial, disk, configuration)?;
+        let ran = run_one(trial, disk, configuration);
+        trial.outlive(Section::Faults, Some(configuration), 0, ran)?;
     }
     Ok(())
 }

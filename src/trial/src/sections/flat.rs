@@ -24,7 +24,8 @@ const PASSES: usize = 4;
 pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
     for configuration in trial.configurations(Section::Flat) {
         trial.announce(Section::Flat, configuration, 0);
-        run_one(trial, disk, configuration)?;
+        let ran = run_one(trial, disk, configuration);
+        trial.outlive(Section::Flat, Some(configuration), 0, ran)?;
     }
     Ok(())
 }

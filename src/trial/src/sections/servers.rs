@@ -14,10 +14,11 @@ pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
         for configuration in trial.order(Section::Servers, round) {
             for part in parts(configuration.variant) {
                 trial.announce(*part, configuration, round);
-                match part {
-                    Section::Mixed => mixed::run_one(trial, *part, disk, configuration, round)?,
-                    _ => cold::run_one(trial, *part, disk, configuration, round)?,
-                }
+                let ran = match part {
+                    Section::Mixed => mixed::run_one(trial, *part, disk, configuration, round),
+                    _ => cold::run_one(trial, *part, disk, configuration, round),
+                };
+                trial.outlive(*part, Some(configuration), round, ran)?;
             }
         }
     }

@@ -25,6 +25,7 @@ pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
     disk.warm(&disk.sets.small)?;
     for configuration in trial.configurations(Section::Syscalls) {
         trial.announce(Section::Syscalls, configuration, 0);
+        // Where nobody may be traced nothing is counted; that is no failure of a server.
         if let Err(error) = run_one(trial, disk, configuration) {
             crate::interrupt::check()?;
             trial.results.note(format!(

@@ -653,6 +653,7 @@ fn leave_descriptor_table() -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use rustix::fs::{open, Mode, OFlags};

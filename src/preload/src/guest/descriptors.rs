@@ -73,6 +73,7 @@ pub fn enlarge(room: u32) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use rustix::process::{setrlimit, Rlimit};

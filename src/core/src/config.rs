@@ -134,7 +134,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_THREADS",
         kind: Kind::Number(1, 1024),
         default: "64",
-        meaning: "Most helper threads of one event loop; they start after the first stall and leave when idle.",
+        meaning: "Most helper threads of one event loop, and of `laio_syscall`; they start when they are first needed and leave when idle.",
         apply: |config, value| number(&mut config.threads, value, 1, 1024),
     },
     Setting {

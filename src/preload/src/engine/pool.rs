@@ -675,7 +675,7 @@ mod tests {
     use rustix::fs::{open, Mode, OFlags};
 
     /// Without it, helpers of a server that may have 1,024 files open had all of them in hand after as many
-    /// cold requests, could open no more, and everything cold stalled from then on.
+    /// cold requests, and could open no more.
     #[test]
     fn pins_leave_room_for_work() {
         let null = || open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());

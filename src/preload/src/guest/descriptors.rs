@@ -2,7 +2,7 @@
 //!
 //! The kernel enlarges a table, to twice its size, when a number does not fit into it. Where threads share
 //! the table, whoever wanted that number waits for all processors meanwhile (`synchronize_rcu`): 2 to 12 ms
-//! on an idle machine, more on a busy one. The usher shares the table of a program that may have been
+//! on a machine with two. The usher shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
 use rustix::process::{getrlimit, Resource};

@@ -1,6 +1,6 @@
 //! The interface of the paper, for programs that are written for it: `include/laio.h`.
 //!
-//! A call's way: [`calls`] knows by its number how it is kept from blocking, [`attempt`] tries that, and what is left is
+//! A call's way: [`calls`] knows by its number how it is kept from blocking, [`mod@attempt`] tries that, and what is left is
 //! an [`operation`] that goes to the [`background`], which helpers and whoever polls carry on.
 //!
 //! It works in every process that calls it, whatever `LAIO` says: the switch is for hooks.

@@ -12,13 +12,15 @@
 //
 //   operations ROUNDS DIRECTORY    prints lines of: operation, bytes, way, round, wall and processor time in ns an operation
 //
-// Processor time is that of the whole process, helper threads included, and not that of the process that fills the pipe.
+// Processor time is that of the whole process, helper threads included, and not that of the process that fills the pipe. All of
+// them share one processor: with two, most of a round trip is how long a sleeping one takes to wake, and chance decides who needs it.
 #define _GNU_SOURCE
 #include <aio.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <laio.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +112,13 @@ static void add_uring(void) {
 #endif
 }
 
+static void stay_on_one_processor(void) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof one, &one)) err(1, "sched_setaffinity");
+}
+
 // The process at the other end of the empty pipe.
 static void start_filler(void) {
     char byte;
@@ -172,6 +181,7 @@ int main(int argc, char **argv) {
     if (argc != 3) errx(2, "usage: operations ROUNDS DIRECTORY");
     int rounds = atoi(argv[1]);
     if (pipe(ready) || pipe(empty) || pipe(go)) err(1, "pipe");
+    stay_on_one_processor();
     start_filler();
     warm = make_file(argv[2]);
     cold = make_file(argv[2]);

@@ -188,13 +188,12 @@ fn disk_bound(results: &Results) -> Vec<Claim> {
     best.chain(others).collect()
 }
 
-/// What a server sends at most against what another one does.
+/// What a server sends at most against what another one does, in the middle of the rounds.
 fn of_peaks(results: &Results, part: Part, one: Contender, other: Contender) -> Option<Claim> {
-    let value = results.peak(part, one)?.1 / results.peak(part, other)?.1;
     let rounds = by_round(&results.peaks(part, one), &results.peaks(part, other));
     let (one, other) = (one.name(), other.name());
     let figure = format!("{}, peak throughput: {one} / {other}", part.title());
-    Some(Claim::new(figure, value, rounds))
+    Some(Claim::new(figure, median(rounds.clone())?, rounds))
 }
 
 /// The most that any server with LAIO, or without, sent in each round.

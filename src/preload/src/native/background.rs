@@ -341,7 +341,8 @@ impl Background {
         drop(state);
         if is_hired && !self.spawn_helper() {
             let mut state = self.state.lock();
-            if state.helpers == 0 {
+            // Those who are busy may be so for ever.
+            if state.free == 0 {
                 if let Some(operation) = state.withdraw(handle) {
                     return Err(operation);
                 }
@@ -439,6 +440,12 @@ impl Background {
         }
         state.helpers -= 1;
         state.free -= 1;
+        let is_forsaken = state.free == 0 && !state.queue.is_empty();
+        drop(state);
+        if is_forsaken {
+            // Whoever polls starts another helper.
+            self.watch.ring();
+        }
     }
 
     /// What a helper does next; nothing when it is to leave.
@@ -449,7 +456,7 @@ impl Background {
     ) -> (MutexGuard<'s, State>, Option<(Handle, Operation)>) {
         loop {
             if state.dismissals != dismissals {
-                // What is left in the queue is for those who come after: see `poll`.
+                // What is left in the queue is for those who come after.
                 return (state, None);
             }
             while let Some(handle) = state.queue.pop_front() {

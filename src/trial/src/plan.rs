@@ -163,6 +163,11 @@ impl Program {
         }
     }
 
+    /// Can it have several workers? The others are run as the one process that they are.
+    fn has_workers(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxPread)
+    }
+
     /// The command that runs it.
     pub fn command(self) -> &'static str {
         match self {
@@ -244,10 +249,10 @@ impl Configuration {
         ServerSpec {
             program: self.program,
             preload: self.needs_library(),
-            workers: if self.variant == Variant::Workers16 {
-                16
-            } else {
-                workers
+            workers: match self.variant {
+                Variant::Workers16 => 16,
+                _ if self.program.has_workers() => workers,
+                _ => 1,
             },
             aio_threads: self.variant == Variant::AioThreads,
         }

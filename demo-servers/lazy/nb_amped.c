@@ -165,13 +165,6 @@ static bool from_memory(struct operation *o)
 	return o->error != EAGAIN && o->error != ENOSYS && o->error != EINVAL;
 }
 
-static void fail(struct operation *operation, int error)
-{
-	operation->value = -1;
-	operation->error = error;
-	operation->done(operation);
-}
-
 /* Gives a job to an idle helper. False where the helper has died, of which ready() will hear, or there is no memory. */
 static bool hand_over(struct helper *helper, struct operation *o)
 {
@@ -243,7 +236,9 @@ static void ready(struct source *source)
 			die("a helper has died and cannot be replaced: %s", strerror(errno));
 		if (operation != NULL) {
 			next_job(helper);
-			fail(operation, EIO);
+			/* What it was at is nobody else's business now. */
+			blocking_perform(operation);
+			operation->done(operation);
 		}
 		return;
 	}

@@ -562,10 +562,15 @@ static int until_caught(struct pair pair)
 {
 	int done = !gated;
 	for (;;) {
-		errno = UNTOUCHED;
-		int n = ready(done ? pair.client : pair.server, done ? 0 : POLLIN, -1), error = errno;
-		if (n < 0) {
-			show("wait", n, error);
+		int n = -1, error = EINTR;
+		if (!caught) {
+			errno = UNTOUCHED;
+			n = ready(done ? pair.client : pair.server, done ? 0 : POLLIN, -1);
+			error = n < 0 ? errno : EINTR;
+		}
+		/* It may have come just as a wait ended, or before one: then there is none left that it could end. */
+		if (n < 0 || caught) {
+			show("wait", -1, error);
 			printf("caught: %d\n", caught == SIGALRM);
 			return done;
 		}

@@ -541,6 +541,8 @@ static void jump(int signal) { siglongjmp(before, signal); }
 /* The child of a handler goes back into the wait that was interrupted. */
 static void fork_in_handler(int signal)
 {
+	if (caught)
+		return;
 	caught = signal;
 	child = fork();
 	if (child > 0)
@@ -552,6 +554,9 @@ static void soon(void (*handler)(int))
 {
 	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
 	struct itimerval timer = { .it_value.tv_usec = 1500 };
+	/* One that comes just before a wait ends none: others follow, until one does. */
+	if (handler != jump)
+		timer.it_interval.tv_usec = 1500;
 	caught = 0;
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -570,6 +575,7 @@ static int until_caught(struct pair pair)
 		}
 		/* It may have come just as a wait ended, or before one: then there is none left that it could end. */
 		if (n < 0 || caught) {
+			setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 			show("wait", -1, error);
 			printf("caught: %d\n", caught == SIGALRM);
 			return done;

@@ -2,9 +2,9 @@
 
 use crate::Result;
 use anyhow::{bail, Context as _};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 /// One response.
@@ -43,7 +43,20 @@ pub struct Connection {
 impl Connection {
     /// Connects to a server on this machine.
     pub fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("connect")?;
+        Self::over(TcpStream::connect(address).context("connect")?)
+    }
+
+    /// Connects over a line that holds little: for what a loopback connection takes of its own accord, some megabytes
+    /// each, the kernel has no room if there are many.
+    pub fn open_narrow(address: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_tcp_mss(1460)?;
+        socket.set_recv_buffer_size(32 * 1024)?;
+        socket.connect(&address.into()).context("connect")?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         // Not an assertion on speed: without it, a request that is never answered would end with the test's own time
         // limit and not say which one it was.
@@ -83,24 +96,8 @@ impl Connection {
 
     /// Ends the connection with a reset.
     pub fn reset(self) -> Result {
-        let linger = libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        // SAFETY: the descriptor is open, and `linger` is valid for the size that is given.
-        let result = unsafe {
-            libc::setsockopt(
-                self.stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_LINGER,
-                (&raw const linger).cast(),
-                size_of::<libc::linger>() as libc::socklen_t,
-            )
-        };
-        if result != 0 {
-            bail!("SO_LINGER: {}", std::io::Error::last_os_error());
-        }
-        Ok(())
+        let socket = SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).context("SO_LINGER")
     }
 
     /// Reads one more piece into the buffer; false at the end of the stream.

@@ -203,7 +203,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
         }
         Kind::Nginx => format!(
             "daemon off;\nworker_processes {};\npid {dir}/pid;\nerror_log {dir}/error.log info;\n\
-             events {{ worker_connections 768; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
+             events {{ worker_connections 2048; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
              types {{ text/html html; }}\n keepalive_requests 100000;\n client_body_temp_path {dir}/body;\n\
              proxy_temp_path {dir}/proxy;\n fastcgi_temp_path {dir}/fastcgi;\n uwsgi_temp_path {dir}/uwsgi;\n\
              scgi_temp_path {dir}/scgi;\n {http}\n server {{ listen 127.0.0.1:{port} default_server; root {root};\n\

@@ -7,6 +7,7 @@
 
 use super::pool::Pool;
 use crate::guest::lock::{Lock, Signal};
+use crate::guest::stacks::is_alive;
 use crate::guest::{program, thread};
 use rustix::io::Errno;
 use rustix::thread::gettid;
@@ -137,9 +138,4 @@ impl Crew {
             std::thread::sleep(Duration::from_micros(100));
         }
     }
-}
-
-fn is_alive(thread: i32) -> bool {
-    // SAFETY: the null signal is sent to nobody; only its result is of interest.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
 }

@@ -24,6 +24,7 @@ extern "C" fn in_child() {
     program::SERVES.store(false, Relaxed);
     program::STATS.clear();
     super::descriptors::abandon();
+    super::stacks::abandon();
     crate::readiness::bell::abandon();
     crate::readiness::table::abandon();
     crate::event_loop::abandon();

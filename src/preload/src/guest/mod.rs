@@ -9,5 +9,6 @@ pub mod lock;
 pub mod log;
 pub mod memory;
 pub mod program;
+pub mod stacks;
 pub mod startup;
 pub mod thread;

@@ -4,70 +4,91 @@
 //! which the C library allocates memory. With it comes an arena of 64 MiB of address space for each
 //! thread, or the end of a process that is short of memory.
 
+use super::stacks::{self, Stack};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{c_void, CStr};
 use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
-
-const STACK: usize = 64 * 1024;
 
 type Run = Box<dyn FnOnce() + Send>;
 
 struct Start {
     name: &'static CStr,
     run: Run,
+    /// Where it is not of the C library's making.
+    stack: Option<Stack>,
+}
+
+/// Whose stack a new thread has.
+enum On {
+    /// Ours, from its lowest address.
+    Ours(*mut c_void),
+    /// The C library's, of our size.
+    Small,
+    /// What the program's own threads have.
+    Usual,
 }
 
 /// Starts a thread that nobody waits for. Signals are the application's: it gets none but those by which
 /// the C library changes the credentials of all threads.
 pub fn spawn(name: &'static CStr, run: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let run: Run = Box::new(run);
-    let start = Box::into_raw(Box::new(Start { name, run }));
+    let stack = Stack::take();
+    let on = stack
+        .as_ref()
+        .map_or(On::Small, |stack| On::Ours(stack.lowest()));
+    let start = Box::new(Start { name, run, stack });
     // A thread inherits the mask of its maker.
     let unblocked = block_signals();
-    let made = create(start, STACK).or_else(|error| match error {
-        // The thread-local variables of a program may need more: then it has what its own threads have.
-        Errno::INVAL => create(start, 0),
-        error => Err(error),
-    });
-    restore_signals(&unblocked);
-    if made.is_err() {
-        // SAFETY: no thread was made that could have taken it.
-        drop(unsafe { Box::from_raw(start) });
+    let mut made = create(start, on);
+    // The thread-local variables of a program may need more: then it has what its own threads have.
+    if let Err((Errno::INVAL, mut start)) = made {
+        start.stack = None;
+        made = create(start, On::Usual);
     }
-    made
+    restore_signals(&unblocked);
+    made.map_err(|(error, _)| error)
 }
 
-fn create(start: *mut Start, stack: usize) -> Result<(), Errno> {
+/// Gives back what was to be started where it cannot be.
+fn create(start: Box<Start>, on: On) -> Result<(), (Errno, Box<Start>)> {
+    let start = Box::into_raw(start);
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::zeroed();
+    let attributes = attributes.as_mut_ptr();
     let mut thread = MaybeUninit::<libc::pthread_t>::zeroed();
-    // SAFETY: the attributes are made before they are used and removed afterwards; `start` is the new
-    // thread's from the moment it is made.
+    // SAFETY: the attributes are made before they are used and removed afterwards; the stack belongs to
+    // `start`, and that is the new thread's from the moment it is made.
     let error = unsafe {
-        libc::pthread_attr_init(attributes.as_mut_ptr());
-        libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);
-        if stack > 0 {
-            libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
-        }
-        let error =
-            libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), main, start.cast());
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        libc::pthread_attr_init(attributes);
+        libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
+        match on {
+            On::Ours(lowest) => libc::pthread_attr_setstack(attributes, lowest, stacks::SIZE),
+            On::Small => libc::pthread_attr_setstacksize(attributes, stacks::SIZE),
+            On::Usual => 0,
+        };
+        let error = libc::pthread_create(thread.as_mut_ptr(), attributes, main, start.cast());
+        libc::pthread_attr_destroy(attributes);
         error
     };
     if error == 0 {
-        Ok(())
-    } else {
-        Err(Errno::from_raw_os_error(error))
+        return Ok(());
     }
+    // SAFETY: no thread was made that could have taken it.
+    Err((Errno::from_raw_os_error(error), unsafe {
+        Box::from_raw(start)
+    }))
 }
 
-extern "C" fn main(start: *mut libc::c_void) -> *mut libc::c_void {
+extern "C" fn main(start: *mut c_void) -> *mut c_void {
     // SAFETY: made by `spawn`, which gave it to this thread alone.
-    let Start { name, run } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    let Start { name, run, stack } = *unsafe { Box::from_raw(start.cast::<Start>()) };
     let _ = rustix::thread::set_name(name);
     // Nothing panics; if it did, that were the end of this thread and not of the process.
     let _ = catch_unwind(AssertUnwindSafe(run));
+    if let Some(stack) = stack {
+        stack.leave();
+    }
     null_mut()
 }
 

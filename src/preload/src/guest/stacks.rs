@@ -1,0 +1,131 @@
+//! Stacks for threads of our own, from one mapping.
+//!
+//! The C library maps a stack for each thread that it makes and then protects its end. While it does
+//! either, whoever touches new memory waits; and helpers are made in numbers just when the loop
+//! has much to read.
+
+use rustix::mm::{mmap_anonymous, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
+use std::ffi::c_void;
+use std::ptr::{null_mut, NonNull};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+
+/// The size of one.
+pub const SIZE: usize = 64 * 1024;
+
+/// What may not be touched below each: a page of any machine.
+const GUARD: usize = 64 * 1024;
+
+/// From one to the next.
+const STRIDE: usize = GUARD + SIZE;
+
+/// How many there are: as many as one event loop has helpers, unless told otherwise, and some. Who finds
+/// none has one made by the C library.
+const COUNT: usize = 72;
+
+/// Nobody's.
+const FREE: i32 = 0;
+/// Some thread's, which is about to be made or runs. Any other value is the number of a thread that is
+/// done with our code, and perhaps not out of the process yet.
+const TAKEN: i32 = -1;
+
+static MAPPING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static OWNERS: [AtomicI32; COUNT] = [const { AtomicI32::new(FREE) }; COUNT];
+
+/// One stack, given back when this is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    lowest: NonNull<c_void>,
+    owner: &'static AtomicI32,
+}
+
+impl Stack {
+    /// One that no thread uses, where there is any.
+    pub fn take() -> Option<Stack> {
+        let mapping = NonNull::new(MAPPING.load(Acquire))?;
+        let number = OWNERS.iter().position(|owner| {
+            let last = owner.load(Relaxed);
+            (last == FREE || last != TAKEN && !is_alive(last))
+                && owner
+                    .compare_exchange(last, TAKEN, Acquire, Relaxed)
+                    .is_ok()
+        })?;
+        Some(Stack {
+            // SAFETY: within the mapping, which has room for one of each number.
+            lowest: unsafe { mapping.byte_add(number * STRIDE + GUARD) },
+            owner: OWNERS.get(number)?,
+        })
+    }
+
+    /// Its lowest address; [`SIZE`] bytes from there are the thread's.
+    pub fn lowest(&self) -> *mut c_void {
+        self.lowest.as_ptr()
+    }
+
+    /// The calling thread, which runs on it, is about to end: then it is another's to take.
+    pub fn leave(self) {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        self.owner.store(thread, Release);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.owner.store(FREE, Release);
+    }
+}
+
+/// Maps them, once in a process. Where that is impossible, the C library is left to try.
+pub fn prepare() {
+    if !MAPPING.load(Relaxed).is_null() {
+        return;
+    }
+    let Some(mapping) = map() else { return };
+    let mine = mapping.as_ptr();
+    if MAPPING
+        .compare_exchange(null_mut(), mine, AcqRel, Relaxed)
+        .is_err()
+    {
+        // SAFETY: another thread was first, and this one has shown its mapping to nobody.
+        let _ = unsafe { munmap(mine, COUNT * STRIDE) };
+    }
+}
+
+/// A mapping in which who needs more than his stack has meets what may not be touched.
+fn map() -> Option<NonNull<c_void>> {
+    let (length, flags) = (COUNT * STRIDE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    // SAFETY: it is a new mapping, where the kernel finds room.
+    let mapping = unsafe {
+        mmap_anonymous(
+            null_mut(),
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            flags,
+        )
+    };
+    let mapping = NonNull::new(mapping.ok()?)?;
+    for number in 0..COUNT {
+        // SAFETY: in the mapping of just now, which nobody uses yet.
+        let guarded = unsafe {
+            let guard = mapping.byte_add(number * STRIDE);
+            mprotect(guard.as_ptr(), GUARD, MprotectFlags::empty())
+        };
+        if guarded.is_err() {
+            // SAFETY: as above.
+            let _ = unsafe { munmap(mapping.as_ptr(), length) };
+            return None;
+        }
+    }
+    Some(mapping)
+}
+
+/// After a fork: the threads are the parent's, and the copies of their stacks nobody's.
+pub fn abandon() {
+    OWNERS.iter().for_each(|owner| owner.store(FREE, Relaxed));
+}
+
+/// Whether a thread of this process is still there.
+pub fn is_alive(thread: i32) -> bool {
+    // SAFETY: the null signal is sent to nobody; only its result is of interest.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
+}

@@ -38,6 +38,9 @@ pub struct Stack {
     owner: &'static AtomicI32,
 }
 
+// SAFETY: it is an address, and nobody else has it.
+unsafe impl Send for Stack {}
+
 impl Stack {
     /// One that no thread uses, where there is any.
     pub fn take() -> Option<Stack> {
@@ -128,4 +131,33 @@ pub fn abandon() {
 pub fn is_alive(thread: i32) -> bool {
     // SAFETY: the null signal is sent to nobody; only its result is of interest.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// Without it, a new thread could begin on a stack whose last owner has a few instructions left to run.
+    #[test]
+    fn a_stack_is_free_when_its_thread_is_gone() {
+        prepare();
+        let mut stacks: Vec<_> = std::iter::from_fn(Stack::take).collect();
+        assert_eq!(stacks.len(), COUNT);
+        let left = stacks.pop().unwrap();
+        let lowest = left.lowest() as usize;
+        let ((tell, told), (end, ended)) = (channel(), channel::<()>());
+        let thread = std::thread::spawn(move || {
+            left.leave();
+            tell.send(()).unwrap();
+            let _ = ended.recv();
+        });
+        told.recv().unwrap();
+        assert!(Stack::take().is_none());
+        drop(end);
+        thread.join().unwrap();
+        let again = std::iter::repeat_with(Stack::take).find_map(|stack| stack);
+        assert_eq!(again.unwrap().lowest() as usize, lowest);
+    }
 }

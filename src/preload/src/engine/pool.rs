@@ -13,7 +13,7 @@ use super::beneath::File;
 use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, descriptors, memory, program, stacks};
+use crate::guest::{clock, descriptors, memory, program};
 use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
@@ -289,7 +289,6 @@ impl Pool {
             // Not beside `select`, which refuses stale numbers only where the table has room for them.
             descriptors::make_room(0);
         }
-        stacks::prepare();
         let pool = Arc::clone(self);
         if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
             log::warn!("no thread can be started ({error}): requests go straight");

@@ -42,9 +42,9 @@ pub struct Stack {
 unsafe impl Send for Stack {}
 
 impl Stack {
-    /// One that no thread uses, where there is any.
+    /// One that no thread uses, where there is any. The first who asks maps them.
     pub fn take() -> Option<Stack> {
-        let mapping = NonNull::new(MAPPING.load(Acquire))?;
+        let mapping = NonNull::new(MAPPING.load(Acquire)).or_else(map_once)?;
         let number = OWNERS.iter().position(|owner| {
             let last = owner.load(Relaxed);
             (last == FREE || last != TAKEN && !is_alive(last))
@@ -78,19 +78,17 @@ impl Drop for Stack {
     }
 }
 
-/// Maps them, once in a process. Where that is impossible, the C library is left to try.
-pub fn prepare() {
-    if !MAPPING.load(Relaxed).is_null() {
-        return;
-    }
-    let Some(mapping) = map() else { return };
-    let mine = mapping.as_ptr();
-    if MAPPING
-        .compare_exchange(null_mut(), mine, AcqRel, Relaxed)
-        .is_err()
-    {
-        // SAFETY: another thread was first, and this one has shown its mapping to nobody.
-        let _ = unsafe { munmap(mine, COUNT * STRIDE) };
+/// Maps them, once in a process.
+#[cold]
+fn map_once() -> Option<NonNull<c_void>> {
+    let mine = map()?;
+    match MAPPING.compare_exchange(null_mut(), mine.as_ptr(), AcqRel, Acquire) {
+        Ok(_) => Some(mine),
+        Err(other) => {
+            // SAFETY: another thread was first, and this one has shown its mapping to nobody.
+            let _ = unsafe { munmap(mine.as_ptr(), COUNT * STRIDE) };
+            NonNull::new(other)
+        }
     }
 }
 
@@ -142,7 +140,6 @@ mod tests {
     /// Without it, a new thread could begin on a stack whose last owner has a few instructions left to run.
     #[test]
     fn a_stack_is_free_when_its_thread_is_gone() {
-        prepare();
         let mut stacks: Vec<_> = std::iter::from_fn(Stack::take).collect();
         assert_eq!(stacks.len(), COUNT);
         let left = stacks.pop().unwrap();

@@ -53,6 +53,9 @@ impl Operation<'_> {
         let Subject::Descriptor(fd) = self.subject else {
             return true;
         };
+        if fd < 0 {
+            return false;
+        }
         // SAFETY: the application has just passed this number to the same call.
         let file = unsafe { BorrowedFd::borrow_raw(fd) };
         fstat(file).is_ok_and(|status| {
@@ -67,6 +70,7 @@ impl Operation<'_> {
     fn is_opaque(&self) -> bool {
         let kind = match self.subject {
             Subject::Path(path, _) | Subject::Unlearnt(path) => file_system::kind_at(path),
+            Subject::Descriptor(..0) => return false,
             // SAFETY: as in `is_on_file`.
             Subject::Descriptor(fd) => file_system::kind(unsafe { BorrowedFd::borrow_raw(fd) }),
             Subject::Nameless => return false,

@@ -139,6 +139,9 @@ pub fn sent_file(
         if !state.gates_bodies() {
             return Transfer::Straight;
         }
+        if from < 0 {
+            return Transfer::Straight;
+        }
         let _kept = errno::Kept::new();
         let start = if offset.is_null() {
             // SAFETY: the application passes this number to a call right now.

@@ -91,6 +91,9 @@ pub fn epoll_ctl(
     data: u64,
 ) -> Result<(), Errno> {
     use rustix::event::epoll;
+    if instance < 0 || fd < 0 {
+        return Err(Errno::BADF);
+    }
     // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
     // refuses what they do not name any more.
     let (instance, fd) = unsafe { (BorrowedFd::borrow_raw(instance), BorrowedFd::borrow_raw(fd)) };

@@ -158,6 +158,26 @@ static void files(void)
 	ANSWER(read, file, buffer, 0);
 	ANSWER(read, -1, buffer, 10);
 	ANSWER(read, 999, buffer, 10);
+	/* -1 and the working directory's are no descriptors. */
+	for (int fd = -1; fd >= AT_FDCWD; fd += AT_FDCWD + 1) {
+		ANSWER(write, fd, big, 10);
+		ANSWER(readv, fd, three, 2);
+		ANSWER(pread64, fd, buffer, 10, 0);
+		ANSWER(pwritev, fd, three, 2, 0);
+		ANSWER(recvfrom, fd, buffer, 10, 0);
+		ANSWER(sendto, fd, big, 10, 0);
+		ANSWER(connect, fd, nowhere, 16);
+		ANSWER(accept4, fd, NULL, NULL, 0);
+		ANSWER(sendfile, fd, file, NULL, 10);
+		ANSWER(sendfile, written, fd, NULL, 10);
+		ANSWER(splice, fd, NULL, written, NULL, 10, 0);
+		ANSWER(copy_file_range, file, NULL, fd, NULL, 10);
+		ANSWER(fstat, fd, &status);
+		ANSWER(getdents64, fd, buffer, 100);
+		ANSWER(fsync, fd);
+		ANSWER(flock, fd, LOCK_SH);
+		ANSWER(epoll_wait, fd, buffer, 1, 0);
+	}
 	ANSWER(pread64, file, buffer, 10, -1);
 	ANSWER(pread64, file, nowhere, 10, 0);
 	ANSWER(pread64, file, buffer, -1, 0);

@@ -7,8 +7,8 @@
 
 use super::pool::Pool;
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::stacks::is_alive;
-use crate::guest::{program, thread};
+use crate::guest::program;
+use crate::guest::thread::{self, is_alive};
 use rustix::io::Errno;
 use rustix::thread::gettid;
 use std::ffi::CStr;

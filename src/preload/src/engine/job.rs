@@ -2,7 +2,7 @@
 
 use super::beneath::{Beneath, File, Patience};
 use super::file_system::{self, Kind, Status, STRIDE};
-use super::pool::Pins;
+use super::pins::Pins;
 use crate::guest::clock;
 use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};

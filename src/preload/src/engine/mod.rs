@@ -6,5 +6,6 @@ pub mod beneath;
 pub mod crew;
 pub mod file_system;
 pub mod job;
+mod pins;
 pub mod pool;
 pub mod probe;

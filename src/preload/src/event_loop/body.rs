@@ -8,7 +8,7 @@
 use super::EventLoop;
 use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
 use crate::engine::pool::Urgency;
-use crate::guest::{errno, program};
+use crate::guest::{descriptors, errno, program};
 use crate::readiness::is_nonblocking;
 use crate::readiness::table::{self, Slot};
 use laio_core::config::Mode;
@@ -17,7 +17,6 @@ use laio_core::stats::Counter;
 use laio_core::stream::{OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
 use libc::iovec;
-use rustix::fd::BorrowedFd;
 use rustix::fs::FileType;
 use rustix::io::{preadv2, Errno, ReadWriteFlags};
 use std::io::IoSliceMut;
@@ -163,7 +162,7 @@ impl EventLoop {
             return Residency::All;
         }
         // SAFETY: the application has passed this number to a call, just now or in this turn.
-        let file = unsafe { BorrowedFd::borrow_raw(file) };
+        let file = unsafe { descriptors::borrow(file) };
         // What is no file, or is at its end already, is the call's own answer to meet.
         let is_file = |s: &Status| FileType::from_raw_mode(s.mode) == FileType::RegularFile;
         let Some(status) = status(file).ok().filter(is_file) else {
@@ -321,7 +320,7 @@ impl EventLoop {
 fn is_gone(fd: i32) -> bool {
     use rustix::event::{poll, PollFd, PollFlags, Timespec};
     // SAFETY: the application passes this number to a call right now.
-    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let socket = unsafe { descriptors::borrow(fd) };
     let mut set = [PollFd::new(&socket, PollFlags::empty())];
     poll(&mut set, Some(&Timespec::default())) != Ok(0)
 }

@@ -3,15 +3,14 @@
 
 use super::{EventLoop, SUSPICIOUS};
 use crate::engine::file_system;
-use crate::guest::errno;
 use crate::guest::lock::Lock;
 use crate::guest::program::STATS;
+use crate::guest::{descriptors, errno};
 use arrayvec::ArrayVec;
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
 use laio_core::rules::{from_here, without_last_slash};
 use laio_core::stats::{Block, Call, Counter};
-use rustix::fd::BorrowedFd;
 
 /// An operation on a file system without a device of its own that took longer than these nanoseconds
 /// has waited: such file systems do not count the blocks that they read.
@@ -53,11 +52,8 @@ impl Operation<'_> {
         let Subject::Descriptor(fd) = self.subject else {
             return true;
         };
-        if fd < 0 {
-            return false;
-        }
         // SAFETY: the application has just passed this number to the same call.
-        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        let file = unsafe { descriptors::borrow(fd) };
         fstat(file).is_ok_and(|status| {
             matches!(
                 FileType::from_raw_mode(status.st_mode),
@@ -70,9 +66,8 @@ impl Operation<'_> {
     fn is_opaque(&self) -> bool {
         let kind = match self.subject {
             Subject::Path(path, _) | Subject::Unlearnt(path) => file_system::kind_at(path),
-            Subject::Descriptor(..0) => return false,
             // SAFETY: as in `is_on_file`.
-            Subject::Descriptor(fd) => file_system::kind(unsafe { BorrowedFd::borrow_raw(fd) }),
+            Subject::Descriptor(fd) => file_system::kind(unsafe { descriptors::borrow(fd) }),
             Subject::Nameless => return false,
         };
         matches!(

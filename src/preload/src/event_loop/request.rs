@@ -4,7 +4,7 @@ use super::EventLoop;
 use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
 use crate::engine::probe::{probe, Answer};
-use crate::guest::errno;
+use crate::guest::{descriptors, errno};
 use crate::readiness::is_nonblocking;
 use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::Mode;
@@ -12,7 +12,6 @@ use laio_core::gate::Side;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
-use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -59,7 +58,7 @@ impl EventLoop {
             return Verdict::Quiet;
         }
         // SAFETY: the application passes this number to a read right now.
-        let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+        let socket = unsafe { descriptors::borrow(fd) };
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         match rustix::net::recv(socket, &mut self.look[..], flags) {
             Ok((0, _)) => Verdict::Straight,

@@ -1,12 +1,27 @@
-//! Room in the application's descriptor table, made before it is needed.
+//! The application's descriptors: its numbers in calls of ours, and room in its table, made before it is needed.
 //!
 //! The kernel enlarges a table, to twice its size, when a number does not fit into it. Where threads share
 //! the table, whoever wanted that number waits for all processors meanwhile (`synchronize_rcu`): 2 to 12 ms
 //! on a machine with two. The usher shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
+use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+/// One of the application's numbers, for a call of ours. Rust knows no descriptor -1, and panics where it
+/// is to borrow that; so a number that names nothing, ever, stands for all that are negative. The kernel's
+/// answer is the same.
+///
+/// # Safety
+/// The number is the application's to use, or ours, for as long as it is borrowed; it need not name anything.
+#[inline]
+#[allow(clippy::disallowed_methods)]
+pub unsafe fn borrow<'a>(number: i32) -> BorrowedFd<'a> {
+    let number = if number < 0 { i32::MAX } else { number };
+    // SAFETY: not -1; the rest is the caller's promise.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
 
 /// How many numbers there is room for at the least, once there are threads of ours: 32 KiB of the
 /// kernel's memory, and no server takes half of it while a table is enlarged.
@@ -76,7 +91,18 @@ pub fn enlarge(room: u32) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
     use rustix::process::{setrlimit, Rlimit};
+
+    /// Without it, an application's failing call on -1 ended its process, where we asked about the number.
+    #[test]
+    fn negative_numbers_name_nothing() {
+        for number in [-1, -2, libc::AT_FDCWD, i32::MIN] {
+            // SAFETY: it names nothing.
+            let nothing = unsafe { borrow(number) };
+            assert_eq!(rustix::fs::fstat(nothing).unwrap_err(), Errno::BADF);
+        }
+    }
 
     fn size() -> u32 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();

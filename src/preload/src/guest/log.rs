@@ -4,6 +4,7 @@
 //! call, and only where that is a place to report to: a server that has put a connection or a data
 //! file there is not written into.
 
+use super::descriptors;
 use rustix::fs::{fcntl_getfl, fstat, FileType, OFlags};
 use std::io::Write;
 
@@ -38,7 +39,7 @@ impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         // SAFETY: the descriptor is only borrowed for the calls below; if it is closed, or becomes
         // something else meanwhile, they fail or were asked for by the application's own doing.
-        let stderr = unsafe { rustix::fd::BorrowedFd::borrow_raw(2) };
+        let stderr = unsafe { descriptors::borrow(2) };
         let kind = FileType::from_raw_mode(fstat(stderr)?.st_mode);
         let to_report_to = match kind {
             FileType::CharacterDevice | FileType::Fifo => true,

@@ -4,6 +4,7 @@
 //! either, whoever touches new memory waits; and helpers are made in numbers just when the loop
 //! has much to read.
 
+use super::thread::is_alive;
 use rustix::mm::{mmap_anonymous, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
 use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
@@ -53,8 +54,7 @@ impl Stack {
                     .is_ok()
         })?;
         Some(Stack {
-            // SAFETY: within the mapping, which has room for one of each number.
-            lowest: unsafe { mapping.byte_add(number * STRIDE + GUARD) },
+            lowest: lowest(mapping, number),
             owner: OWNERS.get(number)?,
         })
     }
@@ -92,43 +92,35 @@ fn map_once() -> Option<NonNull<c_void>> {
     }
 }
 
-/// A mapping in which who needs more than his stack has meets what may not be touched.
+/// A mapping of which nothing may be touched but the stacks: who needs more than there is of one meets that.
 fn map() -> Option<NonNull<c_void>> {
-    let (length, flags) = (COUNT * STRIDE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    let length = COUNT * STRIDE;
     // SAFETY: it is a new mapping, where the kernel finds room.
-    let mapping = unsafe {
-        mmap_anonymous(
-            null_mut(),
-            length,
-            ProtFlags::READ | ProtFlags::WRITE,
-            flags,
-        )
-    };
+    let mapping =
+        unsafe { mmap_anonymous(null_mut(), length, ProtFlags::empty(), MapFlags::PRIVATE) };
     let mapping = NonNull::new(mapping.ok()?)?;
-    for number in 0..COUNT {
+    let open = |number| {
+        let access = MprotectFlags::READ | MprotectFlags::WRITE;
         // SAFETY: in the mapping of just now, which nobody uses yet.
-        let guarded = unsafe {
-            let guard = mapping.byte_add(number * STRIDE);
-            mprotect(guard.as_ptr(), GUARD, MprotectFlags::empty())
-        };
-        if guarded.is_err() {
-            // SAFETY: as above.
-            let _ = unsafe { munmap(mapping.as_ptr(), length) };
-            return None;
-        }
+        unsafe { mprotect(lowest(mapping, number).as_ptr(), SIZE, access) }
+    };
+    if (0..COUNT).any(|number| open(number).is_err()) {
+        // SAFETY: as above.
+        let _ = unsafe { munmap(mapping.as_ptr(), length) };
+        return None;
     }
     Some(mapping)
+}
+
+/// The lowest address of a stack.
+fn lowest(mapping: NonNull<c_void>, number: usize) -> NonNull<c_void> {
+    // SAFETY: within the mapping, which has room for one of each number.
+    unsafe { mapping.byte_add(number * STRIDE + GUARD) }
 }
 
 /// After a fork: the threads are the parent's, and the copies of their stacks nobody's.
 pub fn abandon() {
     OWNERS.iter().for_each(|owner| owner.store(FREE, Relaxed));
-}
-
-/// Whether a thread of this process is still there.
-pub fn is_alive(thread: i32) -> bool {
-    // SAFETY: the null signal is sent to nobody; only its result is of interest.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
 }
 
 #[cfg(test)]

@@ -108,3 +108,9 @@ fn restore_signals(before: &libc::sigset_t) {
     // SAFETY: the set comes from `block_signals`.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, null_mut()) };
 }
+
+/// Whether a thread of this process is still there.
+pub fn is_alive(thread: i32) -> bool {
+    // SAFETY: the null signal is sent to nobody; only its result is of interest.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
+}

@@ -139,13 +139,10 @@ pub fn sent_file(
         if !state.gates_bodies() {
             return Transfer::Straight;
         }
-        if from < 0 {
-            return Transfer::Straight;
-        }
         let _kept = errno::Kept::new();
         let start = if offset.is_null() {
             // SAFETY: the application passes this number to a call right now.
-            rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok()
+            rustix::fs::tell(unsafe { descriptors::borrow(from) }).ok()
         } else if is_readable(offset.cast()) {
             // SAFETY: it can be read, which was asked just now.
             u64::try_from(unsafe { offset.read_unaligned() }).ok()
@@ -213,7 +210,7 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
             return;
         }
         // SAFETY: the application has just passed this number to the same call.
-        let start = start(unsafe { BorrowedFd::borrow_raw(fd) });
+        let start = start(unsafe { descriptors::borrow(fd) });
         if let (Some(start), Some(file)) = (start, table::open_file(fd)) {
             state.has_read(
                 file,

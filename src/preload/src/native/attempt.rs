@@ -7,6 +7,7 @@ use super::operation::{attempt_transfer, is_ready, perform, Answer, Operation, R
 use crate::engine::beneath::File;
 use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
 use crate::guest::address::is_readable;
+use crate::guest::descriptors;
 use crate::readiness::is_nonblocking;
 use laio_core::gate::Side;
 use libc::*;
@@ -199,7 +200,7 @@ fn when_socket_ready(fd: c_int, side: Side) -> Option<Route> {
         Side::Write => Timeout::Send,
     };
     // SAFETY: the application passes this number to a call right now.
-    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let socket = unsafe { descriptors::borrow(fd) };
     let limit = socket_timeout(socket, timeout).ok()?;
     Some(limit.map_or(Route::Ready(fd, side), |_| SLEEP))
 }
@@ -246,7 +247,7 @@ fn message(call: &Call, side: Side, flags: usize) -> Attempt {
 fn accept(call: &Call) -> Attempt {
     let fd = call.int(0);
     // SAFETY: the application passes this number to a call right now.
-    let listens = || socket_acceptconn(unsafe { BorrowedFd::borrow_raw(fd) }) == Ok(true);
+    let listens = || socket_acceptconn(unsafe { descriptors::borrow(fd) }) == Ok(true);
     if is_ready(fd, Side::Read) || is_nonblocking(fd) || !listens() {
         return straight(call);
     }
@@ -408,7 +409,7 @@ fn send_file(call: &Call) -> Attempt {
             let offset = call.word(2) as *const u64;
             let start = if offset.is_null() {
                 // SAFETY: the application passes this number to a call right now.
-                rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(from) }).ok()
+                rustix::fs::tell(unsafe { descriptors::borrow(from) }).ok()
             } else {
                 // SAFETY: it can be read, which is asked before.
                 is_readable(offset).then(|| unsafe { offset.read_unaligned() })
@@ -432,7 +433,7 @@ fn send_file(call: &Call) -> Attempt {
 /// Whether a part of a file is in memory. The last byte of each stride speaks for all of it.
 fn is_resident(file: c_int, start: u64, end: u64) -> bool {
     // SAFETY: the application passes this number to a call right now.
-    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let file = unsafe { descriptors::borrow(file) };
     let mut at = start;
     while at < end {
         let next = ((at / STRIDE + 1) * STRIDE).min(end);
@@ -454,20 +455,17 @@ fn is_resident(file: c_int, start: u64, end: u64) -> bool {
 /// Whether it is a file with positions: asked by the cheapest call that tells.
 fn is_seekable(fd: c_int) -> bool {
     // SAFETY: the application passes this number to a call right now.
-    rustix::fs::tell(unsafe { BorrowedFd::borrow_raw(fd) }) != Err(Errno::SPIPE)
+    rustix::fs::tell(unsafe { descriptors::borrow(fd) }) != Err(Errno::SPIPE)
 }
 
 fn target(fd: c_int) -> Target {
-    if fd < 0 {
-        // The call answers for itself.
-        return Target::Memory;
-    }
     // SAFETY: the application passes this number to a call right now.
-    target_of(unsafe { BorrowedFd::borrow_raw(fd) })
+    target_of(unsafe { descriptors::borrow(fd) })
 }
 
 fn target_of(fd: BorrowedFd<'_>) -> Target {
     let Ok(status) = status(fd) else {
+        // The call answers for itself.
         return Target::Memory;
     };
     match FileType::from_raw_mode(status.mode) {

@@ -5,6 +5,7 @@
 use super::calls::Call;
 use crate::engine::beneath::File;
 use crate::engine::file_system::{learn, status};
+use crate::guest::descriptors;
 use laio_core::gate::Side;
 use libc::*;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -98,7 +99,7 @@ impl Operation {
         match self.teacher.take() {
             Some(Teacher::Descriptor) => {
                 // SAFETY: the caller of `laio_syscall` keeps it open until this is complete.
-                teach(unsafe { BorrowedFd::borrow_raw(self.descriptor()) });
+                teach(unsafe { descriptors::borrow(self.descriptor()) });
             }
             Some(Teacher::Named(named)) => teach(named.as_fd()),
             None => {}
@@ -319,11 +320,8 @@ fn accept(call: &Call) -> Option<Answer> {
 /// Whether a descriptor is ready, or in error.
 pub fn is_ready(fd: c_int, side: Side) -> bool {
     use rustix::event::{poll, PollFd, PollFlags, Timespec};
-    if fd < 0 {
-        return true;
-    }
     // SAFETY: the application passes this number to a call.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let fd = unsafe { descriptors::borrow(fd) };
     let events = match side {
         Side::Read => PollFlags::IN,
         Side::Write => PollFlags::OUT,

@@ -6,11 +6,12 @@
 use libc::{c_int, c_uint};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{eventfd, EventfdFlags, Timespec};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 
 use crate::engine::beneath::File;
+use crate::guest::descriptors;
 
 /// Stands for the eventfd in the data of an event; others have their descriptor's number there.
 const RUNG: u64 = u64::MAX;
@@ -60,7 +61,7 @@ impl Watch {
     /// From now on tells of these sides of a descriptor, once; false where it has no readiness.
     pub fn tell_of(&self, fd: c_int, read: bool, write: bool) -> bool {
         // SAFETY: the application keeps it open until its operation is complete; the kernel refuses others.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(fd) };
+        let descriptor = unsafe { descriptors::borrow(fd) };
         let mut how = EventFlags::ONESHOT;
         how.set(EventFlags::IN, read);
         how.set(EventFlags::OUT, write);

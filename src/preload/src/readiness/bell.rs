@@ -8,9 +8,10 @@
 
 use super::table::{self, OpenFile};
 use crate::event_loop::MOST_LOOPS;
+use crate::guest::descriptors;
 use libc::c_int;
 use rustix::event::epoll::{self, EventFlags};
-use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use rustix::fd::{AsRawFd, IntoRawFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering::*};
 use std::sync::{PoisonError, RwLock};
@@ -50,7 +51,7 @@ pub fn ring(number: usize, fd: c_int) {
     };
     // SAFETY: both are used for this one call, under the lock; the kernel refuses a number that is no
     // epoll instance, or names nothing any more.
-    let (bell, socket) = unsafe { (BorrowedFd::borrow_raw(bell), BorrowedFd::borrow_raw(fd)) };
+    let (bell, socket) = unsafe { (descriptors::borrow(bell), descriptors::borrow(fd)) };
     let data = epoll::EventData::new_u64(0);
     let _ = epoll::add(bell, socket, data, EventFlags::IN | EventFlags::OUT);
 }

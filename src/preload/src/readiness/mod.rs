@@ -9,8 +9,8 @@ pub mod bell;
 pub mod sets;
 pub mod table;
 
+use crate::guest::descriptors;
 use laio_core::gate::{Controls, Descriptor, Side, DEL};
-use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 /// Carries out what the gate's state machine decided. A failure means that the application has
@@ -62,7 +62,7 @@ fn nudge(fd: i32, side: Side) {
 /// Whether a descriptor has `O_NONBLOCK`.
 pub fn is_nonblocking(fd: i32) -> bool {
     // SAFETY: the application passes this number to a call right now.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(fd) };
+    let descriptor = unsafe { descriptors::borrow(fd) };
     let flags = rustix::fs::fcntl_getfl(descriptor);
     flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }
@@ -91,12 +91,9 @@ pub fn epoll_ctl(
     data: u64,
 ) -> Result<(), Errno> {
     use rustix::event::epoll;
-    if instance < 0 || fd < 0 {
-        return Err(Errno::BADF);
-    }
     // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
     // refuses what they do not name any more.
-    let (instance, fd) = unsafe { (BorrowedFd::borrow_raw(instance), BorrowedFd::borrow_raw(fd)) };
+    let (instance, fd) = unsafe { (descriptors::borrow(instance), descriptors::borrow(fd)) };
     let (flags, data) = (
         epoll::EventFlags::from_bits_retain(events),
         epoll::EventData::new_u64(data),

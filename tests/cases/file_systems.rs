@@ -272,8 +272,8 @@ fn main() -> ExitCode {
                 .limit(120),
         );
         // Without these, a file that a helper has just brought in could be held back a second time, or not at all.
-        // The first may come before there are helpers.
-        let each = |stats: &Stats| stats.gated() + 1 >= FILES as u64;
+        // The first, too: what was pinned is known when the server has accepted its first client.
+        let each = |stats: &Stats| stats.gated() >= FILES as u64;
         let once = move |stats: &Stats| each(stats) && stats.sum("/lanes/body_gate") <= 1;
         // The first file tells what the file system is; from then on nothing is asked.
         let none = |stats: &Stats| stats.gated() <= 1 && stats.sum("/lanes/body_gate") == 0;

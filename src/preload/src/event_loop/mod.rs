@@ -125,11 +125,17 @@ impl Here {
     }
 }
 
+/// The same, where it waits: from now on it is an event loop if it `begins` to be one.
+#[inline]
+pub fn here_or(begins: impl FnOnce() -> bool) -> Option<Here> {
+    here().or_else(|| begins().then(begin)?)
+}
+
 /// Makes this thread an event loop, where its process serves connections and may be helped.
-pub fn begin() {
-    let Some(config) = program::config() else {
-        return;
-    };
+#[cold]
+fn begin() -> Option<Here> {
+    let _kept = errno::Kept::new();
+    let config = program::config()?;
     // There is one already, in use further up the stack; or the thread is ending.
     if BEGINNING.get()
         || OWNER
@@ -137,9 +143,9 @@ pub fn begin() {
             .unwrap_or(true)
         || !memory::is_to_be_had(ROOM)
     {
-        return;
+        return None;
     }
-    let Some(number) = take_number() else { return };
+    let number = take_number()?;
     BEGINNING.set(true);
     bell::make_place(number);
     let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
@@ -149,6 +155,7 @@ pub fn begin() {
     }
     memory::set_cushion_aside();
     BEGINNING.set(false);
+    here()
 }
 
 /// Whether this thread is inside the library further up the stack: a signal handler asks.

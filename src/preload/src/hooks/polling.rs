@@ -4,7 +4,7 @@
 //! shown a copy of the set without that connection's readable interest (`event_loop::held_wait`).
 
 use crate::event_loop::{self, held_wait, Here};
-use crate::guest::{errno, program};
+use crate::guest::program;
 use crate::readiness::sets::{self, PollSet, SelectSet};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
@@ -154,11 +154,8 @@ fn waited(
     several: impl FnOnce() -> bool,
     held: impl FnOnce(Here) -> Option<c_int>,
 ) -> c_int {
-    let Some(here) = event_loop::here() else {
-        if program::SERVES.load(Relaxed) && several() {
-            let _kept = errno::Kept::new();
-            event_loop::begin();
-        }
+    let begins = || program::SERVES.load(Relaxed) && several();
+    let Some(here) = event_loop::here_or(begins) else {
         return real();
     };
     let holds = here.with(|state| {

@@ -13,11 +13,8 @@ use std::sync::MutexGuard;
 /// `epoll_wait` and its kin: passed on untouched, for all that they return is the kernel's truth.
 #[inline]
 pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
-    let Some(here) = event_loop::here() else {
-        if program::SERVES.load(Relaxed) {
-            let _kept = errno::Kept::new();
-            event_loop::begin();
-        }
+    let begins = || program::SERVES.load(Relaxed);
+    let Some(here) = event_loop::here_or(begins) else {
         return real();
     };
     here.with(|state| state.turn_ends());

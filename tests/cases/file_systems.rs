@@ -59,16 +59,21 @@ fn fetch(address: SocketAddr, directory: &str, files: impl Iterator<Item = usize
 
 /// A server with the library that gates whatever is cold, from the first request.
 fn start(kind: Kind, root: &Path, threads: usize) -> Result<Server> {
+    let http = match kind {
+        // Its cache of what files are asks for that anew whenever it likes.
+        Kind::Lighttpd => "server.stat-cache-engine = \"disable\"\n",
+        _ => "",
+    };
+    start_with(kind, root, threads, http)
+}
+
+fn start_with(kind: Kind, root: &Path, threads: usize, http: &str) -> Result<Server> {
     let preload = Preload::on()?
         .with("LAIO_MAP", format!("/={}/", root.display()))
         .with("LAIO_BREAK_EVEN_US", "0")
         .with("LAIO_THREADS", threads.to_string());
     let config = Config {
-        // Its cache of what files are asks for that anew whenever it likes.
-        http: match kind {
-            Kind::Lighttpd => "server.stat-cache-engine = \"disable\"\n".into(),
-            _ => String::new(),
-        },
+        http: http.into(),
         ..Config::default()
     };
     let server = Server::start(kind, &config, root, &preload)?;
@@ -117,6 +122,35 @@ fn hung(kind: Kind, threads: usize) -> Result {
     let stats = counted(&server, kind)?;
     if stats.gated() < 40 {
         bail!("too few requests were held back\n{stats}");
+    }
+    Ok(())
+}
+
+/// Files that have been served for a while are taken out of memory, as by a kernel that is short of it.
+fn taken_away() -> Result {
+    const KIND: Kind = Kind::Nginx;
+    let disk = SlowDisk::up()?;
+    let root = disk.root().join("documents");
+    write(&root)?;
+    disk.chill()?;
+    // It reads what it sends: nothing looks at that again where it is sent.
+    let server = start_with(KIND, &root, 64, "sendfile off;\n")?;
+    fetch(server.address, "", 0..FILES)?;
+    // All are taken to be in memory for longer than this.
+    std::thread::sleep(Duration::from_millis(500));
+    let before = counted(&server, KIND)?;
+    for number in 0..FILES {
+        drop_pages(&root.join(name(number)))?;
+    }
+    fetch(server.address, "", 0..FILES)?;
+    let after = counted(&server, KIND)?;
+    // The first tells: several reads, of which some find what the kernel has read ahead.
+    let (gated, stalls) = (
+        after.gated() - before.gated(),
+        after.stalls() - before.stalls(),
+    );
+    if !(1..=4).contains(&stalls) || gated + 1 < FILES as u64 {
+        bail!("{gated} requests were held back\n{before}\n{after}");
     }
     Ok(())
 }
@@ -251,6 +285,13 @@ fn broken(kind: Kind) -> Result {
 
 fn main() -> ExitCode {
     let mut tests = Vec::new();
+    // Without it, each file that the kernel took pages of would stall everybody, if it was in memory a second ago.
+    tests.push(
+        Test::new("taken out of memory: nginx", taken_away)
+            .needs(Need::SlowDisk)
+            .needs(Kind::Nginx.need())
+            .limit(120),
+    );
     for kind in [Kind::Nginx, Kind::Lighttpd] {
         for threads in [64, 4] {
             // Without these, one disk that hangs could freeze a server that has others: by a question to its file system on the

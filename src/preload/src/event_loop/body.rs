@@ -57,6 +57,9 @@ impl EventLoop {
         if slot.write_waits() {
             return self.write_while_closed(to, slot);
         }
+        if self.was_looked_at(&source) {
+            return Transfer::Straight;
+        }
         let start = source.range.start;
         let end = source.range.end.min(start.saturating_add(FAR));
         let source = Source {
@@ -127,6 +130,22 @@ impl EventLoop {
                 slot.stream.lock().next_read = Some(next.clone());
             }
         }
+    }
+
+    /// The application has opened a file.
+    #[inline]
+    pub fn has_opened(&mut self, fd: i32) {
+        if std::mem::take(&mut self.opens_warm) {
+            self.looked_at = table::open_file(fd);
+        }
+    }
+
+    /// Whether the look at the request has seen to this part, and to some of what follows: it is the beginning
+    /// of a file that was opened in this turn.
+    fn was_looked_at(&self, source: &Source) -> bool {
+        !self.doubts()
+            && self.looked_at == Some(source.file)
+            && source.range.end <= self.config.window / 2
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does

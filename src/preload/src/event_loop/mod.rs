@@ -27,7 +27,7 @@ use laio_core::recent::Recent;
 use laio_core::recognise::Request;
 use laio_core::rules::Rules;
 use laio_core::stats::Counters;
-use laio_core::stream::NextRead;
+use laio_core::stream::{NextRead, OpenFile};
 use request::{Partial, LOOK, PARTIALS};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
@@ -196,6 +196,8 @@ pub struct EventLoop {
     turn_began: u64,
     /// Until when requests are looked at before they are read.
     attentive_until: u64,
+    /// Until when no path is taken to be in memory for long.
+    doubtful_until: u64,
     /// What the kernel had counted when last asked.
     baseline: Usage,
     /// Waits since then, each of which may have been a sleep.
@@ -206,6 +208,10 @@ pub struct EventLoop {
     submitted: bool,
     /// Room for finished jobs.
     batch: Jobs,
+    /// A file is being opened that the look at its request has found in memory, or brought in.
+    opens_warm: bool,
+    /// The last such file of this turn.
+    looked_at: Option<OpenFile>,
     /// What the application will read next, if it goes on as it did.
     next_read: NextRead,
     /// Files that the application has mapped.
@@ -250,11 +256,14 @@ impl EventLoop {
             now,
             turn_began: 0,
             attentive_until,
+            doubtful_until: 0,
             baseline: clock::usage(),
             waits: 0,
             below_break_even: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
+            opens_warm: false,
+            looked_at: None,
             next_read: NextRead::default(),
             mappings: Mappings::default(),
             room: Room::default(),
@@ -269,6 +278,12 @@ impl EventLoop {
     /// Something was cold: from now on requests are looked at.
     fn stays_attentive(&mut self) {
         self.attentive_until = self.now + self.config.quiet_ms;
+    }
+
+    /// Whether a read has stalled lately although this loop looks at what it is asked for: memory may be taken from
+    /// files that are in use.
+    fn doubts(&self) -> bool {
+        self.now < self.doubtful_until
     }
 
     /// The loop is about to wait.
@@ -318,6 +333,7 @@ impl EventLoop {
         self.pool.after_wait();
         self.recent.new_turn();
         self.next_read.forget();
+        self.looked_at = None;
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;

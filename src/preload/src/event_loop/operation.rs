@@ -11,6 +11,7 @@ use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
 use laio_core::rules::{from_here, without_last_slash};
 use laio_core::stats::{Block, Call, Counter};
+use laio_core::warmth::Warmth;
 
 /// An operation on a file system without a device of its own that took longer than these nanoseconds
 /// has waited: such file systems do not count the blocks that they read.
@@ -60,6 +61,11 @@ impl Operation<'_> {
                 FileType::RegularFile | FileType::Directory
             )
         })
+    }
+
+    /// Whether it reads what is in an open file.
+    fn is_of_data(&self) -> bool {
+        matches!(self.subject, Subject::Descriptor(_))
     }
 
     /// Whether it was on a file system that reads no blocks of a device of its own.
@@ -137,8 +143,12 @@ impl EventLoop {
         let mut room = ArrayVec::new();
         let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);
+        let key = warm_key(hash, depth, 0);
+        self.opens_warm = operation.call == Call::Open
+            && depth == Depth::Data
+            && self.pool.warm.get(key, self.now, self.config.warm_ms) == Warmth::Warm;
         if stalled {
-            self.pool.warm.remove(warm_key(hash, depth, 0));
+            self.pool.warm.remove(key);
         }
         let explained = self.recent.attribute(path, hash, depth, &mut self.rules);
         if stalled && !explained {
@@ -171,6 +181,10 @@ impl EventLoop {
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
         self.stays_attentive();
+        // Names stall because nobody has predicted them, data because they were taken for being there.
+        if attentive && self.pool.is_staffed() && operation.is_of_data() && !operation.is_opaque() {
+            self.doubtful_until = self.attentive_until;
+        }
         operation.report("stall", took, Block::stalled);
         true
     }

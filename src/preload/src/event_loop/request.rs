@@ -21,6 +21,10 @@ pub(super) const LOOK: usize = 4096;
 /// Connections whose request line was cut in the middle, remembered at once.
 pub(super) const PARTIALS: usize = 16;
 
+/// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
+/// are no more paths than there are requests in such a time.
+const DOUBTED: u64 = 100;
+
 /// What a read of a client connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -146,7 +150,7 @@ impl EventLoop {
         for prediction in self.predictions.iter() {
             let key = prediction.key(window);
             let known = self.pool.warm.get(key, self.now, self.config.warm_ms);
-            if known == Warmth::Warm {
+            if known == Warmth::Warm && !self.is_doubtful(key) {
                 continue;
             }
             let break_even = self.config.break_even_us * 1000;
@@ -162,9 +166,14 @@ impl EventLoop {
                 continue;
             }
             self.counters.count_alone(Counter::Probes);
-            if probe(prediction, window) == Answer::Warm {
-                self.pool.warm.insert(key, self.now);
-                continue;
+            match probe(prediction, window) {
+                Answer::Warm => {
+                    self.pool.warm.insert(key, self.now);
+                    continue;
+                }
+                // It was brought in, and nobody knows better.
+                Answer::Unknown if known == Warmth::Warm => continue,
+                Answer::Cold | Answer::Unknown => {}
             }
             if known == Warmth::Unknown {
                 *urgency = Urgency::Normal;
@@ -180,6 +189,12 @@ impl EventLoop {
                 None => self.counters.count(self.pool.refusal()),
             }
         }
+    }
+
+    /// Whether what was in memory may have been taken away again, and this was not looked at just now.
+    fn is_doubtful(&self, key: u64) -> bool {
+        let ttl = DOUBTED.min(self.config.warm_ms);
+        self.doubts() && self.pool.warm.get(key, self.now, ttl) != Warmth::Warm
     }
 
     fn close_gate(&mut self, fd: i32, slot: &Slot, mut job: Box<Job>, urgency: Urgency) -> Verdict {

@@ -44,6 +44,9 @@ pub fn opened_at(
     // The number may have been a connection's that was closed by ways that no hook sees.
     table::forget(fd);
     descriptors::seen(fd);
+    if let Some(here) = event_loop::here() {
+        here.with(|state| state.has_opened(fd));
+    }
     fd
 }
 

@@ -264,8 +264,11 @@ fn objection(call: &Call, documents: &str) -> Option<String> {
         "openat2" => {
             let path = call.path().unwrap_or("");
             let absolute = path.starts_with('/');
-            if absolute && !(inside(path) && call.arguments.contains("O_DIRECTORY")) {
-                return Some("an absolute name that is not a learnt directory".into());
+            let learnt = call.arguments.contains("O_DIRECTORY")
+                || call.arguments.contains("RESOLVE_NO_SYMLINKS")
+                    && path.split('/').all(|part| part != "..");
+            if absolute && !(inside(path) && learnt) {
+                return Some("an absolute name that leads out of the learnt directory".into());
             }
             if !absolute && !call.arguments.contains("RESOLVE_BENEATH") {
                 return Some("a name from a request, not resolved beneath a directory".into());

@@ -3,6 +3,7 @@
 //! Targets come from strangers. A predicted path is resolved beneath the directory that the server
 //! itself was seen to use, never through a magic link, first with `O_PATH`, which touches neither a
 //! FIFO's writer nor a device. Only what turns out to be a regular file or a directory is opened.
+//! A prediction never climbs (`..`), so where there is no symbolic link its whole name will do.
 
 use laio_core::predictions::Prediction;
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -54,20 +55,34 @@ impl Patience {
     }
 }
 
+/// How a path is kept beneath its learnt directory.
+enum Way {
+    /// By its whole name: where no symbolic link stands in it and nothing climbs, it leads nowhere else.
+    Whole,
+    /// From that directory, which may be reached by symbolic links; none where it is the working directory.
+    From(Option<File>),
+}
+
 /// The learnt directory of a prediction and the path beneath it.
 pub struct Beneath<'p> {
-    directory: Option<File>,
+    path: &'p [u8],
+    directory: &'p [u8],
     rest: &'p [u8],
     patience: Patience,
+    way: Way,
 }
 
 impl<'p> Beneath<'p> {
-    /// Opens the learnt directory.
+    /// Opens nothing yet.
     pub fn new(prediction: Prediction<'p>, patience: Patience) -> Result<Beneath<'p>, Errno> {
-        let (directory, rest) = prediction
-            .path
-            .split_at_checked(prediction.root)
-            .ok_or(Errno::INVAL)?;
+        let path = prediction.path;
+        let (directory, rest) = path.split_at_checked(prediction.root).ok_or(Errno::INVAL)?;
+        let is_one_name = directory.ends_with(b"/") || rest.starts_with(b"/") || rest.is_empty();
+        let way = match directory {
+            b"" => Way::From(None),
+            _ if is_one_name => Way::Whole,
+            _ => Way::From(Some(open_directory(directory, patience)?)),
+        };
         // A target such as `//etc` leaves an absolute rest; beneath the directory it is relative.
         let start = rest
             .iter()
@@ -77,38 +92,62 @@ impl<'p> Beneath<'p> {
             .get(start..)
             .filter(|rest| !rest.is_empty())
             .unwrap_or(b".");
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = match directory {
-            b"" => None,
-            path => Some(openat2(CWD, path, flags, Mode::empty(), patience.flags())?.into()),
-        };
         Ok(Beneath {
+            path,
             directory,
             rest,
             patience,
+            way,
         })
     }
 
     /// Names the file without opening it.
-    pub fn look(&self) -> Result<File, Errno> {
+    pub fn look(&mut self) -> Result<File, Errno> {
         self.resolve(OFlags::PATH)
     }
 
     /// Opens it for reading; the caller has seen that it is a regular file.
-    pub fn open(&self) -> Result<File, Errno> {
+    pub fn open(&mut self) -> Result<File, Errno> {
         self.resolve(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
     /// Opens it for listing.
-    pub fn open_directory(&self) -> Result<File, Errno> {
+    pub fn open_directory(&mut self) -> Result<File, Errno> {
         self.resolve(OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    fn resolve(&self, flags: OFlags) -> Result<File, Errno> {
-        let directory = self.directory.as_ref().map_or(CWD, AsFd::as_fd);
-        let how = self.patience.flags() | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        self.rest.into_with_c_str(|path| {
-            openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), how).map(File::from)
+    fn resolve(&mut self, flags: OFlags) -> Result<File, Errno> {
+        if let Way::Whole = self.way {
+            match self.openat2(CWD, self.path, flags, ResolveFlags::NO_SYMLINKS) {
+                Err(Errno::LOOP) => {
+                    self.way = Way::From(Some(open_directory(self.directory, self.patience)?));
+                }
+                result => return result,
+            }
+        }
+        let directory = match &self.way {
+            Way::From(Some(directory)) => directory.as_fd(),
+            _ => CWD,
+        };
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        self.openat2(directory, self.rest, flags, within)
+    }
+
+    fn openat2(
+        &self,
+        directory: BorrowedFd<'_>,
+        path: &[u8],
+        flags: OFlags,
+        within: ResolveFlags,
+    ) -> Result<File, Errno> {
+        let (flags, how) = (flags | OFlags::CLOEXEC, within | self.patience.flags());
+        path.into_with_c_str(|path| {
+            openat2(directory, path, flags, Mode::empty(), how).map(File::from)
         })
     }
+}
+
+fn open_directory(path: &[u8], patience: Patience) -> Result<File, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), patience.flags()).map(File::from)
 }

@@ -90,7 +90,7 @@ impl<'p> Worker<'p> {
     }
 
     fn try_warm(&mut self, prediction: Prediction<'_>, window: u64) -> Result<(), Errno> {
-        let beneath = Beneath::new(prediction, Patience::Wait)?;
+        let mut beneath = Beneath::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
         let status = file_system::status(named.as_fd())?;
         match (FileType::from_raw_mode(status.mode), prediction.depth) {

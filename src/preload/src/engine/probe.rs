@@ -40,7 +40,7 @@ pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
 }
 
 fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
-    let beneath = Beneath::new(prediction, Patience::Cached)?;
+    let mut beneath = Beneath::new(prediction, Patience::Cached)?;
     let named = beneath.look()?;
     let status = status(named.as_fd())?;
     match (FileType::from_raw_mode(status.mode), prediction.depth) {

@@ -204,6 +204,8 @@ pub struct EventLoop {
     waits: i64,
     /// Cold requests on devices not worth a gate.
     below_break_even: u64,
+    /// Reads that were put off in this turn.
+    put_off_reads: usize,
     /// Jobs were submitted in this turn.
     submitted: bool,
     /// Room for finished jobs.
@@ -260,6 +262,7 @@ impl EventLoop {
             baseline: clock::usage(),
             waits: 0,
             below_break_even: 0,
+            put_off_reads: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
             opens_warm: false,
@@ -334,6 +337,7 @@ impl EventLoop {
         self.recent.new_turn();
         self.next_read.forget();
         self.looked_at = None;
+        self.put_off_reads = 0;
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;

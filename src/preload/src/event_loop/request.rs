@@ -4,7 +4,7 @@ use super::EventLoop;
 use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
 use crate::engine::probe::{probe, Answer};
-use crate::guest::{descriptors, errno};
+use crate::guest::{descriptors, errno, program};
 use crate::readiness::is_nonblocking;
 use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::Mode;
@@ -20,6 +20,9 @@ pub(super) const LOOK: usize = 4096;
 
 /// Connections whose request line was cut in the middle, remembered at once.
 pub(super) const PARTIALS: usize = 16;
+
+/// How many reads are put off in one turn, at most: it may never end, where the loop waits by ways that no hook sees.
+const MOST_PUT_OFF: usize = 1024;
 
 /// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
 /// are no more paths than there are requests in such a time.
@@ -57,6 +60,9 @@ impl EventLoop {
             Read::Wait => return self.read_while_closed(fd, slot),
             Read::Look => {}
         }
+        if !self.pool.is_staffed() && self.waits_for_helpers(fd, slot) {
+            return Verdict::Fail(Errno::AGAIN);
+        }
         if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
             self.counters.count_alone(Counter::BelowBreakEven);
             return Verdict::Quiet;
@@ -78,6 +84,22 @@ impl EventLoop {
             Err(error) => Verdict::Fail(error),
             Ok((length, _)) => self.judge(fd, slot, length.min(LOOK)),
         }
+    }
+
+    /// Whether a request is put off to the next turn, because this one has just shown that files are cold: helpers
+    /// start when it ends. Nothing is held back until then; the kernel reports the connection again.
+    #[cold]
+    fn waits_for_helpers(&mut self, fd: i32, slot: &Slot) -> bool {
+        let closed = self.put_off_reads < MOST_PUT_OFF
+            && program::is_same_process()
+            && is_nonblocking(fd)
+            && slot.close_gate(fd, Side::Read, self.number).is_some();
+        if closed {
+            slot.abandon(fd);
+            self.put_off_reads += 1;
+            self.counters.count_alone(Counter::PutOff);
+        }
+        closed
     }
 
     /// Whether this request is gated although its device is not worth it, to keep knowing.

@@ -1,0 +1,84 @@
+//! Many clients whose requests come at once, when nothing has ever been cold and there are no helpers.
+
+use anyhow::bail;
+use laio_tests::cold::SlowDisk;
+use laio_tests::http::{request, Connection};
+use laio_tests::server::{Config, Kind, Server};
+use laio_tests::stats::Stats;
+use laio_tests::{docroot, run, Need, Preload, Result, Test};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const CLIENTS: usize = 40;
+const LENGTH: usize = 10_000;
+
+fn name(number: usize) -> String {
+    format!("f{number}.html")
+}
+
+/// One turn brings them all: the server is stopped while they arrive.
+fn burst(kind: Kind) -> Result {
+    let disk = SlowDisk::up()?;
+    let root = disk.root().join("documents");
+    (0..CLIENTS).try_for_each(|n| docroot::write(&root, &name(n), LENGTH))?;
+    disk.chill()?;
+    let config = Config::default();
+    let preload = Preload::on()?.with("LAIO_BREAK_EVEN_US", "0");
+    let server = Server::start(kind, &config, &root, &preload)?;
+    let serving = server.settled(kind, &config)?;
+    let mut clients = (0..CLIENTS)
+        .map(|_| Connection::open(server.address))
+        .collect::<Result<Vec<_>>>()?;
+    // All are accepted, and it waits again.
+    std::thread::sleep(Duration::from_millis(500));
+    let signal = |signal| {
+        // SAFETY: a signal to processes that this test has started.
+        serving.iter().for_each(|&pid| unsafe {
+            libc::kill(pid as i32, signal);
+        });
+    };
+    signal(libc::SIGSTOP);
+    let sent = clients.iter_mut().enumerate().try_for_each(|(n, client)| {
+        client.send(&request("GET", &format!("/{}", name(n)), "h", ""))
+    });
+    signal(libc::SIGCONT);
+    sent?;
+    for (number, client) in clients.iter_mut().enumerate() {
+        let response = client.response(false)?;
+        if response.status != 200 || response.body != docroot::content(&name(number), LENGTH) {
+            bail!(
+                "{}: status {}, or it differs",
+                name(number),
+                response.status
+            );
+        }
+    }
+    let stats = Stats::of(&serving)?;
+    // The first one stalls by its name, and by its data. What they share is a directory's block or two.
+    let (stalls, put_off) = (stats.stalls(), stats.sum("/reasons/put_off"));
+    println!("{stalls} stalls, {put_off} put off\n{stats}");
+    if stalls > 6 || put_off == 0 || stats.gated() < CLIENTS as u64 / 2 {
+        bail!("the turn went on although it stalled\n{stats}");
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    // Without these, a server that is started while its clients wait would serve them one disk read after the other.
+    let kinds = [
+        Kind::Nginx,
+        Kind::Lighttpd,
+        Kind::H2o,
+        Kind::Webfs,
+        Kind::Selectors("poll"),
+        Kind::Selectors("select"),
+        Kind::Selectors("epoll"),
+    ];
+    let tests = kinds.map(|kind| {
+        Test::new(format!("burst: {kind:?}"), move || burst(kind))
+            .needs(Need::SlowDisk)
+            .needs(kind.need())
+            .limit(60)
+    });
+    run(tests.into())
+}

@@ -222,13 +222,35 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
 impl Server {
     /// Starts a server and waits until it accepts connections.
     pub fn start(kind: Kind, config: &Config, root: &Path, preload: &Preload) -> Result<Self> {
-        Self::start_with(kind, config, root, preload, |preload, program| {
-            preload.command(program)
-        })
+        let command = |preload: &Preload, program: &Path| preload.command(program);
+        Self::start_with(kind, config, root, preload, command)
+    }
+
+    /// Starts a server and waits until it listens: it has not had a client yet.
+    pub fn start_untouched(
+        kind: Kind,
+        config: &Config,
+        root: &Path,
+        preload: &Preload,
+    ) -> Result<Self> {
+        let command = |preload: &Preload, program: &Path| preload.command(program);
+        Self::start_until(is_listened_at, kind, config, root, preload, command)
     }
 
     /// Starts a server with a command of the caller's, which may put a tracer before it.
     pub fn start_with(
+        kind: Kind,
+        config: &Config,
+        root: &Path,
+        preload: &Preload,
+        command: impl Fn(&Preload, &Path) -> Command,
+    ) -> Result<Self> {
+        let accepts = |address| TcpStream::connect(address).is_ok();
+        Self::start_until(accepts, kind, config, root, preload, command)
+    }
+
+    fn start_until(
+        is_ready: impl Fn(SocketAddr) -> bool,
         kind: Kind,
         config: &Config,
         root: &Path,
@@ -271,7 +293,7 @@ impl Server {
             dir,
             stats,
         };
-        while TcpStream::connect(address).is_err() {
+        while !is_ready(address) {
             if let Some(status) = server.child.try_wait()? {
                 bail!(
                     "the server did not start: {}\n{}",
@@ -367,4 +389,11 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Whether anybody listens there, without a connection to it.
+fn is_listened_at(address: SocketAddr) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let here = format!(":{:04X} 00000000:0000 0A", address.port());
+    table.lines().any(|line| line.contains(&here))
 }

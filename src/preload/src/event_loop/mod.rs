@@ -71,6 +71,8 @@ thread_local! {
     static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
     /// The state is being made: a signal handler that comes in between does not make another.
     static BEGINNING: Cell<bool> = const { Cell::new(false) };
+    /// This thread waits as an event loop does.
+    static WAITS: Cell<bool> = const { Cell::new(false) };
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
 }
 
@@ -125,10 +127,25 @@ impl Here {
     }
 }
 
-/// The same, where it waits: from now on it is an event loop if it `begins` to be one.
+/// The same, where it waits: a thread that waits as an event loop does becomes one when its process serves.
 #[inline]
-pub fn here_or(begins: impl FnOnce() -> bool) -> Option<Here> {
-    here().or_else(|| begins().then(begin)?)
+pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
+    here().or_else(|| {
+        let serves = program::SERVES.load(Relaxed);
+        if WAITS.get() && !serves || !like_a_loop() {
+            return None;
+        }
+        WAITS.set(true);
+        serves.then(begin)?
+    })
+}
+
+/// This thread has accepted a connection. A loop may have been waiting for its first one, and read that at once.
+#[inline]
+pub fn accepts_here() {
+    if WAITS.get() && here().is_none() {
+        begin();
+    }
 }
 
 /// Makes this thread an event loop, where its process serves connections and may be helped.
@@ -167,6 +184,7 @@ pub fn is_in_use() -> bool {
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
     PLACES.store(0, Relaxed);
+    WAITS.set(false);
     CURRENT.set(null_mut());
     let _ = OWNER.try_with(|owner| std::mem::forget(owner.take()));
 }

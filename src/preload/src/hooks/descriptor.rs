@@ -1,5 +1,6 @@
 //! The life of a descriptor number.
 
+use crate::event_loop;
 use crate::guest::{descriptors, errno, program};
 use crate::readiness::table;
 use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, F_DUPFD, F_DUPFD_CLOEXEC};
@@ -14,6 +15,7 @@ pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
         program::SERVES.store(true, Relaxed);
         table::accept(fd);
         descriptors::seen(fd);
+        event_loop::accepts_here();
     }
     fd
 }

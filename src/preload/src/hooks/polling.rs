@@ -4,11 +4,9 @@
 //! shown a copy of the set without that connection's readable interest (`event_loop::held_wait`).
 
 use crate::event_loop::{self, held_wait, Here};
-use crate::guest::program;
 use crate::readiness::sets::{self, PollSet, SelectSet};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long a wait lasts.
@@ -154,8 +152,7 @@ fn waited(
     several: impl FnOnce() -> bool,
     held: impl FnOnce(Here) -> Option<c_int>,
 ) -> c_int {
-    let begins = || program::SERVES.load(Relaxed) && several();
-    let Some(here) = event_loop::here_or(begins) else {
+    let Some(here) = event_loop::waits_here(several) else {
         return real();
     };
     let holds = here.with(|state| {

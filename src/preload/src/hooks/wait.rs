@@ -2,19 +2,17 @@
 
 use crate::event_loop;
 use crate::guest::address::is_readable;
-use crate::guest::{errno, program};
+use crate::guest::errno;
 use crate::readiness::table::{self, Slot};
 use crate::readiness::{carry_out, epoll_ctl};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
 use libc::{c_int, epoll_event};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::MutexGuard;
 
 /// `epoll_wait` and its kin: passed on untouched, for all that they return is the kernel's truth.
 #[inline]
 pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
-    let begins = || program::SERVES.load(Relaxed);
-    let Some(here) = event_loop::here_or(begins) else {
+    let Some(here) = event_loop::waits_here(|| true) else {
         return real();
     };
     here.with(|state| state.turn_ends());

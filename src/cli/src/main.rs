@@ -7,7 +7,7 @@ mod run;
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 /// Run a server under liblaio, read its counters, print its tables.
@@ -55,16 +55,24 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Run { library, program } => run::run(library, &program)?,
         Command::Stats { pid } => {
-            println!("{}", serde_json::to_string_pretty(&memory::snapshot(pid)?)?);
+            let counters = serde_json::to_string_pretty(&memory::snapshot(pid)?)?;
+            print(format!("{counters}\n"))?;
         }
-        Command::Config => print!("{}", laio_core::config::markdown()),
-        Command::Symbols { markdown: true } => print!("{}", laio_core::symbols::markdown()),
+        Command::Config => print(laio_core::config::markdown())?,
+        Command::Symbols { markdown: true } => print(laio_core::symbols::markdown())?,
         Command::Symbols { markdown: false } => {
-            laio_core::symbols::names().for_each(|name| println!("{name}"));
+            let names = laio_core::symbols::names().map(|name| format!("{name}\n"));
+            print(names.collect::<String>())?;
         }
-        Command::Man { page } => {
-            std::io::stdout().write_all(&man::page(page, Arguments::command())?)?;
-        }
+        Command::Man { page } => print(man::page(page, Arguments::command())?)?,
     }
     Ok(())
+}
+
+/// Writes to the standard output. Who reads it may have seen enough.
+fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    match std::io::stdout().write_all(text.as_ref()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }

@@ -10,10 +10,14 @@ use std::io::{Read, Seek, SeekFrom};
 pub fn snapshot(pid: u32) -> Result<Snapshot> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))
         .with_context(|| format!("there is no process {pid}, or it may not be looked at"))?;
-    let (base, path) =
+    let (range, path) =
         mapped_library(&maps).with_context(|| format!("process {pid} runs without liblaio.so"))?;
-    // Through the process's own eyes: it may live in another root, and the file be replaced since.
-    let image = fs::read(format!("/proc/{pid}/root{path}"))
+    let base = range.split('-').next().unwrap_or_default();
+    let base = u64::from_str_radix(base, 16).context("an address in /proc that is none")?;
+    // The very file that is mapped, which may have been replaced since; and where that is not allowed, the one that
+    // the process sees by this name in its own root.
+    let image = fs::read(format!("/proc/{pid}/map_files/{range}"))
+        .or_else(|_| fs::read(format!("/proc/{pid}/root{path}")))
         .with_context(|| format!("cannot read {path} as process {pid} sees it"))?;
     let image = object::File::parse(&*image).with_context(|| format!("{path} is no library"))?;
     let section = image
@@ -47,13 +51,13 @@ pub fn snapshot(pid: u32) -> Result<Snapshot> {
     snapshot.context("unreadable counters")
 }
 
-/// The address at which liblaio.so begins, and its path.
-fn mapped_library(maps: &str) -> Option<(u64, &str)> {
+/// The addresses of the first part of liblaio.so, as `maps` has them, and its path.
+fn mapped_library(maps: &str) -> Option<(&str, &str)> {
     maps.lines().find_map(|line| {
         let path = line.get(line.find('/')?..)?;
         let name = path.trim_end_matches(" (deleted)").rsplit('/').next()?;
-        let base = u64::from_str_radix(line.split('-').next()?, 16).ok()?;
-        (name == "liblaio.so").then_some((base, path))
+        let range = line.split(' ').next()?;
+        (name == "liblaio.so").then_some((range, path))
     })
 }
 
@@ -66,7 +70,8 @@ mod tests {
         let maps = "55d0-55d1 r--p 00000000 08:01 1 /usr/sbin/nginx\n\
                     7f00-7f10 r--p 00000000 08:01 2  /opt/a b/liblaio.so\n\
                     7f10-7f20 r-xp 00010000 08:01 2  /opt/a b/liblaio.so\n";
-        assert_eq!(mapped_library(maps), Some((0x7f00, "/opt/a b/liblaio.so")));
+        let first = Some(("7f00-7f10", "/opt/a b/liblaio.so"));
+        assert_eq!(mapped_library(maps), first);
         assert_eq!(
             mapped_library("7f00-7f10 r--p 0 08:01 2 /x/notliblaio.so\n"),
             None

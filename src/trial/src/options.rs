@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=25))]
     pub seconds: Option<u32>,
 
-    /// Pairs of the sections cpu and bodies-cpu [default: 16; quick: 12].
+    /// Pairs of the sections cpu and bodies-cpu [default: 32; quick: 12].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
 
@@ -80,7 +80,7 @@ impl Options {
     pub fn rounds(&self, section: Section) -> u32 {
         match section {
             Section::Cpu | Section::BodiesCpu => {
-                self.pairs.unwrap_or(if self.quick { 12 } else { 16 })
+                self.pairs.unwrap_or(if self.quick { 12 } else { 32 })
             }
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),

@@ -127,7 +127,7 @@ impl Here {
     }
 }
 
-/// The same, where it waits: a thread that waits as an event loop does becomes one when its process serves.
+/// This thread's state where it waits: one that waits like an event loop becomes one when its process serves.
 #[inline]
 pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
     here().or_else(|| {
@@ -135,9 +135,18 @@ pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
         if WAITS.get() && !serves || !like_a_loop() {
             return None;
         }
-        WAITS.set(true);
+        will_accept();
         serves.then(begin)?
     })
+}
+
+/// The destructor of what `begin` makes is entered here: the C library allocates for it, and an `accept` may be a
+/// signal handler's.
+#[cold]
+fn will_accept() {
+    let _kept = errno::Kept::new();
+    let _ = OWNER.try_with(|_| ());
+    WAITS.set(true);
 }
 
 /// This thread has accepted a connection. A loop may have been waiting for its first one, and read that at once.

@@ -367,7 +367,17 @@ impl Server {
         let Some(status) = status else {
             bail!("the server was still there 20 s after signal {signal}\n{log}");
         };
-        let wrote = fs::read_dir(&self.stats)?.next().is_some();
+        // h2o leaves without a word; its child, which writes counters, ends a moment later.
+        let mut wrote = false;
+        for _ in 0..50 {
+            wrote = fs::read_dir(&self.stats)?.any(|file| {
+                file.is_ok_and(|f| f.metadata().is_ok_and(|metadata| metadata.len() > 0))
+            });
+            if wrote {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let stats = if wrote {
             Some(Stats::read(&self.stats)?)
         } else {

@@ -126,6 +126,7 @@ impl EventLoop {
     #[cold]
     fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
         let _kept = errno::Kept::new();
+        self.opens_warm = false;
         let was_attentive = self.attentive();
         let stalled = suspicious
             .is_some_and(|ticks| self.has_blocked(operation, self.tick_rate.nanoseconds(ticks)));

@@ -60,9 +60,6 @@ impl EventLoop {
             Read::Wait => return self.read_while_closed(fd, slot),
             Read::Look => {}
         }
-        if !self.pool.is_staffed() && self.waits_for_helpers(fd, slot) {
-            return Verdict::Fail(Errno::AGAIN);
-        }
         if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
             self.counters.count_alone(Counter::BelowBreakEven);
             return Verdict::Quiet;
@@ -86,22 +83,6 @@ impl EventLoop {
         }
     }
 
-    /// Whether a request is put off to the next turn, because this one has just shown that files are cold: helpers
-    /// start when it ends. Nothing is held back until then; the kernel reports the connection again.
-    #[cold]
-    fn waits_for_helpers(&mut self, fd: i32, slot: &Slot) -> bool {
-        let closed = self.put_off_reads < MOST_PUT_OFF
-            && program::is_same_process()
-            && is_nonblocking(fd)
-            && slot.close_gate(fd, Side::Read, self.number).is_some();
-        if closed {
-            slot.abandon(fd);
-            self.put_off_reads += 1;
-            self.counters.count_alone(Counter::PutOff);
-        }
-        closed
-    }
-
     /// Whether this request is gated although its device is not worth it, to keep knowing.
     fn is_sample(&mut self) -> bool {
         self.below_break_even += 1;
@@ -123,7 +104,7 @@ impl EventLoop {
         if slot.partial.load(Relaxed) {
             length = self.join_partial(fd, slot, length);
         }
-        let mut job = None;
+        let (mut job, mut unstaffed) = (None, false);
         let mut urgency = Urgency::Urgent;
         let mut at = 0;
         for number in 0..MAX_PIPELINED {
@@ -153,21 +134,24 @@ impl EventLoop {
             if self.predictions.is_empty() {
                 self.counters.count_alone(Counter::Unpredicted);
             }
-            self.find_cold(&mut job, &mut urgency);
+            unstaffed |= self.find_cold(&mut job, &mut urgency);
             self.recent
                 .remember(&self.request, &self.predictions, &mut self.rules);
         }
         match job {
+            Some(job) => self.close_gate(fd, slot, job, urgency),
+            None if unstaffed => self.wait_for_helpers(fd, slot),
             None => {
                 self.counters.count_alone(Counter::Warm);
                 Verdict::Straight
             }
-            Some(job) => self.close_gate(fd, slot, job, urgency),
         }
     }
 
-    /// Adds what is cold among the predictions to the job, which is made when the first is.
-    fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) {
+    /// Adds what is cold among the predictions to the job, which is made when the first is. True where there is
+    /// none to be had, because no helpers have been started.
+    fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) -> bool {
+        let mut unstaffed = false;
         let window = self.pool.window();
         for prediction in self.predictions.iter() {
             let key = prediction.key(window);
@@ -208,9 +192,31 @@ impl EventLoop {
                 Some(job) => {
                     let _ = job.paths.push(prediction);
                 }
+                None if !self.pool.is_staffed() => unstaffed = true,
                 None => self.counters.count(self.pool.refusal()),
             }
         }
+        unstaffed
+    }
+
+    /// Puts a cold request off to the next turn: this one has just shown that files are cold, and helpers start when
+    /// it ends. Nothing is held back until then; the kernel reports the connection again.
+    #[cold]
+    fn wait_for_helpers(&mut self, fd: i32, slot: &Slot) -> Verdict {
+        let closed = self.put_off_reads < MOST_PUT_OFF
+            && program::is_same_process()
+            && is_nonblocking(fd)
+            && slot.close_gate(fd, Side::Read, self.number).is_some();
+        if !closed {
+            self.counters.count(Counter::Unstaffed);
+            return Verdict::Straight;
+        }
+        slot.abandon(fd);
+        // All that has come is looked at again.
+        slot.partial.store(false, Relaxed);
+        self.put_off_reads += 1;
+        self.counters.count_alone(Counter::PutOff);
+        Verdict::Fail(Errno::AGAIN)
     }
 
     /// Whether what was in memory may have been taken away again, and this was not looked at just now.

@@ -4,9 +4,11 @@
 //! shown a copy of the set without that connection's readable interest (`event_loop::held_wait`).
 
 use crate::event_loop::{self, held_wait, Here};
+use crate::guest::program;
 use crate::readiness::sets::{self, PollSet, SelectSet};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How long a wait lasts.
@@ -93,7 +95,7 @@ pub fn selected_masked(
     timeout: Timeout,
     mask: *const sigset_t,
 ) -> c_int {
-    let several = || sets::readable(count, sets) > 1;
+    let several = || are_several(count, sets);
     waited(real, several, |here| {
         // SAFETY: as in `polled`.
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
@@ -115,7 +117,7 @@ pub fn selected(
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> c_int {
-    let several = || sets::readable(count, sets) > 1;
+    let several = || are_several(count, sets);
     waited(real, several, |here| {
         // SAFETY: the C library reads and writes it as well; null is none.
         let given = unsafe { timeout.as_mut() };
@@ -132,6 +134,12 @@ pub fn selected(
         }
         result
     })
+}
+
+/// Whether a `select` waits for several descriptors. To read its sets takes system calls: not before the process has a
+/// client.
+fn are_several(count: c_int, sets: [*mut fd_set; 3]) -> bool {
+    program::SERVES.load(Relaxed) && sets::readable(count, sets) > 1
 }
 
 impl Timeout {

@@ -30,6 +30,12 @@ where
     Ok(())
 }
 
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_none_or(|(_, state)| state.starts_with('T'))
+}
+
 /// One turn brings them all: the server is stopped while they arrive, before it has had any client or when it has
 /// accepted these.
 fn burst(kind: Kind, has_accepted: bool) -> Result {
@@ -58,6 +64,10 @@ fn burst(kind: Kind, has_accepted: bool) -> Result {
     // It waits.
     std::thread::sleep(Duration::from_millis(500));
     signal(libc::SIGSTOP);
+    // A stop takes a moment to arrive.
+    while !serving.iter().all(|&pid| is_stopped(pid)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let sent = send(&mut clients, connect);
     signal(libc::SIGCONT);
     sent?;

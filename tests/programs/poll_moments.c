@@ -652,31 +652,40 @@ static void *wait_held(void *kind)
 	return NULL;
 }
 
-/* A loop that is cancelled in its wait; before, a child is made beside it. */
-static void cancelled_of(int kind)
+/* Children that are made while the loop goes into its wait. */
+static void forked_beside(int children)
 {
 	int status;
+	fflush(stdout);
+	for (int i = 0; i < children; i++) {
+		pid_t forked = fork();
+		if (forked == 0) {
+			descriptors("in a child");
+			_exit(0);
+		}
+		NEED(waitpid(forked, &status, 0) == forked);
+	}
+}
+
+/* A loop that is cancelled in its wait; before, so many children are made beside it. */
+static void cancelled_of(int kind, int children)
+{
 	pthread_t thread;
 	void *result;
 	NEED(pthread_create(&thread, NULL, wait_held, &kind) == 0);
 	while (!waits)
 		usleep(100);
+	forked_beside(children);
 	usleep(1000);
-	fflush(stdout);
-	pid_t forked = fork();
-	if (forked == 0) {
-		descriptors("in a child");
-		_exit(0);
-	}
-	NEED(waitpid(forked, &status, 0) == forked);
 	NEED(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
 	printf("cancelled: %d\n", result == PTHREAD_CANCELED);
 	descriptors("after it was cancelled");
 	finish(waited);
 }
 
-static void cancelled(void) { cancelled_of(PTHREAD_CANCEL_DEFERRED); }
-static void cancelled_at_once(void) { cancelled_of(PTHREAD_CANCEL_ASYNCHRONOUS); }
+static void cancelled(void) { cancelled_of(PTHREAD_CANCEL_DEFERRED, 20); }
+/* Only in the kernel's wait may it be: so it comes before the request is there. */
+static void cancelled_at_once(void) { cancelled_of(PTHREAD_CANCEL_ASYNCHRONOUS, 0); }
 
 static const struct {
 	const char *name;

@@ -320,7 +320,7 @@ impl EventLoop {
     pub fn turn_ends(&mut self) {
         self.waits += 1;
         if self.bell_hangs {
-            // A signal handler has jumped out of the wait, or comes in the middle of it.
+            // A signal handler has jumped out of the wait, or comes in the middle of it; or another thread forked.
             let _kept = errno::Kept::new();
             self.bell_hangs = !bell::try_to_take_down(self.number);
         }
@@ -353,8 +353,7 @@ impl EventLoop {
     }
 
     fn take_bell_down(&mut self) {
-        bell::take_down(self.number);
-        self.bell_hangs = false;
+        self.bell_hangs = !bell::take_down(self.number);
     }
 
     /// The wait is over.

@@ -1,9 +1,10 @@
 //! After `fork` the child has our memory but none of our threads.
 
 use super::program;
+use crate::readiness::bell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Asks to be told in every child that `fork` makes.
+/// Asks to be told of every `fork`.
 ///
 /// Children made by `vfork`, `_Fork` or a raw `clone` are not announced to anybody; for them
 /// [`program::is_same_process`] is asked wherever it matters.
@@ -12,9 +13,17 @@ pub fn watch() {
     if IS_WATCHED.swap(true, Relaxed) {
         return;
     }
-    // SAFETY: the handler lives as long as the library, which is never unloaded, and does nothing
+    // SAFETY: the handlers live as long as the library, which is never unloaded, and the child's does nothing
     // that is not allowed in the child of a process with several threads.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+}
+
+extern "C" fn before() {
+    bell::hold_still();
+}
+
+extern "C" fn in_parent() {
+    bell::go_on();
 }
 
 /// Leaves everything of the parent's behind, without a lock (its owner may not exist here) and
@@ -25,7 +34,7 @@ extern "C" fn in_child() {
     program::STATS.clear();
     super::descriptors::abandon();
     super::stacks::abandon();
-    crate::readiness::bell::abandon();
+    bell::abandon();
     crate::readiness::table::abandon();
     crate::event_loop::abandon();
     crate::engine::crew::abandon();

@@ -13,7 +13,7 @@ use libc::c_int;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::{AsRawFd, IntoRawFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, Ordering::*};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 use std::sync::{PoisonError, RwLock};
 
 /// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
@@ -21,6 +21,13 @@ type Place = RwLock<Option<OpenFile>>;
 
 /// A place for each event loop: those of loops that have ended are used again.
 static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
+
+/// Forks that are under way. Meanwhile no bell is hung or taken down: a child has all that hang, and closes them.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a fork lets others run until they have hung or taken down what they were about to. Not for ever: it may
+/// have come, in a signal handler, in the middle of that.
+const YIELDS: usize = 1000;
 
 /// Makes the place of a new event loop, where there is none.
 pub fn make_place(number: usize) {
@@ -56,10 +63,13 @@ pub fn ring(number: usize, fd: c_int) {
     let _ = epoll::add(bell, socket, data, EventFlags::IN | EventFlags::OUT);
 }
 
-/// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had.
+/// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
 pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     // Not waited for: this may be a signal handler that has interrupted a ring.
     let mut place = place(number)?.try_write().ok()?;
+    if is_forking() {
+        return None;
+    }
     close(place.take());
     let mut bell = epoll::create(epoll::CreateFlags::CLOEXEC).ok()?;
     while taken(bell.as_raw_fd()) {
@@ -76,25 +86,56 @@ pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     place.map(|_| bell)
 }
 
-/// Takes it down: nobody rings it any more.
-pub fn take_down(number: usize) {
-    if let Some(place) = place(number) {
-        let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
-        close(place.take());
+/// Takes it down: nobody rings it any more. Tells whether it hangs no more.
+pub fn take_down(number: usize) -> bool {
+    place(number)
+        .is_none_or(|place| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The same in what may be a signal handler that has interrupted a ring.
+pub fn try_to_take_down(number: usize) -> bool {
+    match place(number).map(Place::try_write) {
+        Some(Ok(mut place)) => clear(&mut place),
+        _ => false,
     }
 }
 
-/// The same in what may be a signal handler that has interrupted a ring; tells whether it hangs no more.
-pub fn try_to_take_down(number: usize) -> bool {
-    let Some(Ok(mut place)) = place(number).map(Place::try_write) else {
+fn clear(place: &mut Option<OpenFile>) -> bool {
+    if place.is_none() {
+        return true;
+    }
+    if is_forking() {
         return false;
-    };
+    }
     close(place.take());
     true
 }
 
-/// After a fork: the bells are the parent's. One that is being rung at that moment stays.
+fn is_forking() -> bool {
+    FORKS.load(SeqCst) > 0
+}
+
+/// Before a fork.
+pub fn hold_still() {
+    FORKS.fetch_add(1, SeqCst);
+    for place in &PLACES {
+        // SAFETY: as in `place`.
+        let place = unsafe { place.load(Acquire).as_ref() };
+        let is_in_use = || place.is_some_and(|place| place.try_read().is_err());
+        for _ in (0..YIELDS).take_while(|_| is_in_use()) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// After a fork, in the parent.
+pub fn go_on() {
+    FORKS.fetch_sub(1, SeqCst);
+}
+
+/// After a fork, in the child: the bells are the parent's.
 pub fn abandon() {
+    FORKS.store(0, SeqCst);
     for place in &PLACES {
         // SAFETY: as in `place`.
         let place = unsafe { place.swap(null_mut(), AcqRel).as_ref() };

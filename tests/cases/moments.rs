@@ -236,6 +236,7 @@ fn main() -> ExitCode {
         // Without these, a descriptor of the library's could stay where its wait was left by another way.
         "jumped_out",
         "forked_in_handler",
+        "forked_all_the_time",
         "cancelled",
         "cancelled_at_once",
     ] {

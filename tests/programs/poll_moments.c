@@ -683,6 +683,49 @@ static void cancelled_of(int kind, int children)
 	finish(waited);
 }
 
+static int descriptors_open(void)
+{
+	int count = 0;
+	for (int fd = 0; fd < 64; fd++)
+		count += syscall(SYS_fcntl, fd, F_GETFD) >= 0;
+	return count;
+}
+
+static volatile int forks_on = 1;
+
+static void *fork_on(void *unused)
+{
+	int status;
+	while (forks_on) {
+		pid_t forked = fork();
+		if (forked == 0)
+			_exit(0);
+		NEED(waitpid(forked, &status, 0) == forked);
+	}
+	return unused;
+}
+
+/* Waits that end while another thread forks: each leaves the descriptors that there were. */
+static void forked_all_the_time(void)
+{
+	int which, more = 0;
+	pthread_t thread;
+	struct pair pair = held(&which);
+	int before = descriptors_open();
+	fflush(stdout);
+	NEED(pthread_create(&thread, NULL, fork_on, NULL) == 0);
+	for (int i = 0; i < 20; i++) {
+		ready(pair.server, POLLIN, 0);
+		more += descriptors_open() != before;
+	}
+	if (gated)
+		serve(pair.server);
+	forks_on = 0;
+	NEED(pthread_join(thread, NULL) == 0);
+	printf("answered: %s, more descriptors: %d\n", right(pair.client, which), more);
+	finish(pair);
+}
+
 static void cancelled(void) { cancelled_of(PTHREAD_CANCEL_DEFERRED, 20); }
 /* Only in the kernel's wait may it be: so it comes before the request is there. */
 static void cancelled_at_once(void) { cancelled_of(PTHREAD_CANCEL_ASYNCHRONOUS, 0); }
@@ -710,6 +753,7 @@ static const struct {
 	{ "interrupted", interrupted },
 	{ "jumped_out", jumped_out },
 	{ "forked_in_handler", forked_in_handler },
+	{ "forked_all_the_time", forked_all_the_time },
 	{ "cancelled", cancelled },
 	{ "cancelled_at_once", cancelled_at_once },
 };

@@ -320,7 +320,7 @@ impl EventLoop {
     pub fn turn_ends(&mut self) {
         self.waits += 1;
         if self.bell_hangs {
-            // A signal handler has jumped out of the wait, or comes in the middle of it; or another thread forked.
+            // A signal handler has jumped out of the wait, or comes in the middle of it; or a fork took long.
             let _kept = errno::Kept::new();
             self.bell_hangs = !bell::try_to_take_down(self.number);
         }

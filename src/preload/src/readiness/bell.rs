@@ -7,14 +7,15 @@
 //! written into somebody's file.
 
 use super::table::{self, OpenFile};
-use crate::event_loop::MOST_LOOPS;
+use crate::event_loop::{self, MOST_LOOPS};
 use crate::guest::descriptors;
 use libc::c_int;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::{AsRawFd, IntoRawFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
 type Place = RwLock<Option<OpenFile>>;
@@ -25,9 +26,8 @@ static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut
 /// Forks that are under way. Meanwhile no bell is hung or taken down: a child has all that hang, and closes them.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
-/// How often a fork lets others run until they have hung or taken down what they were about to. Not for ever: it may
-/// have come, in a signal handler, in the middle of that.
-const YIELDS: usize = 1000;
+/// How long a fork and a loop let each other run, at most: the handlers of a fork are the application's as well.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Makes the place of a new event loop, where there is none.
 pub fn make_place(number: usize) {
@@ -86,10 +86,11 @@ pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     place.map(|_| bell)
 }
 
-/// Takes it down: nobody rings it any more. Tells whether it hangs no more.
+/// Takes it down: nobody rings it any more. Tells whether it hangs no more. A fork is waited for.
 pub fn take_down(number: usize) -> bool {
-    place(number)
-        .is_none_or(|place| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
+    place(number).is_none_or(|place| {
+        patiently(|| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
+    })
 }
 
 /// The same in what may be a signal handler that has interrupted a ring.
@@ -115,16 +116,31 @@ fn is_forking() -> bool {
     FORKS.load(SeqCst) > 0
 }
 
-/// Before a fork.
+/// Before a fork: those who are hanging a bell, or taking it down, come to an end.
 pub fn hold_still() {
     FORKS.fetch_add(1, SeqCst);
-    for place in &PLACES {
-        // SAFETY: as in `place`.
-        let place = unsafe { place.load(Acquire).as_ref() };
-        let is_in_use = || place.is_some_and(|place| place.try_read().is_err());
-        for _ in (0..YIELDS).take_while(|_| is_in_use()) {
-            std::thread::yield_now();
+    // A signal handler may have come in the middle of that.
+    if event_loop::is_in_use() {
+        return;
+    }
+    for number in 0..MOST_LOOPS {
+        if let Some(place) = place(number) {
+            patiently(|| !matches!(place.try_read(), Err(TryLockError::WouldBlock)));
         }
+    }
+}
+
+/// Lets others run until this is done; tells whether it is. To sleep would be a point where threads are cancelled.
+fn patiently(mut is_done: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    loop {
+        if is_done() {
+            return true;
+        }
+        if begin.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::yield_now();
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{anyhow, Context, Result};
 use tempfile::TempDir;
@@ -28,6 +30,9 @@ const LOCAL_FILES: u32 = 45_000;
 
 /// Large files that the slow disk reads in a second, generously.
 const LARGE_PER_SECOND: u32 = 120;
+
+/// How long a machine takes to come to rest before a load.
+const REST: Duration = Duration::from_millis(300);
 
 /// What all sections use.
 pub struct Trial {
@@ -243,6 +248,14 @@ impl Trial {
                 None
             }
         }
+    }
+
+    /// The same before a load. Then the machine comes to rest, whoever is measured: the command that reads the counters may
+    /// have come from the very disk that the load is to find idle.
+    pub fn stats_before(&mut self, server: &Server) -> Option<crate::servers::stats::Stats> {
+        let stats = self.stats(server);
+        thread::sleep(REST);
+        stats
     }
 
     /// Says what is running now.

@@ -46,7 +46,7 @@ fn run_one(
     let (learnt, mut files) = super::learn(&server, large, workers)?;
     files.truncate(FILES as usize);
 
-    let before = trial.stats(&server);
+    let before = trial.stats_before(&server);
     let outcome = ask(&server, CLIENTS, large, &files, None)?;
     server.check_alive()?;
     let after = trial.stats(&server);

@@ -42,7 +42,7 @@ pub fn run_one(
         files.truncate((trial.descriptors as usize).saturating_sub(1000));
     }
 
-    let before = trial.stats(&server);
+    let before = trial.stats_before(&server);
     let limit = Duration::from_secs(trial.options.seconds().into());
     let outcome = ask(&server, COLD_CONNECTIONS, cold, &files, Some(limit))?;
     server.check_alive()?;

@@ -72,7 +72,7 @@ pub fn run_one(
     let (learning, files) = cold.split(LEARNING);
     let learnt = ask(&server, 1, cold, &learning, None)?;
 
-    let before = trial.stats(&server);
+    let before = trial.stats_before(&server);
     let time = Duration::from_secs(seconds.into());
     // What is measured beside a file system that hangs is that, and not also what was before.
     let head_start = match section {

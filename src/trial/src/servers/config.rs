@@ -29,7 +29,12 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option
         Program::NginxPread => "off",
         _ => "on",
     };
+    let reuseport = match spec.workers {
+        1 => "",
+        _ => " reuseport",
+    };
     let text = template
+        .replace("@REUSEPORT@", reuseport)
         .replace("@SENDFILE@", sendfile)
         .replace("@WORKERS@", &spec.workers.to_string())
         .replace("@EXTRA_MAIN@", extra_main)

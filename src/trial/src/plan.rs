@@ -231,6 +231,8 @@ pub struct ServerSpec {
     pub workers: u32,
     /// Does nginx use its thread pool?
     pub aio_threads: bool,
+    /// Does each of nginx' workers listen on a socket of its own?
+    pub reuseport: bool,
 }
 
 impl Configuration {
@@ -255,6 +257,8 @@ impl Configuration {
                 _ => 1,
             },
             aio_threads: self.variant == Variant::AioThreads,
+            // Where everybody has several workers: one that takes all connections from a shared socket would be measured.
+            reuseport: workers > 1,
         }
     }
 
@@ -265,6 +269,7 @@ impl Configuration {
             preload: false,
             workers: 1,
             aio_threads: false,
+            reuseport: false,
         })
     }
 

@@ -133,6 +133,7 @@ impl Contender {
             preload: self.hooks,
             workers: 1,
             aio_threads: false,
+            reuseport: false,
         }
     }
 }

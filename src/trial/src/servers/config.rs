@@ -29,9 +29,9 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option
         Program::NginxPread => "off",
         _ => "on",
     };
-    let reuseport = match spec.workers {
-        1 => "",
-        _ => " reuseport",
+    let reuseport = match spec.reuseport {
+        true => " reuseport",
+        false => "",
     };
     let text = template
         .replace("@REUSEPORT@", reuseport)
@@ -58,6 +58,7 @@ mod tests {
                 preload: false,
                 workers: 3,
                 aio_threads: true,
+                reuseport: true,
             };
             let Some(text) = render(spec, Path::new("/d"), Path::new("/r"), 8080) else {
                 continue;

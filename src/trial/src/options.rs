@@ -14,7 +14,7 @@ use crate::plan::Section;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "laio-trial", version)]
 pub struct Options {
-    /// About five minutes, one round of each: a look, not a measurement.
+    /// About seven minutes, one round of each: a look, not a measurement.
     #[arg(long)]
     pub quick: bool,
 

@@ -23,7 +23,7 @@ type Place = RwLock<Option<OpenFile>>;
 /// A place for each event loop: those of loops that have ended are used again.
 static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
 
-/// Forks that are under way. Meanwhile no bell is hung or taken down: a child has all that hang, and closes them.
+/// Forks that are under way. Meanwhile no bell is hung or taken down: a child finds all that hang, and closes them.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a fork and a loop let each other run, at most: the handlers of a fork are the application's as well.

@@ -15,6 +15,7 @@ pub mod random;
 pub mod runner;
 pub mod server;
 pub mod stats;
+pub mod tally;
 pub mod trace;
 pub mod workload;
 

@@ -25,6 +25,11 @@ pub fn unpacked() -> PathBuf {
     target().join("unpacked/usr/sbin")
 }
 
+/// Python with uvloop, where `scripts/install-uvloop` puts it.
+pub fn python_with_uvloop() -> PathBuf {
+    target().join("uvloop/bin")
+}
+
 /// Where `demo-servers/lazy` is built.
 pub fn demo_servers() -> PathBuf {
     target().join("laio-tests/demo-servers")

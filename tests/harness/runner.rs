@@ -32,6 +32,10 @@ pub enum Need {
     Merecat,
     /// libevent's headers, and make.
     Libevent,
+    /// A Debian package that has no command.
+    Package(&'static str),
+    /// uvloop 0.22 or newer, in an environment of its own (`scripts/install-uvloop`).
+    Uvloop,
 }
 
 /// One test: a name, what it needs, how long it may take, and what it does.
@@ -116,7 +120,11 @@ pub fn is_root() -> bool {
 pub fn find_command(command: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let places = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    let built = [library::unpacked(), library::demo_servers()];
+    let built = [
+        library::unpacked(),
+        library::demo_servers(),
+        library::python_with_uvloop(),
+    ];
     let mut places = places.map(PathBuf::from).chain(built);
     places.find_map(|dir| Some(dir.join(command)).filter(|file| file.is_file()))
 }
@@ -136,6 +144,9 @@ fn out_of_reach(need: Need) -> Option<String> {
         }
         Need::Libevent if !has_libevent() && !is_root() => {
             Some("libevent is missing and installing libevent-dev needs root".into())
+        }
+        Need::Package(package) if !is_root() && !has_package(package) => {
+            Some(format!("installing {package} needs root"))
         }
         _ => None,
     }
@@ -161,6 +172,16 @@ fn provide(need: Need) -> Result<(), String> {
             install("make", "make")?;
             install_unless(has_libevent, "libevent", "libevent-dev")
         }
+        Need::Package(package) => install_unless(|| has_package(package), package, package),
+        Need::Uvloop => {
+            let _guard = install_lock()?;
+            let script = library::workspace().join("scripts/install-uvloop");
+            let output = Command::new(script).stdin(Stdio::null()).output();
+            match output {
+                Ok(output) if output.status.success() => Ok(()),
+                _ => Err("uvloop 0.22 cannot be had".into()),
+            }
+        }
         Need::Merecat => {
             let _guard = install_lock()?;
             let script = library::workspace().join("scripts/install-merecat");
@@ -177,6 +198,12 @@ fn provide(need: Need) -> Result<(), String> {
 fn install_lock() -> Result<FileLock, String> {
     let lock = library::work_dir().join("install.lock");
     FileLock::take(&lock).map_err(|e| format!("{}: {e}", lock.display()))
+}
+
+fn has_package(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f", "${db:Status-Status}", package]);
+    query.output().is_ok_and(|o| o.stdout == b"installed")
 }
 
 fn has_libevent() -> bool {

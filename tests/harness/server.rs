@@ -37,6 +37,18 @@ pub enum Kind {
     Lazy(&'static str),
     /// The same on libevent.
     LazyLibevent,
+    /// `demo-servers/eventmachine_files.rb`, which waits in `select` unless it is told `--epoll`.
+    EventMachine(&'static str),
+    /// thin, which is built on EventMachine: `epoll`, Rack's own application for files.
+    Thin,
+    /// `demo-servers/asyncore_files.py`, which waits in `select` unless it is told `--poll`.
+    Asyncore(&'static str),
+    /// `demo-servers/waitress_files.py`: `select` in one thread, files in others.
+    Waitress,
+    /// `demo-servers/tornado_files.py`: `epoll`.
+    Tornado,
+    /// `demo-servers/uvloop_files.py`: `epoll`, registered by io_uring.
+    Uvloop,
 }
 
 impl Kind {
@@ -51,7 +63,14 @@ impl Kind {
             Kind::Webfs => "webfsd",
             Kind::H2o => "h2o",
             // They are written for the system's own.
-            Kind::Asyncio | Kind::Selectors(_) => "/usr/bin/python3",
+            Kind::Asyncio
+            | Kind::Selectors(_)
+            | Kind::Asyncore(_)
+            | Kind::Waitress
+            | Kind::Tornado => "/usr/bin/python3",
+            Kind::EventMachine(_) => "/usr/bin/ruby",
+            Kind::Thin => "thin",
+            Kind::Uvloop => "python3-with-uvloop",
             Kind::Lazy(_) => "lazy-files",
             Kind::LazyLibevent => "lazy-files-libevent",
         }
@@ -66,7 +85,14 @@ impl Kind {
             Kind::Thttpd | Kind::Darkhttpd => Need::Program(self.command()),
             Kind::Webfs => Need::Command(self.command(), "webfs"),
             Kind::H2o => Need::Command(self.command(), "h2o"),
-            Kind::Asyncio | Kind::Selectors(_) => Need::Command(self.command(), "python3"),
+            Kind::Asyncio | Kind::Selectors(_) | Kind::Asyncore(_) => {
+                Need::Command(self.command(), "python3")
+            }
+            Kind::EventMachine(_) => Need::Package("ruby-eventmachine"),
+            Kind::Thin => Need::Package("thin"),
+            Kind::Waitress => Need::Package("python3-waitress"),
+            Kind::Tornado => Need::Package("python3-tornado"),
+            Kind::Uvloop => Need::Uvloop,
             Kind::Lazy(_) => Need::Command("make", "make"),
             Kind::LazyLibevent => Need::Libevent,
         }
@@ -101,7 +127,18 @@ impl Kind {
                 listing: 404,
                 ..other
             },
-            Kind::Asyncio | Kind::Selectors(_) => Abilities {
+            Kind::Tornado => Abilities {
+                listing: 403,
+                unfinished: 403,
+                ..other
+            },
+            Kind::Asyncio
+            | Kind::Selectors(_)
+            | Kind::EventMachine(_)
+            | Kind::Thin
+            | Kind::Asyncore(_)
+            | Kind::Waitress
+            | Kind::Uvloop => Abilities {
                 ranges: false,
                 listing: 404,
                 unfinished: 404,
@@ -129,6 +166,16 @@ impl Kind {
             Kind::Lazy(strategy) => {
                 format!("--strategy {strategy} --port @PORT@ --root @ROOT@ --cache 20 --helpers 8")
             }
+            Kind::EventMachine(how) => {
+                format!("@DEMO@/eventmachine_files.rb --port @PORT@ --root @ROOT@ {how}")
+            }
+            Kind::Thin => "start -A file -c @ROOT@ -a 127.0.0.1 -p @PORT@ -e production".into(),
+            Kind::Asyncore(how) => {
+                format!("-B @DEMO@/asyncore_files.py --port @PORT@ --root @ROOT@ {how}")
+            }
+            Kind::Waitress => "-B @DEMO@/waitress_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Tornado => "-B @DEMO@/tornado_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Uvloop => "-B @DEMO@/uvloop_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::LazyLibevent => "--port @PORT@ --root @ROOT@ --cache 20".into(),
         }
     }
@@ -143,6 +190,8 @@ pub struct Config {
     pub server: String,
     /// nginx's number of workers; 0 means 1.
     pub workers: usize,
+    /// How many connections each of them may have; 0 means 2048.
+    pub connections: usize,
 }
 
 /// A running server.
@@ -178,6 +227,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
         http,
         server,
         workers,
+        connections,
     } = config;
     // Another virtual host listens where this server does.
     let http = http.replace("LISTEN", &port.to_string());
@@ -203,12 +253,13 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
         }
         Kind::Nginx => format!(
             "daemon off;\nworker_processes {};\npid {dir}/pid;\nerror_log {dir}/error.log info;\n\
-             events {{ worker_connections 2048; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
+             events {{ worker_connections {}; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
              types {{ text/html html; }}\n keepalive_requests 100000;\n client_body_temp_path {dir}/body;\n\
              proxy_temp_path {dir}/proxy;\n fastcgi_temp_path {dir}/fastcgi;\n uwsgi_temp_path {dir}/uwsgi;\n\
              scgi_temp_path {dir}/scgi;\n {http}\n server {{ listen 127.0.0.1:{port} default_server; root {root};\n\
              {server}\n }}\n}}\n",
-            (*workers).max(1)
+            (*workers).max(1),
+            if *connections == 0 { 2048 } else { *connections },
         ),
         Kind::Merecat => format!("hostname = \"127.0.0.1\"\nport = {port}\n"),
         Kind::H2o => format!(
@@ -268,7 +319,7 @@ impl Server {
         }
         let program = find_command(kind.command()).with_context(|| format!("{kind:?}"))?;
         let mut command = command(&preload, &program);
-        for argument in kind.arguments().split(' ') {
+        for argument in kind.arguments().split_whitespace() {
             let argument = argument
                 .replace("@CONF@", &file.to_string_lossy())
                 .replace("@RUN@", &dir.to_string_lossy())

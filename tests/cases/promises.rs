@@ -97,6 +97,13 @@ fn reported_ready(way: &str) -> Result {
     documents.compare("reported_ready", &[way, "0"], &[], tested)
 }
 
+/// Several clients of a server that counts on each transfer that was reported possible.
+fn reported_writable(way: &str) -> Result {
+    let documents = Documents::write(12, 1_500_000)?;
+    let tested = |stats: &Stats| stats.gated() > 0 && stats.sum("/lanes/body_gate") > 0;
+    documents.compare("reported_writable", &[way], &[], tested)
+}
+
 /// A server that counts on its writes.
 fn writes(
     what: &str,
@@ -139,6 +146,14 @@ fn main() -> ExitCode {
         tests.push(
             Test::new(format!("reported ready: {way}"), move || {
                 reported_ready(way)
+            })
+            .needs(Need::SlowDisk)
+            .limit(120),
+        );
+        // Without these, a wait could report room for a body whose next bytes are not there: the transfer would be refused.
+        tests.push(
+            Test::new(format!("reported writable: {way}"), move || {
+                reported_writable(way)
             })
             .needs(Need::SlowDisk)
             .limit(120),

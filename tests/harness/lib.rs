@@ -8,6 +8,7 @@ pub mod cold;
 pub mod demo;
 pub mod docroot;
 pub mod http;
+mod kind;
 pub mod library;
 pub mod mounts;
 pub mod program;

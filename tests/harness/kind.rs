@@ -1,0 +1,172 @@
+//! Real servers: how each is started, where it comes from, and what it cannot be asked for.
+
+use crate::runner::Need;
+use crate::workload::Abilities;
+
+/// A server program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// lighttpd, one process.
+    Lighttpd,
+    /// nginx, a master and its workers.
+    Nginx,
+    /// merecat: `poll`, bodies from mapped files.
+    Merecat,
+    /// thttpd, which merecat comes from.
+    Thttpd,
+    /// darkhttpd: `select`.
+    Darkhttpd,
+    /// webfs: `select`.
+    Webfs,
+    /// h2o, one event loop: `epoll`.
+    H2o,
+    /// `demo-servers/asyncio_files.py`: `epoll`.
+    Asyncio,
+    /// `demo-servers/selectors_files.py`, which waits as it is told.
+    Selectors(&'static str),
+    /// `demo-servers/lazy`, with one of its strategies. To be built (`demo::build`).
+    Lazy(&'static str),
+    /// The same on libevent.
+    LazyLibevent,
+    /// `demo-servers/eventmachine_files.rb`, which waits in `select` unless it is told `--epoll`.
+    EventMachine(&'static str),
+    /// thin, which is built on EventMachine: `epoll`, Rack's own application for files.
+    Thin,
+    /// `demo-servers/asyncore_files.py`, which waits in `select` unless it is told `--poll`.
+    Asyncore(&'static str),
+    /// `demo-servers/waitress_files.py`: `select` in one thread, files in others.
+    Waitress,
+    /// `demo-servers/tornado_files.py`: `epoll`.
+    Tornado,
+    /// `demo-servers/uvloop_files.py`: `epoll`, registered by io_uring.
+    Uvloop,
+}
+
+impl Kind {
+    /// The command that runs it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Kind::Lighttpd => "lighttpd",
+            Kind::Nginx => "nginx",
+            Kind::Merecat => "merecat",
+            Kind::Thttpd => "thttpd",
+            Kind::Darkhttpd => "darkhttpd",
+            Kind::Webfs => "webfsd",
+            Kind::H2o => "h2o",
+            // They are written for the system's own.
+            Kind::Asyncio
+            | Kind::Selectors(_)
+            | Kind::Asyncore(_)
+            | Kind::Waitress
+            | Kind::Tornado => "/usr/bin/python3",
+            Kind::EventMachine(_) => "/usr/bin/ruby",
+            Kind::Thin => "thin",
+            Kind::Uvloop => "python3-with-uvloop",
+            Kind::Lazy(_) => "lazy-files",
+            Kind::LazyLibevent => "lazy-files-libevent",
+        }
+    }
+
+    /// Where the command comes from.
+    pub fn need(self) -> Need {
+        match self {
+            Kind::Lighttpd => Need::Command(self.command(), "lighttpd"),
+            Kind::Nginx => Need::Command(self.command(), "nginx-light"),
+            Kind::Merecat => Need::Merecat,
+            Kind::Thttpd | Kind::Darkhttpd => Need::Program(self.command()),
+            Kind::Webfs => Need::Command(self.command(), "webfs"),
+            Kind::H2o => Need::Command(self.command(), "h2o"),
+            Kind::Asyncio | Kind::Selectors(_) | Kind::Asyncore(_) => {
+                Need::Command(self.command(), "python3")
+            }
+            Kind::EventMachine(_) => Need::Package("ruby-eventmachine"),
+            Kind::Thin => Need::Package("thin"),
+            Kind::Waitress => Need::Package("python3-waitress"),
+            Kind::Tornado => Need::Package("python3-tornado"),
+            Kind::Uvloop => Need::Uvloop,
+            Kind::Lazy(_) => Need::Command("make", "make"),
+            Kind::LazyLibevent => Need::Libevent,
+        }
+    }
+
+    /// What it can be asked for.
+    pub fn abilities(self) -> Abilities {
+        let all = Abilities::ALL;
+        let other = Abilities {
+            aliases: false,
+            ..all
+        };
+        match self {
+            Kind::Lighttpd | Kind::Nginx => all,
+            Kind::H2o => other,
+            Kind::Webfs => Abilities {
+                empty_documents: false,
+                unfinished: 302,
+                ..other
+            },
+            Kind::Merecat | Kind::Thttpd => Abilities {
+                pipelines: false,
+                suffix_ranges: false,
+                unfinished: 302,
+                ..other
+            },
+            Kind::Darkhttpd => Abilities {
+                pipelines: false,
+                ..other
+            },
+            Kind::Lazy(_) | Kind::LazyLibevent => Abilities {
+                listing: 404,
+                ..other
+            },
+            Kind::Tornado => Abilities {
+                listing: 404,
+                ..other
+            },
+            Kind::Asyncio
+            | Kind::Selectors(_)
+            | Kind::EventMachine(_)
+            | Kind::Thin
+            | Kind::Asyncore(_)
+            | Kind::Waitress
+            | Kind::Uvloop => Abilities {
+                ranges: false,
+                listing: 404,
+                unfinished: 404,
+                ..other
+            },
+        }
+    }
+
+    /// What follows the command; the names between `@` are filled in.
+    pub(crate) fn arguments(self) -> String {
+        match self {
+            Kind::Lighttpd => "-D -f @CONF@".into(),
+            Kind::Nginx => "-p @RUN@ -e @RUN@/error.log -c @CONF@".into(),
+            Kind::Merecat => "-n -f @CONF@ -P @RUN@/pid @ROOT@".into(),
+            Kind::Thttpd => "-D -h 127.0.0.1 -p @PORT@ -d @ROOT@ -i @RUN@/pid -l /dev/null".into(),
+            Kind::Darkhttpd => "@ROOT@ --addr 127.0.0.1 --port @PORT@".into(),
+            // More connections than its 32, fewer than the 1024 descriptors at which it aborts.
+            Kind::Webfs => "-F -4 -i 127.0.0.1 -p @PORT@ -r @ROOT@ -f index.html -n localhost -c 512 -m /dev/null".into(),
+            Kind::H2o => "-c @CONF@".into(),
+            Kind::Asyncio => "-B @DEMO@/asyncio_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Selectors(how) => {
+                format!("-B @DEMO@/selectors_files.py --port @PORT@ --root @ROOT@ --selector {how}")
+            }
+            // Fewer than the documents, and than the descriptors that a test may leave it.
+            Kind::Lazy(strategy) => {
+                format!("--strategy {strategy} --port @PORT@ --root @ROOT@ --cache 20 --helpers 8")
+            }
+            Kind::EventMachine(how) => {
+                format!("@DEMO@/eventmachine_files.rb --port @PORT@ --root @ROOT@ {how}")
+            }
+            Kind::Thin => "start -A file -c @ROOT@ -a 127.0.0.1 -p @PORT@ -e production".into(),
+            Kind::Asyncore(how) => {
+                format!("-B @DEMO@/asyncore_files.py --port @PORT@ --root @ROOT@ {how}")
+            }
+            Kind::Waitress => "-B @DEMO@/waitress_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Tornado => "-B @DEMO@/tornado_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Uvloop => "-B @DEMO@/uvloop_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::LazyLibevent => "--port @PORT@ --root @ROOT@ --cache 20".into(),
+        }
+    }
+}

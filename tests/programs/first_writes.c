@@ -209,9 +209,11 @@ int main(int argc, char **argv)
 	/* Room for all at any time. Small pieces take more of it than they have bytes. */
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+	event.data.fd = fd;
 	NEED(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) == 0);
 	/* A loop has others, too. */
 	struct pair idle = tcp_pair();
+	event.data.fd = idle.server;
 	NEED(epoll_ctl(ep, EPOLL_CTL_ADD, idle.server, &event) == 0);
 	char request[1000], name[100], path[PATH_MAX];
 	size_t have = 0;

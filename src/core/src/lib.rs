@@ -13,9 +13,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod config;
 pub mod gate;
 pub mod handles;
+pub mod holds;
 pub mod interests;
 pub mod mappings;
 pub mod places;

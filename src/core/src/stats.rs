@@ -90,6 +90,15 @@ counters! {
     ClientGone => "reasons" / "client_gone",
     /// Reads of a connection whose gate was closed, answered with `EAGAIN`.
     ReadWhileClosed => "reasons" / "read_while_closed",
+    /// Reads of which nothing was reported, answered with `EAGAIN`: what has come is looked at when it is.
+    Unreported => "reasons" / "unreported",
+    /// Requests that were read straight because as many connections are open as the server has made room for.
+    Full => "reasons" / "full",
+    /// Parts of requests that were held back for long, handed out lest their connection look idle.
+    Parts => "reasons" / "parts",
+    /// Requests that were let through although their files were not in memory: held back for too long, or a timer
+    /// of the server's was over.
+    LetThrough => "reasons" / "let_through",
     /// Writes to a connection whose gate was closed, answered with `EAGAIN`.
     WriteWhileClosed => "reasons" / "write_while_closed",
     /// Writes of bodies that were put off to the next turn of the loop, because this one had become long.

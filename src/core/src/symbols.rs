@@ -48,16 +48,16 @@ macro_rules! symbols {
                 faccessat(at: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int => looked_up_at(at, path);
                 readlink(path: *const c_char, into: *mut c_char, size: size_t) -> ssize_t => looked_up(path, Stat, Name);
             }
-            "read", "the request gate on a client connection; timed on a file" {
+            "read", "learns what a client has asked for; timed on a file" {
                 read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t => consumed(fd, buffer, size);
                 __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t => consumed(fd, buffer, size);
                 readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t => consumed_vector(fd, vector, count);
             }
             "pread", "timed; tells what will be read next" {
-                pread(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t) -> ssize_t => read_at(fd, offset, size);
-                pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd, offset, size);
-                __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd, offset, size);
-                __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd, offset, size);
+                pread(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t) -> ssize_t => read_at(fd, buffer, offset, size);
+                pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd, buffer, offset, size);
+                __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd, buffer, offset, size);
+                __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd, buffer, offset, size);
                 preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_vector_at(fd);
                 preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_vector_at(fd);
                 preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_vector_at(fd);
@@ -70,11 +70,11 @@ macro_rules! symbols {
             "splice", "the body gate on a client connection; timed on a file, and tells what will be read next" {
                 splice(from: c_int, offset: *mut off64_t, to: c_int, into: *mut off64_t, count: size_t, flags: c_uint) -> ssize_t => spliced(from, offset, to);
             }
-            "recv", "the request gate on a client connection" {
-                recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags);
-                __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags);
-                recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
-                __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags);
+            "recv", "learns what a client has asked for" {
+                recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags, null_mut(), null_mut());
+                __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags, null_mut(), null_mut());
+                recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags, address, length);
+                __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int, address: *mut sockaddr, length: *mut socklen_t) -> ssize_t => received(fd, buffer, size, flags, address, length);
                 recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t => received_message(fd, message, flags);
             }
             "write", "the body gate on a client connection, where the bytes were just read from a file, or are mapped; timed on a file" {
@@ -139,18 +139,21 @@ macro_rules! symbols {
                 munmap(at: *mut c_void, length: size_t) -> c_int => unmapped(at, length);
                 mremap(at: *mut c_void, length: size_t, new: size_t, flags: c_int, to: *mut c_void) -> *mut c_void => unmapped(at, length);
             }
-            "epoll_wait", "marks a thread as an event loop, and its turns" {
-                epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited();
-                epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited();
-                epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited();
+            "epoll_create", "tells how many connections the application has made room for" {
+                epoll_create(size: c_int) -> c_int => created(size);
             }
-            "poll", "marks a thread as an event loop, and its turns; leaves out held-back readiness" {
+            "epoll_wait", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
+                epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited(instance, events, most, timeout, null());
+                epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited(instance, events, most, timeout, mask);
+                epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited_precisely(instance, events, most, timeout, mask);
+            }
+            "poll", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
                 poll(set: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int => polled(set, count, milliseconds(timeout), null());
                 __poll_chk(set: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int => polled(within(set, count, room), count, milliseconds(timeout), null());
                 ppoll(set: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int => polled(set, count, nanoseconds(timeout), mask);
                 __ppoll_chk(set: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t, room: size_t) -> c_int => polled(within(set, count, room), count, nanoseconds(timeout), mask);
             }
-            "select", "marks a thread as an event loop, and its turns; leaves out held-back readiness" {
+            "select", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
                 select(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *mut timeval) -> c_int => selected(count, [readable, writable, exceptional], timeout);
                 pselect(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int => selected_masked(count, [readable, writable, exceptional], nanoseconds(timeout), mask);
             }

@@ -1,20 +1,22 @@
 //! The body gate: a look at what a server is about to send, before it waits for it.
 //!
-//! A part that is in memory is sent; a short transfer is legal. Where nothing is, the write answers
-//! `EAGAIN`. In both cases the writable readiness is held back, which is a debt to the server, until
-//! a job has brought in the next window. The window after it is asked for ahead of need, so that a
-//! steady stream meets no `EAGAIN`.
+//! Where a client has room, and the next window of its body is not in memory, the room is not reported until a helper
+//! has brought it in. Between two reports a server sends on: a part that is in memory is sent, and a short transfer is
+//! legal; where nothing is, the write answers `EAGAIN`. Neither is done to the first write of an answer, nor to
+//! bytes that are not known to come from the file. The window after the next one is asked for ahead of need, so that
+//! a steady stream waits for nothing.
 
 use super::EventLoop;
 use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
+use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
 use crate::guest::{descriptors, errno, program};
-use crate::readiness::is_nonblocking;
+use crate::readiness::may_be_refused;
 use crate::readiness::table::{self, Slot};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
-use laio_core::stream::{OpenFile, Source, Stream};
+use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
 use libc::iovec;
 use rustix::fs::FileType;
@@ -27,6 +29,17 @@ const FAR: u64 = 8 << 20;
 
 /// Less than this is not worth a transfer of its own.
 const LEAST: u64 = 16 * 1024;
+
+/// Bodies that were cold and of which one turn is told at once: more would make it long.
+const BODIES: usize = 8;
+
+/// Why the next part of a body is not sent now.
+pub(super) enum Missing {
+    /// It is not in memory from here on.
+    Part(OpenFile, u64),
+    /// Others are sent in this turn.
+    Turn,
+}
 
 /// What a write to a client connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,29 +79,47 @@ impl EventLoop {
             range: start..end,
             ..source
         };
+        let may_refuse = slot.told.may_refuse_write(self.iteration);
         match self.look_ahead(slot, &source) {
             Residency::Until(missing) if missing < end => {
+                let there = missing - start;
+                let refuses = there < LEAST && may_refuse;
+                if !slot.told.may_cut_write() || there == 0 && !refuses {
+                    return Transfer::Straight;
+                }
                 let held = self.hold_back_body(to, slot, source.file, missing);
-                match (held, missing - start) {
+                match (held, refuses) {
                     (false, _) => Transfer::Straight,
-                    (true, ..LEAST) => Transfer::Later,
-                    (true, there) => Transfer::AtMost(there),
+                    (true, true) => Transfer::Later,
+                    (true, false) => Transfer::AtMost(there),
                 }
             }
-            _ if self.put_off(to, slot) => Transfer::Later,
+            _ if may_refuse && self.gives_way(slot) && self.put_off(to, slot) => Transfer::Later,
             _ => Transfer::Straight,
         }
     }
 
+    /// So much of a part of a file was sent to a client connection, by the kernel.
+    pub fn has_transferred(&mut self, slot: &Slot, source: &Source, count: u64) {
+        let start = source.range.start.saturating_add(count);
+        let end = source.range.end.min(start.saturating_add(LEAST));
+        let rest = Source {
+            file: source.file,
+            range: start..end,
+        };
+        slot.stream.lock().next_read = (start < end).then_some(rest);
+    }
+
     /// Bytes are about to be sent to a client connection from the application's own memory. If the
     /// last thing that it did was to read them from a file, it will read the next ones there: now is
-    /// the time to hold it back, for a file read cannot be.
+    /// the time to hold it back, for a file read cannot be. `is_file` tells whether all bytes are such.
     pub fn before_write(
         &mut self,
         to: i32,
         slot: &Slot,
         parts: &[iovec],
         may_be_cut: bool,
+        is_file: impl Fn(&NextRead) -> bool,
     ) -> Transfer {
         if !self.gates_bodies() {
             return Transfer::Straight;
@@ -98,7 +129,10 @@ impl EventLoop {
             return transfer;
         }
         if slot.write_waits() {
-            return self.write_while_closed(to, slot);
+            return match is_file(&self.next_read) {
+                true => self.write_while_closed(to, slot),
+                false => Transfer::Straight,
+            };
         }
         // What was sent in part goes on in later turns, without another read before it.
         let next = self.next_read.take(to);
@@ -111,25 +145,71 @@ impl EventLoop {
         self.next_read.goes_on(to, &next);
         let residency = self.look_ahead(slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
-        match residency {
+        if !slot.told.may_refuse_write(self.iteration) {
+            return Transfer::Straight;
+        }
+        let refused = match residency {
             Residency::Until(missing) if missing < next.range.end => {
-                match self.hold_back_body(to, slot, next.file, missing) {
-                    true => Transfer::Later,
-                    false => Transfer::Straight,
-                }
+                is_file(&self.next_read) && self.hold_back_body(to, slot, next.file, missing)
             }
-            _ if self.put_off(to, slot) => Transfer::Later,
-            _ => Transfer::Straight,
+            _ => self.gives_way(slot) && is_file(&self.next_read) && self.put_off(to, slot),
+        };
+        match refused {
+            true => Transfer::Later,
+            false => Transfer::Straight,
+        }
+    }
+
+    /// The kernel has taken so many bytes for a client connection, or none.
+    pub fn has_written(&mut self, slot: &Slot, count: usize) {
+        slot.told.has_written(self.iteration, self.now, count > 0);
+        slot.stream.lock().has_sent(count as u64);
+    }
+
+    /// A client has room: whether the next part of its body is not to be sent now.
+    pub(super) fn missing_part(&mut self, slot: &Slot) -> Option<Missing> {
+        let next = slot.stream.lock().next_read.clone()?;
+        if table::open_file(next.file.fd) != Some(next.file) {
+            return None;
+        }
+        match self.look_ahead(slot, &next) {
+            Residency::Until(missing) if missing < next.range.end => {
+                return Some(Missing::Part(next.file, missing));
+            }
+            _ => {}
+        }
+        let mut stream = slot.stream.lock();
+        self.bodies += usize::from(stream.was_cold());
+        (self.bodies > BODIES && stream.gives_way(true)).then_some(Missing::Turn)
+    }
+
+    /// Does not report that a client has room until the next part of its body is there; false where that cannot be.
+    pub(super) fn hold_back_part(
+        &mut self,
+        to: i32,
+        slot: &Slot,
+        missing: Missing,
+        swallowed: bool,
+    ) -> bool {
+        let close = |state: &mut EventLoop| state.close_gate_of(to, slot, swallowed);
+        match missing {
+            Missing::Part(file, at) => self.hold_back_until(slot, file, at, close),
+            Missing::Turn => self.open_later(close),
         }
     }
 
     /// The application has read all of a part of a file.
-    pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) {
+    pub fn has_read_file(&mut self, file: OpenFile, range: Range<u64>) {
         if let Some((connection, next)) = self.next_read.has_read(file, range) {
             if let Some(slot) = table::accepted(connection) {
                 slot.stream.lock().next_read = Some(next.clone());
             }
         }
+    }
+
+    /// A read has put bytes of a file there.
+    pub fn has_filled(&mut self, memory: Range<usize>) {
+        self.next_read.has_filled(memory);
     }
 
     /// The application has opened a file.
@@ -149,9 +229,10 @@ impl EventLoop {
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
-    /// not ask.
+    /// not ask, nor does one that has no helpers yet, or has to be done with a connection before it can have another.
     pub fn gates_bodies(&self) -> bool {
-        self.attentive() && self.config.mode == Mode::On
+        let acts = self.attentive() && self.config.mode == Mode::On;
+        acts && self.pool.is_staffed() && !self.is_full
     }
 
     /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.
@@ -240,18 +321,23 @@ impl EventLoop {
     /// Closes the write gate until the window that begins at `missing` is there; false where this
     /// connection's readiness cannot be held back.
     fn hold_back_body(&mut self, to: i32, slot: &Slot, file: OpenFile, missing: u64) -> bool {
+        self.hold_back_until(slot, file, missing, |state| {
+            state.close_write_gate(to, slot)
+        })
+    }
+
+    fn hold_back_until(
+        &mut self,
+        slot: &Slot,
+        file: OpenFile,
+        missing: u64,
+        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
+    ) -> bool {
         self.stays_attentive();
-        let possible = self.pool.is_possible();
-        let Some(mut job) = possible.then(|| self.pool.take()).flatten() else {
-            self.counters.count(self.pool.refusal());
-            return false;
-        };
-        let Some(ticket) = self.close_write_gate(to, slot) else {
-            self.pool.give_back(job);
+        let Some(mut job) = self.job_behind_gate(close) else {
             return false;
         };
         let end = missing.saturating_add(self.config.window);
-        job.gate = Some((to, ticket));
         job.part = Some(Source {
             file,
             range: missing..end,
@@ -267,45 +353,74 @@ impl EventLoop {
         true
     }
 
-    /// Whether a write of a body is put off to the next turn. What was waited for together arrives together:
-    /// sent in one turn, it would keep all others waiting for as long as the library has saved them.
-    fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
-        let turn_is_long = self.turn_is_long();
-        if !slot.stream.lock().gives_way(turn_is_long) {
-            return false;
-        }
+    /// A job, and a gate that it will open; nothing where either is not to be had.
+    pub(super) fn job_behind_gate(
+        &mut self,
+        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
+    ) -> Option<Box<Job>> {
         let possible = self.pool.is_possible();
         let Some(mut job) = possible.then(|| self.pool.take()).flatten() else {
-            return false;
+            self.counters.count(self.pool.refusal());
+            return None;
         };
-        let Some(ticket) = self.close_write_gate(to, slot) else {
+        job.gate = close(self);
+        if job.gate.is_none() {
             self.pool.give_back(job);
-            return false;
-        };
-        job.gate = Some((to, ticket));
-        self.counters.count_alone(Counter::PutOff);
-        self.pool.open_later(job);
-        true
+            return None;
+        }
+        Some(job)
     }
 
-    /// Closes the write gate and returns its ticket; nothing where the kernel's own answer is due. That
-    /// of a client that is gone is an error, and its body is not worth the disk's time.
-    pub(super) fn close_write_gate(&mut self, to: i32, slot: &Slot) -> Option<u32> {
-        let (reason, ticket) = if !is_nonblocking(to) {
-            (Counter::Ungateable, None)
-        } else if is_gone(to) {
-            (Counter::ClientGone, None)
-        } else {
-            let ticket = slot.close_gate(to, Side::Write, self.number);
-            (Counter::Ungateable, ticket)
-        };
-        if ticket.is_none() {
-            self.counters.count(reason);
+    /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
+    /// turn, it would keep all others waiting for as long as the library has saved them.
+    fn gives_way(&self, slot: &Slot) -> bool {
+        let turn_is_long = self.turn_is_long();
+        slot.stream.lock().gives_way(turn_is_long)
+    }
+
+    /// Puts a write of a body off to the next turn.
+    fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
+        self.open_later(|state| state.close_write_gate(to, slot))
+    }
+
+    /// Closes a gate that opens when the loop waits next.
+    fn open_later(&mut self, close: impl FnOnce(&mut Self) -> Option<(i32, u32)>) -> bool {
+        let job = self.job_behind_gate(close);
+        let closed = job.is_some();
+        if let Some(job) = job {
+            self.counters.count_alone(Counter::PutOff);
+            self.pool.open_later(job);
         }
-        ticket
+        closed
+    }
+
+    /// Closes the write gate in the middle of a turn, and returns the connection and the gate's ticket; nothing where the
+    /// kernel's own answer is due. That of a client that is gone is an error, and its body is not worth the disk's time.
+    pub(super) fn close_write_gate(&mut self, to: i32, slot: &Slot) -> Option<(i32, u32)> {
+        if !may_be_refused(to) {
+            self.counters.count(Counter::Ungateable);
+            None
+        } else if is_gone(to) {
+            self.counters.count(Counter::ClientGone);
+            None
+        } else {
+            self.close_gate_of(to, slot, false)
+        }
+    }
+
+    fn close_gate_of(&mut self, to: i32, slot: &Slot, swallowed: bool) -> Option<(i32, u32)> {
+        let in_sets = self.waits_in_sets;
+        let ticket = slot.close_gate(to, Side::Write, self.number, swallowed, in_sets);
+        if ticket.is_none() {
+            self.counters.count(Counter::Ungateable);
+        }
+        ticket.map(|ticket| (to, ticket))
     }
 
     pub(super) fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
+        if !slot.told.may_cut_write() {
+            return Transfer::Straight;
+        }
         match self.stays_closed(to, slot, Counter::WriteWhileClosed) {
             true => Transfer::Later,
             false => Transfer::Straight,
@@ -315,13 +430,15 @@ impl EventLoop {
     /// Something is done to a connection whose gate is closed: whether it stays so, and the answer is
     /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
     /// made blocking meanwhile must not answer `EAGAIN`, a child that `fork` did not announce has nobody
-    /// who would open the gate, and a loop in `poll` would spin on what another one holds back.
+    /// who would open the gate, a loop in `poll` would spin on what another one holds back, and what a wait that no hook
+    /// sees has reported is to succeed.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
         if !program::is_same_process() {
             return false;
         }
         let gone = is_gone(fd);
-        if !gone && is_nonblocking(fd) && !slot.wakes_another(self.number) {
+        let own = slot.keeper() == self.number && !self.waited_unseen;
+        if !gone && own && may_be_refused(fd) {
             self.counters.count(counter);
             return true;
         }

@@ -1,13 +1,17 @@
-//! A wait in `poll` or `select` while requests are held back.
+//! A wait in `poll` or `select`, while requests are looked at.
 //!
-//! The kernel is shown a copy of the set, without the readable interest of the connections that this
-//! loop holds back, and with a bell beside it that rings when one of them may be read again. Counts,
+//! What is ready is looked at before the application is told of it, and what is cold is left out. As long as anything is
+//! held back the kernel is shown a copy of the set, without the readable interest of those connections,
+//! and with a bell beside it that rings when one of them may be read again. Counts,
 //! results, errors, signals and the time that is left are the kernel's own.
 
-use super::Here;
-use crate::guest::{clock, errno};
+use super::time::{cancellable, to_timespec, Time};
+use super::{EventLoop, Here};
+use crate::guest::errno;
 use crate::readiness::sets::Room;
 use crate::readiness::table;
+use laio_core::config::Mode;
+use laio_core::gate::{Side, ERR, HUP};
 use libc::{c_int, timespec};
 use std::time::Duration;
 
@@ -18,41 +22,14 @@ const AT_MOST: Duration = Duration::from_secs(1);
 /// The same where no descriptor is to be had for a bell.
 const WITHOUT_BELL: Duration = Duration::from_millis(1);
 
-/// The time of one wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Time {
-    /// By the monotonic clock.
-    end: Option<Duration>,
-}
-
-impl Time {
-    /// Until something is ready.
-    pub fn unlimited() -> Time {
-        Time { end: None }
-    }
-
-    /// So long from now.
-    pub fn limited(time: Duration) -> Time {
-        Time {
-            end: Some(now().saturating_add(time)),
-        }
-    }
-
-    /// How much is left, where there is an end.
-    pub fn left(self) -> Option<Duration> {
-        self.end.map(|end| end.saturating_sub(now()))
-    }
-}
-
-fn now() -> Duration {
-    Duration::from_nanos(clock::nanoseconds())
-}
+/// A timer of the application's is taken to be over so much before the time for which it waits: its clock is another.
+const MARGIN: Duration = Duration::from_millis(2);
 
 /// What a `poll` or a `select` waits for: the application's set, and a copy to show to the kernel.
 pub trait Set {
-    /// Reads the set, once, as the kernel does, into memory from `room`. False where nothing in it is
-    /// held back, or it cannot be read: then nothing is taken.
-    fn take(&mut self, room: &mut Room, held: impl Fn(c_int) -> u32) -> bool;
+    /// Reads the set, once, as the kernel does, into memory from `room`. False where it cannot be read, or nothing in it
+    /// is held back and not `all` sets are wanted: then nothing is taken.
+    fn take(&mut self, room: &mut Room, all: bool, held: impl Fn(c_int) -> u32) -> bool;
 
     /// Whether a number is in the set.
     fn contains(&self, fd: c_int) -> bool;
@@ -71,6 +48,10 @@ pub trait Set {
     /// Whether the bell has rung.
     fn has_rung(&self, bell: c_int) -> bool;
 
+    /// Leaves in what the kernel said of the copy what is to be handed out of each member's events; tells how many
+    /// are left. The bell is none of them.
+    fn admit(&mut self, bell: Option<c_int>, shown: impl FnMut(c_int, u32) -> u32) -> c_int;
+
     /// Hands what the kernel said of the copy to the application, but for the bell: `ready` are, or
     /// the call has failed.
     fn report(&mut self, bell: Option<c_int>, ready: c_int);
@@ -79,14 +60,22 @@ pub trait Set {
     fn give_back(&mut self, room: &mut Room);
 }
 
-/// Waits, and reports what is ready but for what this loop holds back. Nothing where the set holds
-/// nothing of that kind, or cannot be copied: then the application's own call is as good.
-pub fn wait(here: Here, mut set: impl Set, time: Time) -> Option<c_int> {
+/// Waits, and reports what is ready but for what this loop holds back. Nothing where the set cannot be copied, or holds
+/// nothing of that kind and is not to be looked at either (`all`): then the application's own call is as good.
+/// `begun` tells that the turn has: something was ready, and is held back.
+pub fn wait(
+    here: Here,
+    mut set: impl Set,
+    all: bool,
+    mut begun: bool,
+    time: Time,
+) -> Option<c_int> {
     let number = here.with(|state| state.number)?;
     let held = |fd| held_by(fd, number);
-    if !begin(here, &mut set, held) {
+    if !begin(here, &mut set, all, held) {
         return None;
     }
+    let (mut waits_no_more, mut was_over) = (false, false);
     let result = loop {
         let (bell, lacks) = prepare(here, &mut set, held);
         let most = match (bell, lacks) {
@@ -94,21 +83,44 @@ pub fn wait(here: Here, mut set: impl Set, time: Time) -> Option<c_int> {
             (Some(_), true) => AT_MOST,
             (None, true) => WITHOUT_BELL,
         };
-        let left = time.left();
+        let holds = here.with(|state| state.time_of_holds()).flatten();
+        let most = most.min(holds.unwrap_or(Duration::MAX));
+        let left = match waits_no_more {
+            true => Some(Duration::ZERO),
+            false => time.left(),
+        };
         let slice = left.unwrap_or(Duration::MAX).min(most);
-        let count = set.wait(&timespec {
-            tv_sec: i64::try_from(slice.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: slice.subsec_nanos().into(),
-        });
+        let slice = to_timespec(slice);
+        let count = cancellable(|| set.wait(&slice));
         // What follows may wait for a lock, which leaves an errno of its own.
         let _kept = errno::Kept::new();
         let rung = bell.is_some_and(|bell| count > 0 && set.has_rung(bell));
         if bell.is_some() {
             here.with(|state| state.take_bell_down());
         }
-        let ready = count - c_int::from(rung);
-        let over = !rung && left.is_some_and(|left| left <= most);
-        if ready != 0 || over {
+        here.with(|state| match std::mem::replace(&mut begun, true) {
+            true => state.wakes(),
+            false => state.begin_iteration(),
+        });
+        let mut ready = count - c_int::from(rung);
+        if ready > 0 {
+            ready = here
+                .with(|state| set.admit(bell, |fd, events| state.admit_member(fd, events)))
+                .unwrap_or(ready);
+        }
+        if count >= 0 && !waits_no_more {
+            let over = time.left().is_some_and(|left| left <= MARGIN) && !was_over;
+            was_over |= over;
+            let asked = time.asked.filter(|_| over);
+            if here.with(|state| state.serve_holds(asked)) == Some(true) {
+                // What was let go is ready now, and before the application looks at its timers.
+                waits_no_more = over || ready > 0;
+                here.with(|state| state.wait_goes_on());
+                continue;
+            }
+        }
+        let over = !rung && left.is_some_and(|left| left <= most) && (count <= 0 || time.is_over());
+        if ready != 0 || over || waits_no_more {
             set.report(bell, ready);
             here.with(|state| set.give_back(&mut state.room));
             break ready;
@@ -119,10 +131,10 @@ pub fn wait(here: Here, mut set: impl Set, time: Time) -> Option<c_int> {
     (result >= 0 || errno::is(libc::EINTR)).then_some(result)
 }
 
-/// Reads the set, and tells whether it holds anything that is held back.
-fn begin(here: Here, set: &mut impl Set, held: impl Fn(c_int) -> u32) -> bool {
+/// Reads the set, and tells whether it is to be waited for here.
+fn begin(here: Here, set: &mut impl Set, all: bool, held: impl Fn(c_int) -> u32) -> bool {
     let _kept = errno::Kept::new();
-    here.with(|state| set.take(&mut state.room, held)) == Some(true)
+    here.with(|state| set.take(&mut state.room, all, held)) == Some(true)
 }
 
 /// Makes what the kernel is shown; returns the bell, and whether anything is left out. The bell hangs
@@ -151,4 +163,58 @@ fn held_by(fd: c_int, number: usize) -> u32 {
         return 0;
     }
     held
+}
+
+impl EventLoop {
+    /// The loop is about to wait in `poll` or `select`: whether what is ready is looked at.
+    pub fn begins_to_wait_in_sets(&mut self) -> bool {
+        self.turn_ends();
+        self.waits_in_sets = true;
+        self.is_full = false;
+        self.admits()
+    }
+
+    /// What is handed out of the readiness of a member of a set.
+    pub fn admit_member(&mut self, fd: c_int, events: u32) -> u32 {
+        match table::accepted(fd) {
+            Some(slot) => self.admit(fd, slot, events, false),
+            None => events,
+        }
+    }
+
+    /// The application's own call has come back with so many ready members, and none is looked at. Where they are too
+    /// many, some are told of the next time.
+    pub fn has_waited_in_sets(
+        &mut self,
+        count: c_int,
+        admit: impl Fn(&mut dyn FnMut(c_int, u32) -> u32) -> c_int,
+    ) -> c_int {
+        self.begin_iteration();
+        let ready = usize::try_from(count).unwrap_or(0);
+        let most = self.told_at_once.most();
+        let mut told = count;
+        if ready > most && self.config.mode == Mode::On {
+            let mut connections = 0;
+            told = admit(&mut |fd, events| {
+                let reads = events & Side::Read.events() != 0 && events & (ERR | HUP) == 0;
+                if !reads || table::accepted(fd).is_none() {
+                    return events;
+                }
+                connections += 1;
+                match connections > most {
+                    true => events & !Side::Read.events(),
+                    false => events,
+                }
+            });
+        }
+        self.told_at_once.was(ready);
+        self.is_told(count > 0);
+        told
+    }
+
+    /// The application goes on with what it is told, if it is anything.
+    pub fn is_told(&mut self, anything: bool) {
+        self.saw_events = anything;
+        self.hand_over();
+    }
 }

@@ -54,6 +54,7 @@ impl EventLoop {
 
     /// What was mapped there is there no more.
     pub fn has_unmapped(&mut self, gone: Range<usize>) {
+        self.room.forget(gone.clone());
         if !self.mappings.is_empty() {
             self.mappings.remove(gone);
         }
@@ -87,6 +88,7 @@ impl EventLoop {
             let start = part.iov_base as usize;
             if let Some(mapping) = self.mappings.find(start) {
                 is_mapped = true;
+                let may_be_cut = may_be_cut && slot.told.may_cut_write();
                 if may_be_cut && slot.write_waits() {
                     return Some(self.write_while_closed(to, slot));
                 }
@@ -131,20 +133,16 @@ impl EventLoop {
     /// readiness cannot be held back.
     fn hold_back_mapped(&mut self, to: i32, slot: &Slot, range: Range<usize>) -> bool {
         self.stays_attentive();
-        if !self.pool.is_possible() || slot.write_waits() {
+        if slot.write_waits() {
             return false;
         }
-        let Some(mut job) = self.pool.take() else {
-            return false;
-        };
-        let Some(ticket) = self.close_write_gate(to, slot) else {
-            self.pool.give_back(job);
+        let close = |state: &mut EventLoop| state.close_write_gate(to, slot);
+        let Some(mut job) = self.job_behind_gate(close) else {
             return false;
         };
         let window = (WINDOWS * self.config.window) as usize;
         let end = range.end.min(range.start.saturating_add(window));
         slot.stream.lock().mapped_until = Some(end);
-        job.gate = Some((to, ticket));
         job.memory = Some(range.start..end);
         self.counters.count_alone(Counter::Jobs);
         self.submitted = true;

@@ -4,11 +4,15 @@
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
 //! goes straight.
 
+mod admit;
 mod body;
+pub mod epoll_wait;
 pub mod held_wait;
+mod holding;
 mod mapped;
 mod operation;
 mod request;
+pub mod time;
 
 pub use body::Transfer;
 pub use operation::{Operation, Subject};
@@ -20,6 +24,10 @@ use crate::guest::program::{self, STATS};
 use crate::guest::{errno, memory};
 use crate::readiness::bell;
 use crate::readiness::sets::Room;
+use crate::readiness::table::Slot;
+use crate::readiness::told::UNSEEN;
+use holding::Holding;
+use laio_core::batch::Batch;
 use laio_core::config::{Config, Mode};
 use laio_core::mappings::Mappings;
 use laio_core::predictions::Predictions;
@@ -63,6 +71,9 @@ const LONG_TURN: u64 = 1_000_000;
 
 /// No turn of a server lasts so many nanoseconds.
 const UNLIKELY_TURN: u64 = 1_000_000_000;
+
+/// The turns of one loop are numbered by so many bits, and the loop by the others.
+const ITERATION_BITS: u32 = 40;
 
 /// What the state of a loop takes of memory, without the jobs, at the most.
 const ROOM: usize = 1 << 20;
@@ -151,9 +162,26 @@ fn will_accept() {
 
 /// This thread has accepted a connection. A loop may have been waiting for its first one, and read that at once.
 #[inline]
-pub fn accepts_here() {
+pub fn accepts_here(slot: Option<&Slot>) {
     if WAITS.get() && here().is_none() {
-        begin();
+        if let Some(here) = begin() {
+            // It has waited for this one.
+            here.with(|state| state.saw_events = true);
+        }
+    }
+    if let (Some(here), Some(slot)) = (here(), slot) {
+        here.with(|state| state.accepted(slot));
+    }
+}
+
+/// This thread has waited by a system call that no hook sees.
+pub fn has_waited_unseen() {
+    if let Some(here) = here() {
+        here.with(|state| {
+            state.iteration += UNSEEN;
+            state.saw_events = false;
+            state.waited_unseen = true;
+        });
     }
 }
 
@@ -219,6 +247,22 @@ pub struct EventLoop {
     suspicious_until: u64,
     /// Milliseconds at the beginning of this turn.
     now: u64,
+    /// The number of this turn, which no other loop's has.
+    iteration: u64,
+    /// The wait before it has told of something.
+    saw_events: bool,
+    /// There was another one since, of which nobody knows what it told.
+    waited_unseen: bool,
+    /// The loop waits in `poll` or `select`.
+    waits_in_sets: bool,
+    /// As many connections are open as the application has made room for.
+    is_full: bool,
+    /// How much it is told of at once.
+    told_at_once: Batch,
+    /// Bodies that were cold and have room, of which this turn was told.
+    bodies: usize,
+    /// Requests that are held back.
+    holding: Holding,
     /// The tick at which this turn began, if the loop was attentive then.
     turn_began: u64,
     /// Until when requests are looked at before they are read.
@@ -231,8 +275,6 @@ pub struct EventLoop {
     waits: i64,
     /// Cold requests on devices not worth a gate.
     below_break_even: u64,
-    /// Reads that were put off in this turn.
-    put_off_reads: usize,
     /// Jobs were submitted in this turn.
     submitted: bool,
     /// Room for finished jobs.
@@ -283,13 +325,20 @@ impl EventLoop {
             suspicious: tick_rate.ticks(SUSPICIOUS),
             suspicious_until: now,
             now,
+            iteration: ((number as u64) << ITERATION_BITS) + 1,
+            saw_events: false,
+            waited_unseen: false,
+            waits_in_sets: false,
+            is_full: false,
+            told_at_once: Batch::default(),
+            bodies: 0,
+            holding: Holding::default(),
             turn_began: 0,
             attentive_until,
             doubtful_until: 0,
             baseline: clock::usage(),
             waits: 0,
             below_break_even: 0,
-            put_off_reads: 0,
             submitted: false,
             batch: Vec::with_capacity(MAX_JOBS),
             opens_warm: false,
@@ -356,22 +405,41 @@ impl EventLoop {
         self.bell_hangs = !bell::take_down(self.number);
     }
 
-    /// The wait is over.
-    pub fn turn_begins(&mut self) {
+    /// The kernel has come back from a wait.
+    fn wakes(&mut self) {
         self.now = clock::milliseconds();
         self.pool.after_wait();
+    }
+
+    /// A turn begins, with what the kernel has told.
+    pub fn begin_iteration(&mut self) {
+        self.wakes();
+        self.iteration += 1;
+        self.saw_events = false;
+        self.waited_unseen = false;
         self.recent.new_turn();
         self.next_read.forget();
         self.looked_at = None;
-        self.put_off_reads = 0;
+        self.bodies = 0;
         if self.now >= self.suspicious_until {
             self.suspicious = self.tick_rate.ticks(SUSPICIOUS);
             self.suspicious_until = self.now + 1000;
         }
+    }
+
+    /// The application goes on with what it is told.
+    fn hand_over(&mut self) {
         if self.attentive() {
             let _kept = errno::Kept::new();
             self.rebase();
             self.turn_began = clock::ticks();
+        }
+    }
+
+    /// This loop has accepted a connection: it may read it at once, without having been told that it can.
+    fn accepted(&mut self, slot: &Slot) {
+        if self.saw_events {
+            slot.told.accepted(self.iteration);
         }
     }
 

@@ -179,6 +179,7 @@ impl EventLoop {
             }
             return false;
         }
+        self.told_at_once.stalled();
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
         self.stays_attentive();

@@ -1,14 +1,15 @@
-//! The request gate: a look at what a client asks for, before the server reads it.
+//! The request gate: a look at what a client asks for, before the server is told of it.
 
 use super::EventLoop;
 use crate::engine::job::Job;
 use crate::engine::pool::Urgency;
 use crate::engine::probe::{probe, Answer};
-use crate::guest::{descriptors, errno, program};
-use crate::readiness::is_nonblocking;
+use crate::guest::{descriptors, errno};
+use crate::readiness::may_be_refused;
 use crate::readiness::table::{self, Read, Slot};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
+use laio_core::holds::Hold;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
@@ -21,9 +22,6 @@ pub(super) const LOOK: usize = 4096;
 /// Connections whose request line was cut in the middle, remembered at once.
 pub(super) const PARTIALS: usize = 16;
 
-/// How many reads are put off in one turn, at most: it may never end, where the loop waits by ways that no hook sees.
-const MOST_PUT_OFF: usize = 1024;
-
 /// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
 /// are no more paths than there are requests in such a time.
 const DOUBTED: u64 = 100;
@@ -31,12 +29,16 @@ const DOUBTED: u64 = 100;
 /// What a read of a client connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Read; nothing is left to do.
+    /// Read; nobody looks at anything.
     Straight,
     /// Read, and show [`EventLoop::read_quietly`] what came.
     Quiet,
-    /// Read, and show [`EventLoop::read_warmed`] what came: its files are in memory.
-    Warmed,
+    /// Read, and show [`EventLoop::has_read`] what came: it was looked at.
+    Seen,
+    /// The same, but its requests are not remembered yet.
+    Unseen,
+    /// The same, one byte of it.
+    Part,
     /// Answer with this error.
     Fail(Errno),
 }
@@ -45,6 +47,26 @@ pub enum Verdict {
 pub(super) struct Partial {
     fd: i32,
     bytes: Vec<u8>,
+}
+
+/// A request whose files are not in memory.
+pub(super) struct Cold {
+    job: Box<Job>,
+    urgency: Urgency,
+    /// Bytes of the first request's head that are in the socket.
+    length: usize,
+}
+
+/// What a look has found.
+pub(super) enum Look {
+    /// Nothing that keeps anybody waiting.
+    Warm,
+    /// A request whose files a helper is to bring in.
+    Cold(Cold),
+    /// The same, before there are helpers.
+    Unstaffed,
+    /// There is nothing to read.
+    Empty,
 }
 
 impl EventLoop {
@@ -56,29 +78,73 @@ impl EventLoop {
         }
         let _kept = errno::Kept::new();
         match slot.read() {
-            Read::Pass => return Verdict::Warmed,
+            Read::Pass => return Verdict::Unseen,
+            Read::Part => return self.part_of(fd, slot),
             Read::Wait => return self.read_while_closed(fd, slot),
             Read::Look => {}
         }
-        if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
-            self.counters.count_alone(Counter::BelowBreakEven);
-            return Verdict::Quiet;
+        if let Some(error) = taken_error(slot) {
+            return Verdict::Fail(error);
         }
+        if slot.told.is_readable(self.iteration) {
+            return Verdict::Seen;
+        }
+        let registered = slot.cookie_hash() != 0 || self.waits_in_sets;
+        if !slot.told.may_refuse_read(self.iteration, registered) || !may_be_refused(fd) {
+            return Verdict::Unseen;
+        }
+        // Nothing was reported: what has come meanwhile is looked at when it is.
+        match self.look(fd, slot) {
+            Look::Warm => return Verdict::Seen,
+            Look::Cold(cold) => self.pool.give_back(cold.job),
+            // The answer of the real read, given at once: a request that arrives in between would
+            // be read without having been looked at.
+            Look::Unstaffed | Look::Empty => {}
+        }
+        if let Some(error) = taken_error(slot) {
+            return Verdict::Fail(error);
+        }
+        slot.told.has_refused_read();
+        self.counters.count_alone(Counter::Unreported);
+        Verdict::Fail(Errno::AGAIN)
+    }
+
+    /// A part of a request that is held back for long is handed out, unless nothing would be left of it.
+    fn part_of(&mut self, fd: i32, slot: &Slot) -> Verdict {
         // SAFETY: the application passes this number to a read right now.
         let socket = unsafe { descriptors::borrow(fd) };
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(socket, &mut self.look[..], flags) {
-            Ok((0, _)) => Verdict::Straight,
-            // The answer of the real read, given at once: a request that arrives in between would
-            // be read without having been looked at. A blocking socket is to block, though.
-            Err(Errno::AGAIN) if is_nonblocking(fd) => Verdict::Fail(Errno::AGAIN),
-            Err(Errno::AGAIN) => Verdict::Straight,
-            Err(Errno::NOTSOCK) => {
-                table::forget(fd);
+        let mut bytes = [0; 2];
+        match rustix::net::recv(socket, &mut bytes[..], flags) {
+            Ok((2.., _)) => Verdict::Part,
+            _ => {
+                slot.abandon(fd);
                 Verdict::Straight
             }
+        }
+    }
+
+    /// What is in a connection's socket: requests whose files are in memory, or not.
+    pub(super) fn look(&mut self, fd: i32, slot: &Slot) -> Look {
+        if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
+            self.counters.count_alone(Counter::BelowBreakEven);
+            return Look::Warm;
+        }
+        // SAFETY: the application has passed this number to a call, just now or to wait for it.
+        let socket = unsafe { descriptors::borrow(fd) };
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        match rustix::net::recv(socket, &mut self.look[..], flags) {
+            Ok((0, _)) => Look::Warm,
+            Err(Errno::AGAIN) => Look::Empty,
+            Err(Errno::NOTSOCK) => {
+                table::forget(fd);
+                Look::Warm
+            }
             // A pending error is reported once, and this was the once.
-            Err(error) => Verdict::Fail(error),
+            Err(error) => {
+                slot.error.store(error.raw_os_error(), Relaxed);
+                Look::Warm
+            }
             Ok((length, _)) => self.judge(fd, slot, length.min(LOOK)),
         }
     }
@@ -93,20 +159,22 @@ impl EventLoop {
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
         match self.stays_closed(fd, slot, Counter::ReadWhileClosed) {
             true => Verdict::Fail(Errno::AGAIN),
-            false => Verdict::Straight,
+            false => Verdict::Unseen,
         }
     }
 
     /// Finds the requests in what was looked at, and decides.
-    fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Verdict {
+    fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Look {
         // Whatever was sent before has nothing to do with the answer to this.
         slot.stream.lock().next_read = None;
+        let here = length;
         if slot.partial.load(Relaxed) {
-            length = self.join_partial(fd, slot, length);
+            length = self.join_partial(fd, length);
         }
+        let kept = length - here.min(length);
         let (mut job, mut unstaffed) = (None, false);
         let mut urgency = Urgency::Urgent;
-        let mut at = 0;
+        let (mut at, mut first) = (0, length);
         for number in 0..MAX_PIPELINED {
             let Some(bytes) = self.look.get(at..length).filter(|bytes| !bytes.is_empty()) else {
                 break;
@@ -114,7 +182,7 @@ impl EventLoop {
             match Http.recognise(bytes, &mut self.request) {
                 Ok(taken) => at += taken,
                 Err(Unrecognised::Partial) => {
-                    self.keep_partial(fd, slot, at, length);
+                    slot.cut.store(true, Relaxed);
                     break;
                 }
                 Err(reason) => {
@@ -130,20 +198,29 @@ impl EventLoop {
                     break;
                 }
             }
+            if number == 0 {
+                first = at;
+            }
             self.rules.predict(&self.request, &mut self.predictions);
             if self.predictions.is_empty() {
                 self.counters.count_alone(Counter::Unpredicted);
             }
             unstaffed |= self.find_cold(&mut job, &mut urgency);
-            self.recent
-                .remember(&self.request, &self.predictions, &mut self.rules);
+            if job.is_none() {
+                self.recent
+                    .remember(&self.request, &self.predictions, &mut self.rules);
+            }
         }
         match job {
-            Some(job) => self.close_gate(fd, slot, job, urgency),
-            None if unstaffed => self.wait_for_helpers(fd, slot),
+            Some(job) => Look::Cold(Cold {
+                job,
+                urgency,
+                length: first - kept.min(first),
+            }),
+            None if unstaffed => Look::Unstaffed,
             None => {
                 self.counters.count_alone(Counter::Warm);
-                Verdict::Straight
+                Look::Warm
             }
         }
     }
@@ -199,50 +276,36 @@ impl EventLoop {
         unstaffed
     }
 
-    /// Puts a cold request off to the next turn: this one has just shown that files are cold, and helpers start when
-    /// it ends. Nothing is held back until then; the kernel reports the connection again.
-    #[cold]
-    fn wait_for_helpers(&mut self, fd: i32, slot: &Slot) -> Verdict {
-        let closed = self.put_off_reads < MOST_PUT_OFF
-            && program::is_same_process()
-            && is_nonblocking(fd)
-            && slot.close_gate(fd, Side::Read, self.number).is_some();
-        if !closed {
-            self.counters.count(Counter::Unstaffed);
-            return Verdict::Straight;
-        }
-        slot.abandon(fd);
-        // All that has come is looked at again.
-        slot.partial.store(false, Relaxed);
-        self.put_off_reads += 1;
-        self.counters.count_alone(Counter::PutOff);
-        Verdict::Fail(Errno::AGAIN)
-    }
-
     /// Whether what was in memory may have been taken away again, and this was not looked at just now.
     fn is_doubtful(&self, key: u64) -> bool {
         let ttl = DOUBTED.min(self.config.warm_ms);
         self.doubts() && self.pool.warm.get(key, self.now, ttl) != Warmth::Warm
     }
 
-    fn close_gate(&mut self, fd: i32, slot: &Slot, mut job: Box<Job>, urgency: Urgency) -> Verdict {
+    /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` tells that
+    /// nothing of what was reported of the connection is handed out.
+    pub(super) fn hold_back(&mut self, fd: i32, slot: &Slot, cold: Cold, swallowed: bool) -> bool {
+        let Cold {
+            mut job,
+            urgency,
+            length,
+        } = cold;
         self.stays_attentive();
-        let ticket = if !self.pool.is_possible() {
-            Err(self.pool.refusal())
-        } else if !is_nonblocking(fd) {
-            Err(Counter::Ungateable)
-        } else {
-            slot.close_gate(fd, Side::Read, self.number)
+        let ticket = if self.pool.is_possible() {
+            slot.close_gate(fd, Side::Read, self.number, swallowed, self.waits_in_sets)
                 .ok_or(Counter::Ungateable)
+        } else {
+            Err(self.pool.refusal())
         };
-        match ticket {
-            Ok(ticket) => job.gate = Some((fd, ticket)),
+        let ticket = match ticket {
+            Ok(ticket) => ticket,
             Err(reason) => {
                 self.counters.count(reason);
                 self.pool.give_back(job);
-                return Verdict::Straight;
+                return false;
             }
-        }
+        };
+        job.gate = Some((fd, ticket));
         self.counters.count_alone(Counter::RequestGate);
         self.counters.count_alone(Counter::Jobs);
         if urgency == Urgency::Urgent {
@@ -250,25 +313,25 @@ impl EventLoop {
         }
         self.submitted = true;
         self.pool.submit(job, urgency);
-        Verdict::Fail(Errno::AGAIN)
+        self.holds(Hold::begin(fd, ticket, length, self.now));
+        true
     }
 
     /// Puts the part that was kept in front of what was looked at; returns the length of both.
-    fn join_partial(&mut self, fd: i32, slot: &Slot, length: usize) -> usize {
-        slot.partial.store(false, Relaxed);
-        let Some(index) = self.partials.iter().position(|partial| partial.fd == fd) else {
+    fn join_partial(&mut self, fd: i32, length: usize) -> usize {
+        let Some(partial) = self.partials.iter().find(|partial| partial.fd == fd) else {
             return length;
         };
-        let first = self.partials.swap_remove(index).bytes;
+        let first = &partial.bytes;
         let whole = (first.len() + length).min(LOOK);
         self.look.copy_within(..whole - first.len(), first.len());
         if let Some(place) = self.look.get_mut(..first.len()) {
-            place.copy_from_slice(&first);
+            place.copy_from_slice(first);
         }
         whole
     }
 
-    /// Keeps a copy of a request line's beginning; the server reads the bytes themselves.
+    /// Keeps a copy of a request line's beginning, which the server has read.
     fn keep_partial(&mut self, fd: i32, slot: &Slot, at: usize, length: usize) {
         let bytes = self.look.get(at..length).unwrap_or_default();
         // Of this number's last owner, or the first come.
@@ -288,12 +351,64 @@ impl EventLoop {
         self.recent.keep_bytes(bytes);
     }
 
-    /// What was read after its files were warmed, so that its operations are matched with it.
-    pub fn read_warmed(&mut self, bytes: &[u8]) {
-        if Http.recognise(bytes, &mut self.request).is_ok() {
-            self.rules.predict(&self.request, &mut self.predictions);
-            self.recent
-                .remember(&self.request, &self.predictions, &mut self.rules);
+    /// The application has read these bytes of a connection, by a call that had room for `size`.
+    pub fn has_read(&mut self, fd: i32, slot: &Slot, verdict: Verdict, bytes: &[u8], size: usize) {
+        let emptied = bytes.len() < size;
+        slot.told
+            .has_read(self.iteration, self.now, bytes.len(), emptied);
+        if bytes.is_empty() {
+            return;
         }
+        if verdict == Verdict::Part {
+            let _kept = errno::Kept::new();
+            slot.part_is_read(fd);
+        }
+        let cut = slot.cut.swap(false, Relaxed);
+        if cut || verdict != Verdict::Seen || slot.partial.load(Relaxed) {
+            let remembers = matches!(verdict, Verdict::Unseen);
+            self.recognise_read(fd, slot, bytes, remembers);
+        }
+    }
+
+    /// The application has found a connection empty.
+    pub fn has_found_nothing(&mut self, slot: &Slot) {
+        slot.told.has_read(self.iteration, self.now, 0, true);
+    }
+
+    /// Finds the requests in what was read, and keeps a part that was cut.
+    #[cold]
+    fn recognise_read(&mut self, fd: i32, slot: &Slot, bytes: &[u8], remembers: bool) {
+        let mut length = bytes.len().min(LOOK);
+        if let (Some(place), Some(bytes)) = (self.look.get_mut(..length), bytes.get(..length)) {
+            place.copy_from_slice(bytes);
+        }
+        if slot.partial.swap(false, Relaxed) {
+            length = self.join_partial(fd, length);
+            self.partials.retain(|partial| partial.fd != fd);
+        }
+        let mut at = 0;
+        for _ in 0..MAX_PIPELINED {
+            let Some(bytes) = self.look.get(at..length).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            match Http.recognise(bytes, &mut self.request) {
+                Ok(taken) => at += taken,
+                Err(Unrecognised::Partial) => return self.keep_partial(fd, slot, at, length),
+                Err(_) => break,
+            }
+            if remembers {
+                self.rules.predict(&self.request, &mut self.predictions);
+                self.recent
+                    .remember(&self.request, &self.predictions, &mut self.rules);
+            }
+        }
+    }
+}
+
+/// The error that a look has met in place of the application.
+fn taken_error(slot: &Slot) -> Option<Errno> {
+    match slot.error.swap(0, Relaxed) {
+        0 => None,
+        error => Some(Errno::from_raw_os_error(error)),
     }
 }

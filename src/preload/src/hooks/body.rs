@@ -6,6 +6,7 @@ use crate::guest::address::is_readable;
 use crate::guest::errno;
 use crate::readiness::table::{self, Slot};
 use laio_core::stats::Call;
+use laio_core::stream::NextRead;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{MAP_FAILED, PROT_READ};
 
@@ -27,7 +28,7 @@ pub fn wrote(
         return changed(real, fd, Call::Write);
     }
     let parts = || Some(Parts::one(buffer, size));
-    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>)
+    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>, false)
 }
 
 /// `send` and `sendto`.
@@ -45,7 +46,13 @@ pub fn sent(
     let cut = |parts: &[iovec]| unsafe {
         super::sendto::real(fd, buffer, total(parts), flags, address, length)
     };
-    produced(real, fd, || Some(Parts::one(buffer, size)), Some(cut))
+    produced(
+        real,
+        fd,
+        || Some(Parts::one(buffer, size)),
+        Some(cut),
+        false,
+    )
 }
 
 /// `writev`.
@@ -63,7 +70,7 @@ pub fn wrote_vector(
     // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
     let cut =
         |parts: &[iovec]| unsafe { super::writev::real(fd, parts.as_ptr(), parts.len() as c_int) };
-    produced(real, fd, parts, Some(cut))
+    produced(real, fd, parts, Some(cut), false)
 }
 
 /// `sendmsg`.
@@ -89,13 +96,13 @@ pub fn sent_message(
         // SAFETY: the application's message with a vector of our own, as in `wrote_vector`.
         unsafe { super::sendmsg::real(fd, &message, flags) }
     };
-    produced(real, fd, parts, Some(cut))
+    produced(real, fd, parts, Some(cut), false)
 }
 
 /// `splice` from a pipe.
 #[inline]
 pub fn wrote_pipe(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
-    produced(real, fd, || None, None::<fn(&[iovec]) -> ssize_t>)
+    produced(real, fd, || None, None::<fn(&[iovec]) -> ssize_t>, true)
 }
 
 /// Writes to a client connection what the gate lets through. `parts` is asked only where it matters;
@@ -106,16 +113,27 @@ fn produced(
     fd: c_int,
     parts: impl Fn() -> Option<Parts>,
     cut: Option<impl FnOnce(&[iovec]) -> ssize_t>,
+    from_pipe: bool,
 ) -> ssize_t {
     let mut given = None;
+    let mut looks = false;
     let transfer = gate(fd, |state, slot| {
-        if !state.gates_bodies() {
+        looks = state.gates_bodies();
+        if !looks {
             return Transfer::Straight;
         }
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
-        let parts = given.as_ref().map_or(&[][..], Parts::as_slice);
-        state.before_write(fd, slot, parts, cut.is_some())
+        let mapped = given.as_ref().map_or(&[][..], Parts::as_slice);
+        // What comes out of a pipe was put there by a `splice` from the file.
+        let is_file = |next: &NextRead| match parts() {
+            Some(parts) => parts.as_slice().iter().all(|part| {
+                let start = part.iov_base.addr();
+                next.is_filled(&(start..start.saturating_add(part.iov_len)))
+            }),
+            None => from_pipe,
+        };
+        state.before_write(fd, slot, mapped, cut.is_some(), is_file)
     });
     let written = match (transfer, &given, cut) {
         (Transfer::Later, ..) => return refuse(),
@@ -124,13 +142,30 @@ fn produced(
         }
         _ => real(),
     };
-    if let (Some(parts), Ok(written)) = (given, usize::try_from(written)) {
-        gate(fd, |state, slot| {
-            state.after_mapped_write(fd, slot, parts.as_slice(), written);
-            Transfer::Straight
+    if looks {
+        has_produced(fd, written, |state, slot, count| {
+            if let Some(parts) = given {
+                state.after_mapped_write(fd, slot, parts.as_slice(), count);
+            }
         });
     }
     written
+}
+
+/// So much was written to a client connection; `then` sees how much, if it was something.
+#[inline]
+pub fn has_produced(fd: c_int, written: ssize_t, then: impl FnOnce(&mut EventLoop, &Slot, usize)) {
+    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
+        return;
+    };
+    here.with(|state| match usize::try_from(written) {
+        Ok(count) => {
+            state.has_written(slot, count);
+            then(state, slot, count);
+        }
+        // The kernel itself has no room.
+        Err(_) => state.has_written(slot, 0),
+    });
 }
 
 /// Asks the event loop of this thread what a write to a client connection is to do.

@@ -15,7 +15,7 @@ pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
         program::SERVES.store(true, Relaxed);
         table::accept(fd);
         descriptors::seen(fd);
-        event_loop::accepts_here();
+        event_loop::accepts_here(table::accepted(fd));
     }
     fd
 }

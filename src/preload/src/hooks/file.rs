@@ -1,6 +1,6 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use super::body::{gate, refuse, wrote_pipe};
+use super::body::{gate, has_produced, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::guest::address::is_readable;
 use crate::guest::{clock, descriptors, errno};
@@ -8,7 +8,7 @@ use crate::readiness::table;
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
-use libc::{c_char, c_int, off64_t, size_t, ssize_t};
+use libc::{c_char, c_int, c_void, off64_t, size_t, ssize_t};
 use libc::{AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
 use rustix::fd::BorrowedFd;
 
@@ -79,8 +79,14 @@ pub fn read_directory<R>(real: impl FnOnce() -> R) -> R {
 
 /// `read` of something that is no client connection.
 #[inline]
-pub fn read_file(real: impl FnOnce() -> ssize_t, fd: c_int, size: size_t) -> ssize_t {
+pub fn read_file(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    buffer: *mut c_void,
+    size: size_t,
+) -> ssize_t {
     let count = timed_read(real, fd, Call::Read);
+    has_filled(buffer, count);
     if is_whole(count, size) {
         has_read(fd, count, |file| {
             let end = rustix::fs::tell(file).ok()?;
@@ -95,14 +101,29 @@ pub fn read_file(real: impl FnOnce() -> ssize_t, fd: c_int, size: size_t) -> ssi
 pub fn read_at(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
+    buffer: *mut c_void,
     offset: off64_t,
     size: size_t,
 ) -> ssize_t {
     let count = timed_read(real, fd, Call::Pread);
+    has_filled(buffer, count);
     if is_whole(count, size) {
         has_read(fd, count, |_| u64::try_from(offset).ok());
     }
     count
+}
+
+/// A read has put so many bytes of a file there.
+#[inline]
+fn has_filled(buffer: *mut c_void, count: ssize_t) {
+    let (Some(here), Ok(count @ 1..)) = (event_loop::here(), usize::try_from(count)) else {
+        return;
+    };
+    here.with(|state| {
+        if state.gates_bodies() {
+            state.has_filled(buffer.addr()..buffer.addr().saturating_add(count));
+        }
+    });
 }
 
 /// `readv` of something that is no client connection.
@@ -138,6 +159,7 @@ pub fn sent_file(
         call: Call::Sendfile,
         subject: Subject::Descriptor(from),
     };
+    let mut source = None;
     let transfer = gate(to, |state, slot| {
         if !state.gates_bodies() {
             return Transfer::Straight;
@@ -156,17 +178,24 @@ pub fn sent_file(
             return Transfer::Straight;
         };
         let range = start..start.saturating_add(count as u64);
-        state.before_transfer(to, slot, Source { file, range })
+        let source = source.insert(Source { file, range });
+        state.before_transfer(to, slot, source.clone())
     });
-    match transfer {
+    let sent = match transfer {
         Transfer::Straight => timed(real, operation),
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         Transfer::AtMost(most) => timed(
             || unsafe { super::sendfile64::real(to, from, offset, most as size_t) },
             operation,
         ),
-        Transfer::Later => refuse(),
+        Transfer::Later => return refuse(),
+    };
+    if let Some(source) = source {
+        has_produced(to, sent, |state, slot, count| {
+            state.has_transferred(slot, &source, count as u64);
+        });
     }
+    sent
 }
 
 /// `splice`: a write where it is to a client connection. From a file into a pipe it is a read, which tells
@@ -215,7 +244,7 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
         // SAFETY: the application has just passed this number to the same call.
         let start = start(unsafe { descriptors::borrow(fd) });
         if let (Some(start), Some(file)) = (start, table::open_file(fd)) {
-            state.has_read(
+            state.has_read_file(
                 file,
                 start..start.saturating_add(count.unsigned_abs() as u64),
             );

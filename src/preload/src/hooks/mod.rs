@@ -22,7 +22,7 @@ use libc::*;
 use polling::*;
 use restriction::*;
 use socket::*;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use wait::*;
 
 use crate::guest::program;
@@ -48,8 +48,10 @@ macro_rules! hooks {
                     }
                 }
 
-                /// Calls the real function, with arguments that may not be the application's.
+                /// Calls the real function, with arguments that may not be the application's. In line: a thread that is
+                /// cancelled in it is unwound past a call by pointer only.
                 #[allow(dead_code)]
+                #[inline(always)]
                 pub unsafe fn real($($argument: $type),*) -> $result {
                     redhook::real!($name)($($argument),*)
                 }

@@ -1,62 +1,29 @@
 //! The wait of an event loop in `poll` or `select`.
 //!
-//! The call goes through as it is, unless a request is held back at this moment: then the kernel is
-//! shown a copy of the set without that connection's readable interest (`event_loop::held_wait`).
+//! What is ready is looked at before the application is told of it. The call itself goes through as it is, unless a
+//! request is held back at this moment, or the kernel would overwrite the set: then it is
+//! shown a copy (`event_loop::held_wait`).
 
+use crate::event_loop::time::{cancellable, Time, Timeout};
 use crate::event_loop::{self, held_wait, Here};
 use crate::guest::program;
 use crate::readiness::sets::{self, PollSet, SelectSet};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-/// How long a wait lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
-    /// Until something is ready.
-    Never,
-    /// At most so long.
-    After(Duration),
-    /// The kernel will refuse it.
-    Invalid,
-}
 
 /// The timeout of `poll`.
 pub fn milliseconds(timeout: c_int) -> Timeout {
-    u64::try_from(timeout).map_or(Timeout::Never, |timeout| {
-        Timeout::After(Duration::from_millis(timeout))
-    })
+    Timeout::milliseconds(timeout)
 }
 
 /// The timeout of `ppoll` and `pselect`.
 pub fn nanoseconds(timeout: *const timespec) -> Timeout {
-    if timeout.is_null() {
-        return Timeout::Never;
-    }
-    // SAFETY: the C library reads it as well, whatever it points to.
-    let timespec { tv_sec, tv_nsec } = unsafe { *timeout };
-    match (u64::try_from(tv_sec), u32::try_from(tv_nsec)) {
-        (Ok(seconds), Ok(rest)) if rest < 1_000_000_000 => {
-            Timeout::After(Duration::new(seconds, rest))
-        }
-        _ => Timeout::Invalid,
-    }
+    Timeout::nanoseconds(timeout)
 }
 
-/// The timeout of `select`: a second's worth of microseconds and more is carried over by the C library.
-fn microseconds(timeout: &timeval) -> Timeout {
-    match (
-        u64::try_from(timeout.tv_sec),
-        u64::try_from(timeout.tv_usec),
-    ) {
-        (Ok(seconds), Ok(rest)) => {
-            let (seconds, rest) = (Duration::from_secs(seconds), Duration::from_micros(rest));
-            Timeout::After(seconds.saturating_add(rest))
-        }
-        _ => Timeout::Invalid,
-    }
-}
+/// What an event is to be handed out of, by descriptor and events.
+type Admit<'a> = &'a mut dyn FnMut(c_int, u32) -> u32;
 
 /// The set of a fortified call: none where the room that the compiler saw is too small, so that the
 /// call goes through to the C library's own check.
@@ -71,69 +38,90 @@ pub fn within(set: *mut pollfd, count: nfds_t, room: size_t) -> *mut pollfd {
 /// `poll` and its kin.
 #[inline]
 pub fn polled(
-    real: impl FnOnce() -> c_int,
+    real: impl Fn() -> c_int,
     set: *mut pollfd,
     count: nfds_t,
     timeout: Timeout,
     mask: *const sigset_t,
 ) -> c_int {
     let several = || count > 1;
-    waited(real, several, |here| {
+    let held = |here, time, begun| {
         // SAFETY: the arguments are the application's or stand for them: a set of our own with room
         // for what it says, and a timeout that outlives the call.
         let wait = |set, count, timeout| unsafe { super::ppoll::real(set, count, timeout, mask) };
-        held_wait::wait(here, PollSet::new(set, count, wait)?, timeout.into_time()?)
-    })
+        held_wait::wait(here, PollSet::new(set, count, wait)?, false, begun, time)
+    };
+    // SAFETY: asked only after the kernel has written the results.
+    let admit = |admit: Admit<'_>| unsafe { sets::admit_in_place(set, count, admit) };
+    waited(real, several, || timeout, false, held, admit)
 }
 
 /// `pselect`.
 #[inline]
 pub fn selected_masked(
-    real: impl FnOnce() -> c_int,
+    real: impl Fn() -> c_int,
     count: c_int,
     sets: [*mut fd_set; 3],
     timeout: Timeout,
     mask: *const sigset_t,
 ) -> c_int {
     let several = || are_several(count, sets);
-    waited(real, several, |here| {
+    let held = |here, time, begun| {
         // SAFETY: as in `polled`.
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, mask)
         };
-        held_wait::wait(
-            here,
-            SelectSet::new(count, sets, wait)?,
-            timeout.into_time()?,
-        )
-    })
+        let set = SelectSet::new(count, sets, wait)?;
+        held_wait::wait(here, set, true, begun, time)
+    };
+    waited(
+        real,
+        several,
+        || timeout,
+        true,
+        held,
+        |admit| admit_selected(count, sets, admit),
+    )
 }
 
 /// `select`, which tells how much of its time is left.
 #[inline]
 pub fn selected(
-    real: impl FnOnce() -> c_int,
+    real: impl Fn() -> c_int,
     count: c_int,
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> c_int {
     let several = || are_several(count, sets);
-    waited(real, several, |here| {
-        // SAFETY: the C library reads and writes it as well; null is none.
-        let given = unsafe { timeout.as_mut() };
-        let whole = given.as_deref().map_or(Timeout::Never, microseconds);
+    let whole = || {
+        // SAFETY: the C library reads it as well; null is none.
+        let given = unsafe { timeout.as_ref() };
+        given.map_or(Timeout::Never, Timeout::microseconds)
+    };
+    let held = |here, time: Time, begun| {
         // SAFETY: as in `polled`.
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, null())
         };
-        let time = whole.into_time()?;
-        let result = held_wait::wait(here, SelectSet::new(count, sets, wait)?, time);
+        let set = SelectSet::new(count, sets, wait)?;
+        let result = held_wait::wait(here, set, true, begun, time);
+        // SAFETY: the C library writes it as well.
+        let given = unsafe { timeout.as_mut() };
         if let (Some(_), Some(given), Some(left)) = (result, given, time.left()) {
             given.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
             given.tv_usec = left.subsec_micros().into();
         }
         result
+    };
+    waited(real, several, whole, true, held, |admit| {
+        admit_selected(count, sets, admit)
     })
+}
+
+/// After a `select`: what is handed out of its results.
+fn admit_selected(count: c_int, sets: [*mut fd_set; 3], admit: Admit<'_>) -> c_int {
+    // SAFETY: asked only after the kernel has written the results.
+    unsafe { sets::admit_selected(count, sets, admit) }
 }
 
 /// Whether a `select` waits for several descriptors. To read its sets takes system calls: not before the process has a
@@ -142,35 +130,67 @@ fn are_several(count: c_int, sets: [*mut fd_set; 3]) -> bool {
     program::SERVES.load(Relaxed) && sets::readable(count, sets) > 1
 }
 
-impl Timeout {
-    fn into_time(self) -> Option<held_wait::Time> {
-        match self {
-            Timeout::Never => Some(held_wait::Time::unlimited()),
-            Timeout::After(time) => Some(held_wait::Time::limited(time)),
-            Timeout::Invalid => None,
-        }
-    }
-}
-
 /// One turn of the loop. A thread becomes an event loop when it waits for `several` descriptors: one
-/// that serves a single connection has nobody to keep waiting.
+/// that serves a single connection has nobody to keep waiting. `held` waits for a copy of the set; where the kernel
+/// `overwrites` what it is asked for, all waits that look at what is ready do. `admit` goes through the results of the
+/// application's own call.
 #[inline]
 fn waited(
-    real: impl FnOnce() -> c_int,
+    real: impl Fn() -> c_int,
     several: impl FnOnce() -> bool,
-    held: impl FnOnce(Here) -> Option<c_int>,
+    timeout: impl FnOnce() -> Timeout,
+    overwrites: bool,
+    held: impl Fn(Here, Time, bool) -> Option<c_int>,
+    admit: impl Fn(Admit<'_>) -> c_int,
 ) -> c_int {
     let Some(here) = event_loop::waits_here(several) else {
         return real();
     };
+    let admits = here.with(|state| state.begins_to_wait_in_sets());
+    let time = admits
+        .filter(|admits| *admits)
+        .and_then(|_| Time::begin(timeout()));
+    let Some(time) = time else {
+        let count = cancellable(&real);
+        return here
+            .with(|state| state.has_waited_in_sets(count, admit))
+            .unwrap_or(count);
+    };
     let holds = here.with(|state| {
-        state.turn_ends();
+        state.waits_for(time.asked);
         state.holds_back()
     });
-    let count = match holds {
-        Some(true) => held(here).unwrap_or_else(real),
-        _ => real(),
+    let held = |begun| {
+        let mut count = None;
+        cancellable(|| {
+            count = held(here, time, begun);
+            0
+        });
+        count
     };
-    here.with(|state| state.turn_begins());
+    if overwrites || holds == Some(true) {
+        if let Some(count) = held(false) {
+            here.with(|state| state.is_told(count > 0));
+            return count;
+        }
+    }
+    let count = cancellable(&real);
+    if count <= 0 || overwrites {
+        here.with(|state| {
+            state.begin_iteration();
+            state.is_told(count > 0);
+        });
+        return count;
+    }
+    let told = here.with(|state| {
+        state.begin_iteration();
+        admit(&mut |fd, events| state.admit_member(fd, events))
+    });
+    let count = match told {
+        // All that was ready is held back.
+        Some(0) => held(true).unwrap_or_else(|| cancellable(&real)),
+        told => told.unwrap_or(count),
+    };
+    here.with(|state| state.is_told(count > 0));
     count
 }

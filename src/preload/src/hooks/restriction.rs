@@ -57,6 +57,12 @@ pub fn called(real: impl FnOnce() -> c_long, number: c_long, [a, b, c, d]: [c_lo
             let event = d as *mut epoll_event;
             registered(control, a as c_int, b as c_int, c as c_int, event).into()
         }
+        SYS_epoll_wait | SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_poll | SYS_ppoll | SYS_select
+        | SYS_pselect6 | SYS_io_uring_enter => {
+            let result = real();
+            event_loop::has_waited_unseen();
+            result
+        }
         _ => real(),
     }
 }

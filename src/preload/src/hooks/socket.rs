@@ -1,10 +1,12 @@
-//! Reads of client connections: the request gate.
+//! Reads of client connections: what they have asked for.
 
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
+use crate::guest::address::{are_readable, is_readable};
 use crate::guest::errno;
 use crate::readiness::table;
-use libc::{c_int, c_void, iovec, msghdr, size_t, ssize_t, MSG_DONTWAIT, MSG_NOSIGNAL};
+use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL};
 
 /// `read`: of a connection, or of a file.
 #[inline]
@@ -15,9 +17,12 @@ pub fn consumed(
     size: size_t,
 ) -> ssize_t {
     if table::accepted(fd).is_none() || size == 0 {
-        return read_file(real, fd, size);
+        return read_file(real, fd, buffer, size);
     }
-    gated(real, fd, || (buffer, size))
+    // SAFETY: the application's own arguments, but for the size, which is not larger.
+    let part = || unsafe { super::read::real(fd, buffer, 1) };
+    let has_room = || is_readable(buffer.cast());
+    gated(real, fd, part, has_room, || (buffer, size))
 }
 
 /// `readv`: of a connection, or of a file.
@@ -31,7 +36,21 @@ pub fn consumed_vector(
     if table::accepted(fd).is_none() {
         return read_vector(real, fd);
     }
-    gated(real, fd, || first_of(vector, count.unsigned_abs() as usize))
+    let Some(first) = count.checked_sub(1).filter(|rest| *rest >= 0) else {
+        return real();
+    };
+    let part = || {
+        let last = vector.wrapping_add(first as usize);
+        match is_readable(vector.cast()) && is_readable(last.cast()) {
+            // SAFETY: the first entry can be read, and is the application's; the call reads no more than it has room for.
+            true => unsafe { super::readv::real(fd, &one_byte_of(&*vector), 1) },
+            // SAFETY: the application's own arguments: the kernel refuses them.
+            false => unsafe { super::readv::real(fd, vector, count) },
+        }
+    };
+    let has_room = || has_room(vector, count.unsigned_abs() as usize);
+    let buffer = || first_of(vector, count.unsigned_abs() as usize);
+    gated(real, fd, part, has_room, buffer)
 }
 
 /// `recv` and `recvfrom`.
@@ -42,11 +61,16 @@ pub fn received(
     buffer: *mut c_void,
     size: size_t,
     flags: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
 ) -> ssize_t {
     if !is_plain(flags) || size == 0 {
         return real();
     }
-    gated(real, fd, || (buffer, size))
+    // SAFETY: as in `consumed`.
+    let part = || unsafe { super::recvfrom::real(fd, buffer, 1, flags, address, length) };
+    let has_room = || is_readable(buffer.cast());
+    gated(real, fd, part, has_room, || (buffer, size))
 }
 
 /// `recvmsg`.
@@ -60,7 +84,33 @@ pub fn received_message(
     if !is_plain(flags) {
         return real();
     }
-    gated(real, fd, || {
+    let part = || {
+        // A message is seven words.
+        let readable = are_readable(message.cast(), size_of::<msghdr>() / size_of::<u64>());
+        // SAFETY: it can be read, and is the application's.
+        let given = readable.then(|| unsafe { &mut *message });
+        let has_room =
+            |given: &&mut msghdr| given.msg_iovlen > 0 && is_readable(given.msg_iov.cast());
+        let Some(given) = given.filter(has_room) else {
+            // SAFETY: the application's own arguments: the kernel refuses them, or has nowhere to put anything.
+            return unsafe { super::recvmsg::real(fd, message, flags) };
+        };
+        // SAFETY: the first entry can be read.
+        let mut first = one_byte_of(unsafe { &*given.msg_iov });
+        let whole = (given.msg_iov, given.msg_iovlen);
+        (given.msg_iov, given.msg_iovlen) = (&raw mut first, 1);
+        // SAFETY: the application's message with a vector of our own, which has less room.
+        let count = unsafe { super::recvmsg::real(fd, message, flags) };
+        (given.msg_iov, given.msg_iovlen) = whole;
+        count
+    };
+    let has_room = || {
+        // A message is seven words.
+        let readable = are_readable(message.cast(), size_of::<msghdr>() / size_of::<u64>());
+        // SAFETY: it can be read.
+        readable && unsafe { has_room((*message).msg_iov, (*message).msg_iovlen) }
+    };
+    gated(real, fd, part, has_room, || {
         // SAFETY: asked only after the kernel has filled this very message.
         let message = unsafe { &*message };
         first_of(message.msg_iov, message.msg_iovlen)
@@ -72,12 +122,35 @@ fn is_plain(flags: c_int) -> bool {
     flags & !(MSG_DONTWAIT | MSG_NOSIGNAL) == 0
 }
 
-/// Reads a connection through the gate. `buffer` tells where the kernel has put the first bytes; it
-/// is asked only after a read that brought some.
+/// Whether a vector is one that the kernel can fill.
+fn has_room(vector: *const iovec, count: usize) -> bool {
+    const MOST: usize = 1024;
+    let words = count.min(MOST) * (size_of::<iovec>() / size_of::<u64>());
+    if !(1..=MOST).contains(&count) || !are_readable(vector.cast(), words) {
+        return false;
+    }
+    // SAFETY: so many entries can be read.
+    let parts = unsafe { std::slice::from_raw_parts(vector, count) };
+    parts.iter().any(|part| part.iov_len > 0)
+}
+
+/// Room for one byte, where there is any.
+fn one_byte_of(first: &iovec) -> iovec {
+    iovec {
+        iov_base: first.iov_base,
+        iov_len: first.iov_len.min(1),
+    }
+}
+
+/// Reads a connection. `part` reads one byte of it; `has_room` tells whether the call is one that the kernel does not
+/// refuse for its arguments, and is asked before it is refused for us; `buffer` tells where the kernel has put the first bytes, and is
+/// asked only after a read that brought some.
 #[inline]
 fn gated(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
+    part: impl FnOnce() -> ssize_t,
+    has_room: impl FnOnce() -> bool,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
     let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
@@ -85,20 +158,27 @@ fn gated(
     };
     let verdict = here.with(|state| state.before_read(fd, slot));
     let verdict = verdict.unwrap_or(Verdict::Straight);
-    if let Verdict::Fail(error) = verdict {
-        errno::set(error.raw_os_error());
-        return -1;
-    }
-    let count = real();
-    if count > 0 && verdict != Verdict::Straight {
+    let count = match verdict {
+        Verdict::Straight => return real(),
+        Verdict::Fail(_) if !has_room() => return real(),
+        Verdict::Fail(error) => {
+            errno::set(error.raw_os_error());
+            return -1;
+        }
+        Verdict::Part => part(),
+        Verdict::Quiet | Verdict::Seen | Verdict::Unseen => real(),
+    };
+    if count > 0 {
         let (start, size) = buffer();
         let length = size.min(count.unsigned_abs());
         // SAFETY: the kernel has just written at least this many bytes there.
         let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
         here.with(|state| match verdict {
             Verdict::Quiet => state.read_quietly(bytes),
-            _ => state.read_warmed(bytes),
+            _ => state.has_read(fd, slot, verdict, bytes, size),
         });
+    } else if count < 0 && verdict != Verdict::Quiet && errno::is(EAGAIN) {
+        here.with(|state| state.has_found_nothing(slot));
     }
     count
 }

@@ -1,24 +1,96 @@
 //! The wait of an event loop in `epoll_wait`, and what it waits for.
 
-use crate::event_loop;
+use crate::event_loop::epoll_wait::{self, Call};
+use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
+use crate::event_loop::{self, Here};
 use crate::guest::address::is_readable;
 use crate::guest::errno;
 use crate::readiness::table::{self, Slot};
 use crate::readiness::{carry_out, epoll_ctl};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
-use libc::{c_int, epoll_event};
+use libc::{c_int, epoll_event, sigset_t, timespec};
+use std::ptr::null;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
-/// `epoll_wait` and its kin: passed on untouched, for all that they return is the kernel's truth.
+/// `epoll_wait` and `epoll_pwait`.
 #[inline]
-pub fn waited(real: impl FnOnce() -> c_int) -> c_int {
-    let Some(here) = event_loop::waits_here(|| true) else {
-        return real();
-    };
-    here.with(|state| state.turn_ends());
-    let count = real();
-    here.with(|state| state.turn_begins());
-    count
+pub fn waited(
+    real: impl Fn() -> c_int,
+    instance: c_int,
+    events: *mut epoll_event,
+    most: c_int,
+    timeout: c_int,
+    mask: *const sigset_t,
+) -> c_int {
+    waited_by(
+        real,
+        Call {
+            instance,
+            events,
+            most,
+        },
+        || Timeout::milliseconds(timeout),
+        |offset, most, time| {
+            let timeout = to_milliseconds(time);
+            // SAFETY: the application's own arguments, with less room and another time.
+            unsafe { super::epoll_pwait::real(instance, events.add(offset), most, timeout, mask) }
+        },
+    )
+}
+
+/// `epoll_pwait2`.
+#[inline]
+pub fn waited_precisely(
+    real: impl Fn() -> c_int,
+    instance: c_int,
+    events: *mut epoll_event,
+    most: c_int,
+    timeout: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    waited_by(
+        real,
+        Call {
+            instance,
+            events,
+            most,
+        },
+        || Timeout::kernels_nanoseconds(timeout),
+        |offset, most, time| {
+            let time = time.map(to_timespec);
+            let timeout = time.as_ref().map_or(null(), |time| time);
+            // SAFETY: as in `waited`; the time outlives the call.
+            unsafe { super::epoll_pwait2::real(instance, events.add(offset), most, timeout, mask) }
+        },
+    )
+}
+
+#[inline]
+fn waited_by(
+    real: impl Fn() -> c_int,
+    call: Call,
+    timeout: impl Fn() -> Timeout,
+    again: impl Fn(usize, c_int, Option<Duration>) -> c_int,
+) -> c_int {
+    let here: Option<Here> = event_loop::waits_here(|| true);
+    match here {
+        Some(here) => cancellable(|| epoll_wait::wait(here, call, &timeout, &real, &again)),
+        None => real(),
+    }
+}
+
+/// `epoll_create`, which tells how many connections the application expects.
+#[inline]
+pub fn created(real: impl FnOnce() -> c_int, size: c_int) -> c_int {
+    let instance = real();
+    // Less is a number that means nothing.
+    const LEAST: c_int = 16;
+    if instance >= 0 && size >= LEAST {
+        let _kept = errno::Kept::new();
+        table::made_for(instance, size.unsigned_abs());
+    }
+    instance
 }
 
 /// `epoll_ctl`.
@@ -53,9 +125,8 @@ pub fn registered(
         }
     };
     table::register_in(instance);
-    let owner = table::open_file(fd);
     let kept = errno::Kept::new();
-    let state = slot.lock();
+    let mut state = slot.lock();
     drop(kept);
     if state.is_closed() {
         let readable = operation == DEL || is_event(event);
@@ -64,24 +135,14 @@ pub fn registered(
             false => real(),
         };
     }
-    // An open gate is closed by the thread that reads, and no lock is held over the call. Once it has
-    // succeeded, the kernel has read the event.
-    drop(state);
+    // The lock is held over the call: what two threads ask for is noted in the order in which the kernel does it, and
+    // the call waits for nothing. Once it has succeeded, the kernel has read the event.
     let result = real();
     if result == 0 {
         let _kept = errno::Kept::new();
-        let mut state = slot.lock();
-        // Unless another thread has been told of the connection, and has closed it already.
-        if table::open_file(fd) == owner {
-            let wanted = wanted();
-            let (passed, first, _) = state.control(wanted);
-            slot.registered(fd, &state);
-            carry_out(fd, first);
-            // Or has read a request that is held back.
-            if operation != DEL && passed != wanted.events {
-                let _ = epoll_ctl(instance, MOD, fd, passed, wanted.data);
-            }
-        }
+        let (_, first, _) = state.control(wanted());
+        slot.registered(fd, &state);
+        carry_out(fd, first);
     }
     result
 }
@@ -113,6 +174,7 @@ fn registered_while_closed(
     if result != 0 {
         let _kept = errno::Kept::new();
         state.refused(undo);
+        slot.registered(fd, &state);
     }
     result
 }

@@ -6,11 +6,13 @@
 //! nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
 
 pub mod bell;
+mod cookies;
 pub mod sets;
 pub mod table;
+pub mod told;
 
 use crate::guest::descriptors;
-use laio_core::gate::{Controls, Descriptor, Side, DEL};
+use laio_core::gate::{Controls, DEL};
 use rustix::io::Errno;
 
 /// Carries out what the gate's state machine decided. A failure means that the application has
@@ -27,36 +29,16 @@ pub fn carry_out(fd: i32, controls: Controls) {
     }
 }
 
-/// Reports readiness of these sides as the gate's state machine decided; where it knows of no
-/// registration, to whoever waits by ways that no hook sees (a signal, a poll of `io_uring`, a
-/// registration made by it).
-pub fn give_back(fd: i32, state: &Descriptor, owed: Controls, sides: &[Side]) {
-    if state.is_registered() {
-        carry_out(fd, owed);
-    } else {
-        sides.iter().for_each(|&side| nudge(fd, side));
-    }
-}
-
-/// Has TCP look again whether somebody is to be woken, which it does when one of a socket's low-water
-/// marks is set: here, to what it is.
-fn nudge(fd: i32, side: Side) {
-    let (level, name) = match side {
-        Side::Read => (libc::SOL_SOCKET, libc::SO_RCVLOWAT),
-        Side::Write => (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
-    };
-    if let Some(mark) = option(fd, level, name) {
-        // SAFETY: the value lives until the call returns; the number is the application's.
-        unsafe {
-            libc::setsockopt(
-                fd,
-                level,
-                name,
-                (&raw const mark).cast(),
-                size_of_val(&mark) as libc::socklen_t,
-            )
-        };
-    }
+/// The connection that an event of an epoll instance is about, and whether it was registered for one event only. Nothing
+/// where the application has registered it by ways that no hook sees, or more than one under this cookie.
+pub fn connection_of(
+    instance: i32,
+    data: u64,
+    events: u32,
+) -> Option<(i32, &'static table::Slot, bool)> {
+    let (fd, slot) = cookies::find(cookies::hash(instance, data))?;
+    let one_shot = slot.is_meant(instance, data, events)?;
+    Some((fd, slot, one_shot))
 }
 
 /// Whether a descriptor has `O_NONBLOCK`.
@@ -67,19 +49,12 @@ pub fn is_nonblocking(fd: i32) -> bool {
     flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }
 
-/// Whether a [`nudge`] reaches whoever waits for it.
-fn can_be_nudged(fd: i32) -> bool {
-    option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL) == Some(libc::IPPROTO_TCP)
-}
-
-/// A socket's option.
-fn option(fd: i32, level: libc::c_int, name: libc::c_int) -> Option<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: both live until the call returns; the number is the application's.
-    let result =
-        unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
-    (result == 0).then_some(value)
+/// Whether a call on a descriptor may be answered with `EAGAIN`: it has `O_NONBLOCK`, and no signal tells of its readiness.
+pub fn may_be_refused(fd: i32) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    let descriptor = unsafe { descriptors::borrow(fd) };
+    let flags = rustix::fs::fcntl_getfl(descriptor).map_or(0, |flags| flags.bits() as i32);
+    flags & (libc::O_NONBLOCK | libc::O_ASYNC) == libc::O_NONBLOCK
 }
 
 /// `epoll_ctl`, past all hooks.

@@ -6,7 +6,7 @@
 
 use crate::event_loop::held_wait::Set;
 use crate::guest::address::are_readable;
-use laio_core::gate::{Side, IN};
+use laio_core::gate::{Side, IN, OUT};
 use libc::{c_int, fd_set, nfds_t, pollfd, timespec, FD_SETSIZE};
 use std::mem::{take, ManuallyDrop};
 use std::ptr::null_mut;
@@ -20,6 +20,20 @@ pub struct Room {
     entries: Vec<pollfd>,
     words: Vec<u64>,
     held: Vec<Held>,
+    /// Where the sets of the last `select` were that could be read, and how many words. They are not asked about again: what
+    /// is unmapped meanwhile is taken out.
+    readable: [(usize, usize); 3],
+}
+
+impl Room {
+    /// This memory is no more what it was.
+    pub fn forget(&mut self, gone: std::ops::Range<usize>) {
+        for (at, words) in &mut self.readable {
+            if *at < gone.end && gone.start < at.saturating_add(8 * *words) {
+                *words = 0;
+            }
+        }
+    }
 }
 
 /// A member of a set whose readiness is held back.
@@ -98,10 +112,10 @@ impl<W> PollSet<W> {
 }
 
 impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W> {
-    fn take(&mut self, room: &mut Room, held: impl Fn(c_int) -> u32) -> bool {
+    fn take(&mut self, room: &mut Room, all: bool, held: impl Fn(c_int) -> u32) -> bool {
         *self.ours = take(&mut room.entries);
         *self.held = take(&mut room.held);
-        let holds = self.copy() && self.note(held);
+        let holds = self.copy() && (self.note(held) || all);
         if !holds {
             self.give_back(room);
         }
@@ -139,6 +153,7 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         lacks
     }
 
+    #[inline(always)]
     fn wait(&mut self, timeout: &timespec) -> c_int {
         let count = self.ours.len() as nfds_t;
         (self.wait)(self.ours.as_mut_ptr(), count, timeout)
@@ -146,6 +161,29 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
 
     fn has_rung(&self, _bell: c_int) -> bool {
         self.ours.last().is_some_and(|bell| bell.revents != 0)
+    }
+
+    fn admit(&mut self, _bell: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
+        let (count, held) = (self.count, &mut *self.held);
+        let mut ready = 0;
+        for (member, entry) in self.ours.iter_mut().take(count).enumerate() {
+            let reported = u32::from(entry.revents as u16);
+            if reported == 0 {
+                continue;
+            }
+            let left = shown(entry.fd, reported);
+            if left != reported {
+                entry.revents = left as i16;
+                // What was left out of the copy before is known by the application's own events.
+                let known = held.iter().any(|held| held.member == member);
+                let events = entry.events as u32;
+                if !known {
+                    push(held, Held { member, events });
+                }
+            }
+            ready += c_int::from(left != 0);
+        }
+        ready
     }
 
     fn report(&mut self, _bell: Option<c_int>, _ready: c_int) {
@@ -163,6 +201,88 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         room.entries = take(&mut *self.ours);
         room.held = take(&mut *self.held);
     }
+}
+
+/// Leaves in the results of a `poll` what is to be handed out of each member's events; tells how many are left.
+///
+/// # Safety
+///
+/// The kernel has just written the results of so many entries.
+pub unsafe fn admit_in_place(
+    set: *mut pollfd,
+    count: nfds_t,
+    mut shown: impl FnMut(c_int, u32) -> u32,
+) -> c_int {
+    let mut ready = 0;
+    for number in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: within the set, which the kernel has read and written.
+        let (entry, results) = unsafe {
+            let entry = set.add(number);
+            (entry.read_unaligned(), &raw mut (*entry).revents)
+        };
+        let reported = u32::from(entry.revents as u16);
+        if reported == 0 {
+            continue;
+        }
+        let left = shown(entry.fd, reported);
+        if left != reported {
+            // SAFETY: as above.
+            unsafe { results.write_unaligned(left as i16) };
+        }
+        ready += c_int::from(left != 0);
+    }
+    ready
+}
+
+/// The same for the results of a `select`, of which each set has so many bits.
+///
+/// # Safety
+///
+/// The kernel has just written these sets.
+pub unsafe fn admit_selected(
+    count: c_int,
+    sets: [*mut fd_set; 3],
+    mut shown: impl FnMut(c_int, u32) -> u32,
+) -> c_int {
+    let mut ready = 0;
+    for (set, events) in sets.into_iter().zip(EVENTS) {
+        let first: *mut u64 = set.cast();
+        for number in 0..if first.is_null() { 0 } else { words(count) } {
+            // SAFETY: within the set, which the kernel has read and written.
+            let place = unsafe { first.add(number) };
+            // SAFETY: as above.
+            let word = unsafe { place.read_unaligned() };
+            if word == 0 {
+                continue;
+            }
+            let left = admit_word(number, word, events, &mut shown);
+            if left != word {
+                // SAFETY: as above.
+                unsafe { place.write_unaligned(left) };
+            }
+            ready += left.count_ones() as c_int;
+        }
+    }
+    ready
+}
+
+/// What is handed out of the members in a word of a set.
+fn admit_word(
+    number: usize,
+    word: u64,
+    events: u32,
+    shown: &mut impl FnMut(c_int, u32) -> u32,
+) -> u64 {
+    let reported = events & (IN | OUT);
+    let mut left = word;
+    if reported != 0 {
+        for fd in members(&[word]) {
+            if shown(number as c_int * 64 + fd, reported) == 0 {
+                left &= !bit(fd);
+            }
+        }
+    }
+    left
 }
 
 /// The sets of a `select`: what is to be readable, writable, exceptional. `W` is the real call.
@@ -191,14 +311,25 @@ fn is_bounded(count: c_int) -> bool {
     (0..=FD_SETSIZE as c_int).contains(&count)
 }
 
-/// Reads the words of a set; none where there is no set. False where they cannot be read.
-fn read(set: *mut fd_set, count: c_int, mut each: impl FnMut(usize, u64)) -> bool {
+/// Reads the words of a set; none where there is no set. False where they cannot be read; `known` tells of those that
+/// can.
+fn read(
+    set: *mut fd_set,
+    count: c_int,
+    known: &mut (usize, usize),
+    mut each: impl FnMut(usize, u64),
+) -> bool {
     let first: *const u64 = set.cast();
     if first.is_null() {
         return true;
     }
     let words = words(count);
-    let readable = are_readable(first, words);
+    let is_known = known.0 == first.addr() && words <= known.1;
+    let readable = is_known || are_readable(first, words);
+    *known = match readable {
+        true => (first.addr(), words.max(known.1 * usize::from(is_known))),
+        false => (0, 0),
+    };
     if readable {
         for number in 0..words {
             // SAFETY: all of them can be read, and a set is whole words.
@@ -215,7 +346,9 @@ fn read(set: *mut fd_set, count: c_int, mut each: impl FnMut(usize, u64)) -> boo
 pub fn readable(count: c_int, [readable, ..]: [*mut fd_set; 3]) -> u32 {
     let mut members = 0;
     if is_bounded(count) {
-        read(readable, count, |_, word| members += word.count_ones());
+        read(readable, count, &mut (0, 0), |_, word| {
+            members += word.count_ones();
+        });
     }
     members
 }
@@ -261,7 +394,7 @@ impl<W> SelectSet<W> {
         self.ours.get_mut(given..).unwrap_or_default()
     }
 
-    fn copy(&mut self) -> bool {
+    fn copy(&mut self, known: &mut [(usize, usize); 3]) -> bool {
         let words = self.words();
         self.ours.clear();
         self.held.clear();
@@ -270,13 +403,15 @@ impl<W> SelectSet<W> {
         }
         self.ours.resize(3 * words, 0);
         let parts = self.ours.chunks_exact_mut(words.max(1));
-        parts.zip(self.theirs).all(|(ours, theirs)| {
-            read(theirs, self.count, |number, word| {
-                if let Some(place) = ours.get_mut(number) {
-                    *place = word;
-                }
+        let mut sets = parts.zip(self.theirs).zip(known);
+        words == 0
+            || sets.all(|((ours, theirs), known)| {
+                read(theirs, self.count, known, |number, word| {
+                    if let Some(place) = ours.get_mut(number) {
+                        *place = word;
+                    }
+                })
             })
-        })
     }
 
     /// Notes what is held back; false where nothing is.
@@ -296,10 +431,10 @@ impl<W> SelectSet<W> {
 }
 
 impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for SelectSet<W> {
-    fn take(&mut self, room: &mut Room, held: impl Fn(c_int) -> u32) -> bool {
+    fn take(&mut self, room: &mut Room, all: bool, held: impl Fn(c_int) -> u32) -> bool {
         *self.ours = take(&mut room.words);
         *self.held = take(&mut room.held);
-        let holds = self.copy() && self.note(held);
+        let holds = self.copy(&mut room.readable) && (self.note(held) || all);
         if !holds {
             self.give_back(room);
         }
@@ -350,6 +485,7 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         lacks
     }
 
+    #[inline(always)]
     fn wait(&mut self, timeout: &timespec) -> c_int {
         let mut sets = [null_mut(); 3];
         let shown = self.shown;
@@ -365,6 +501,30 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         let readable = self.ours.get(given..given + words(self.shown));
         let word = readable.and_then(|set| set.get(word(bell)));
         word.is_some_and(|word| word & bit(bell) != 0)
+    }
+
+    fn admit(&mut self, bell: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
+        let given = 3 * self.words();
+        let each = words(self.shown).max(1);
+        let mut held = take(&mut *self.held);
+        let mut ready = 0;
+        let ours = self.ours.get_mut(given..).unwrap_or_default();
+        for (set, events) in ours.chunks_exact_mut(each).zip(EVENTS) {
+            for (number, word) in set.iter_mut().enumerate().filter(|(_, word)| **word != 0) {
+                // The bell is among those that are to be readable.
+                let rings = |fd: &c_int| self::word(*fd) == number && events & IN != 0;
+                let bell = bell.filter(rings).map_or(0, bit) & *word;
+                let left = admit_word(number, *word & !bell, events, &mut shown);
+                for fd in members(&[*word & !bell & !left]) {
+                    let member = number * 64 + fd as usize;
+                    push(&mut held, Held { member, events });
+                }
+                *word = left | bell;
+                ready += left.count_ones() as c_int;
+            }
+        }
+        *self.held = held;
+        ready
     }
 
     fn report(&mut self, bell: Option<c_int>, ready: c_int) {

@@ -1,14 +1,17 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
-use super::{bell, can_be_nudged, carry_out, give_back};
-use crate::guest::errno;
+use super::told::Told;
+use super::{bell, carry_out, cookies};
 use crate::guest::lock::Lock;
-use laio_core::gate::{Descriptor, Side};
+use crate::guest::{clock, errno};
+use laio_core::gate::{Descriptor, Side, ONESHOT};
 pub use laio_core::stream::OpenFile;
 use laio_core::stream::Stream;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU8, AtomicUsize, Ordering::*};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::*,
+};
 use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
@@ -23,13 +26,16 @@ pub enum Read {
     Look,
     /// Its files have just been warmed: read, without a look.
     Pass,
-    /// The gate is closed: `EAGAIN`, unless the client is gone.
+    /// The gate is closed: nothing was reported.
     Wait,
+    /// The gate is closed, and a part of the request is handed out: so much was reported.
+    Part,
 }
 
 const LOOK: u8 = 0;
 const PASS: u8 = 1;
 const WAIT: u8 = 2;
+const PART: u8 = 3;
 
 /// One descriptor number.
 #[derive(Debug)]
@@ -45,10 +51,20 @@ pub struct Slot {
     keeper: AtomicUsize,
     /// How often the number has changed hands: a file's number is no proof of the file.
     owners: AtomicU32,
+    /// What the application has been told of it.
+    pub told: Told,
+    /// An error that a look has met in place of the application: it is reported once.
+    pub error: AtomicI32,
+    /// Hash of the cookie under which it is registered, 0 for none. Written under the lock.
+    cookie: AtomicU64,
+    /// For how many connections the application has made this epoll instance, where it has said so.
+    capacity: AtomicU32,
     /// What is known of the body that is being sent to this connection.
     pub stream: Lock<Stream>,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
+    /// Whether the look at it has found such a part, which is to be kept when it is read.
+    pub cut: AtomicBool,
     /// Whether it is an epoll instance with a connection in it.
     instance: AtomicBool,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
@@ -62,17 +78,44 @@ impl Slot {
         self.state.lock()
     }
 
-    /// The application has registered the connection elsewhere, which may have opened its gate.
-    pub fn registered(&self, fd: i32, state: &Descriptor) {
-        if !state.is_closed() && self.held() != 0 {
-            self.open(fd);
+    /// Hash of the cookie under which it is registered; 0 for none.
+    pub fn cookie_hash(&self) -> u64 {
+        self.cookie.load(Acquire)
+    }
+
+    /// The connection `fd` is registered under this cookie from now on. Under the lock.
+    pub fn set_cookie(&self, cookie: Option<(i32, u64)>, fd: i32) {
+        let hash = cookie.map_or(0, |(instance, data)| cookies::hash(instance, data));
+        if self.cookie.swap(hash, AcqRel) != hash && hash != 0 {
+            cookies::insert(hash, fd);
         }
     }
 
-    /// Whatever waited does so no more. Under the lock.
-    fn open(&self, fd: i32) {
-        let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
-        self.write_waits.store(false, Release);
+    /// Whether an event of this instance with this cookie is this connection's, as the application has registered it;
+    /// if so, whether that is for one event only.
+    pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<bool> {
+        let state = self.state.lock();
+        let is_its = state.is_registered_as(instance, data) && state.explains(events);
+        is_its.then(|| state.asks_for(ONESHOT))
+    }
+
+    /// The application has registered the connection elsewhere, which may have opened its gate.
+    pub fn registered(&self, fd: i32, state: &Descriptor) {
+        self.set_cookie(state.cookie(), fd);
+        if !state.is_closed() && self.next_read.load(Acquire) > PASS || self.write_waits() {
+            self.settle(fd, state);
+        }
+    }
+
+    /// Takes over which gates are open. Under the lock.
+    fn settle(&self, fd: i32, state: &Descriptor) {
+        if !state.holds(Side::Read) {
+            let _ = self.next_read.compare_exchange(WAIT, LOOK, AcqRel, Acquire);
+            let _ = self.next_read.compare_exchange(PART, LOOK, AcqRel, Acquire);
+        }
+        if !state.holds(Side::Write) {
+            self.write_waits.store(false, Release);
+        }
         bell::ring(self.keeper(), fd);
     }
 
@@ -81,6 +124,7 @@ impl Slot {
         match self.next_read.load(Acquire) {
             LOOK => Read::Look,
             WAIT => Read::Wait,
+            PART => Read::Part,
             _ => {
                 // Should the gate have been closed in between, that stands.
                 let _ = self.next_read.compare_exchange(PASS, LOOK, AcqRel, Acquire);
@@ -109,20 +153,28 @@ impl Slot {
         self.keeper.load(Relaxed)
     }
 
-    /// Whether its readiness is held back by another event loop than this one, and nothing keeps this
-    /// one from waking: it waits in `poll` or `select`.
-    pub fn wakes_another(&self, number: usize) -> bool {
-        self.keeper() != number && !self.state.lock().is_registered()
+    /// Whether nothing is known of what waits in the socket.
+    pub fn wants_look(&self) -> bool {
+        self.next_read.load(Acquire) == LOOK
     }
 
     /// Closes a gate and holds readiness back, in the name of the event loop `keeper`: returns the
-    /// job's ticket, or nothing where the readiness of this connection is not ours to hold back.
-    pub fn close_gate(&self, fd: i32, side: Side, keeper: usize) -> Option<u32> {
+    /// job's ticket, or nothing where the readiness of this connection is not ours to hold back. `swallowed`
+    /// tells that nothing of what the kernel has just reported of it is handed to the application; `in_set`
+    /// that the loop waits in `poll` or `select`.
+    pub fn close_gate(
+        &self,
+        fd: i32,
+        side: Side,
+        keeper: usize,
+        swallowed: bool,
+        in_set: bool,
+    ) -> Option<u32> {
         let mut state = self.state.lock();
-        if !state.is_registered() && !can_be_nudged(fd) {
+        if !state.is_registered() && !in_set {
             return None;
         }
-        let (ticket, masked) = state.close_gate(side)?;
+        let (ticket, masked) = state.close_gate(side, swallowed)?;
         self.keeper.store(keeper, Relaxed);
         match side {
             Side::Read => self.next_read.store(WAIT, Release),
@@ -130,6 +182,40 @@ impl Slot {
         }
         carry_out(fd, masked);
         Some(ticket)
+    }
+
+    /// The kernel has reported what is held back already, and nothing of it is handed to the application.
+    pub fn swallowed(&self, fd: i32) {
+        let controls = self.state.lock().swallowed();
+        carry_out(fd, controls);
+    }
+
+    /// An event of a registration for one event is handed to the application.
+    pub fn delivered(&self) {
+        self.state.lock().delivered();
+    }
+
+    /// Whether the read gate is still closed by this ticket.
+    pub fn is_held_by(&self, ticket: u32) -> bool {
+        self.state.lock().ticket(Side::Read) == Some(ticket)
+    }
+
+    /// Has the kernel report a held-back request, of which a part is handed out.
+    pub fn hand_out_part(&self, fd: i32, ticket: u32) {
+        let mut state = self.state.lock();
+        if let Some(controls) = state.set_ajar(ticket) {
+            self.next_read.store(PART, Release);
+            carry_out(fd, controls);
+        }
+    }
+
+    /// The application has read that part.
+    pub fn part_is_read(&self, fd: i32) {
+        let mut state = self.state.lock();
+        if self.next_read.load(Acquire) == PART {
+            self.next_read.store(WAIT, Release);
+            carry_out(fd, state.shut());
+        }
     }
 
     /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
@@ -143,7 +229,7 @@ impl Slot {
             Side::Read => self.next_read.store(PASS, Release),
             Side::Write => self.write_waits.store(false, Release),
         }
-        give_back(fd, &state, owed, &[side]);
+        carry_out(fd, owed);
         bell::ring(self.keeper(), fd);
     }
 
@@ -158,15 +244,27 @@ impl Slot {
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
         let mut state = self.state.lock();
-        self.open(fd);
         let owed = state.abandon();
-        give_back(fd, &state, owed, &Side::BOTH);
+        self.settle(fd, &state);
+        carry_out(fd, owed);
+    }
+
+    /// The same, and what is read next is not looked at: the server waits for the disk itself.
+    pub fn let_through(&self, fd: i32) {
+        let mut state = self.state.lock();
+        let owed = state.abandon();
+        self.settle(fd, &state);
+        self.next_read.store(PASS, Release);
+        carry_out(fd, owed);
     }
 }
 
 type Chunk = [Slot; CHUNK];
 
 static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
+
+/// Connections that the process has accepted, and has not closed.
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 static TABLE: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
 
@@ -192,8 +290,28 @@ pub fn accept(fd: i32) {
         slot.next_read.store(LOOK, Relaxed);
         slot.write_waits.store(false, Relaxed);
         slot.partial.store(false, Relaxed);
-        slot.accepted.store(true, Release);
+        slot.cut.store(false, Relaxed);
+        slot.error.store(0, Relaxed);
+        slot.cookie.store(0, Relaxed);
+        slot.told.reset(clock::milliseconds());
+        if !slot.accepted.swap(true, AcqRel) {
+            CONNECTIONS.fetch_add(1, Relaxed);
+        }
     }
+}
+
+/// The application has made an epoll instance for so many connections.
+pub fn made_for(instance: i32, capacity: u32) {
+    if let Some(slot) = slot(instance).or_else(|| grow(instance)) {
+        slot.capacity.store(capacity, Relaxed);
+    }
+}
+
+/// Whether there are as many connections as the application has made this instance for: it may close one that
+/// has not begun a request.
+pub fn is_full(instance: i32) -> bool {
+    let capacity = slot(instance).map_or(0, |slot| slot.capacity.load(Relaxed));
+    capacity != 0 && CONNECTIONS.load(Relaxed) >= capacity as usize
 }
 
 /// Marks a number as an epoll instance in which connections are registered.
@@ -215,6 +333,7 @@ pub fn is_registered_in_any() -> bool {
 pub fn forget(fd: i32) {
     let Some(slot) = slot(fd) else { return };
     slot.owners.fetch_add(1, Relaxed);
+    slot.capacity.store(0, Relaxed);
     if slot.instance.load(Acquire) {
         forget_instance(fd, slot);
     }
@@ -231,10 +350,13 @@ pub fn forget(fd: i32) {
         }
         // The description may have another number (`dup`), under which the registration lives on.
         let owed = state.abandon();
-        give_back(fd, &state, owed, &Side::BOTH);
+        carry_out(fd, owed);
     }
     state.reset();
-    slot.accepted.store(false, Release);
+    slot.cookie.store(0, Release);
+    if slot.accepted.swap(false, AcqRel) {
+        CONNECTIONS.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The instance may have another number (`dup`), under which its registrations live on.
@@ -276,6 +398,7 @@ pub fn forget_range(first: u32, last: u32) {
 
 /// Forgets all without a lock: after a fork, where their owners may not exist.
 pub fn abandon() {
+    CONNECTIONS.store(0, Relaxed);
     for chunk in &TABLE {
         chunk.store(null_mut(), Release);
     }
@@ -312,8 +435,13 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             write_waits: AtomicBool::new(false),
             keeper: AtomicUsize::new(0),
             owners: AtomicU32::new(0),
+            told: Told::default(),
+            error: AtomicI32::new(0),
+            cookie: AtomicU64::new(0),
+            capacity: AtomicU32::new(0),
             stream: Lock::new(Stream::default()),
             partial: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             instance: AtomicBool::new(false),
             state: Lock::new(Descriptor::default()),
         };

@@ -1,0 +1,213 @@
+//! Requests that are held back for long: when a part of one is handed out, and when it is let through.
+//!
+//! A server whose request is held back has not read it, and takes the connection for idle. So a request that is held
+//! for a second is handed out in parts, a byte each, as if it came slowly: the server has begun a request then, and
+//! each part is activity. The last byte is not handed out before the files are there.
+//!
+//! Some timers go on all the same: until a request has begun, or until it is whole. A loop that waits for a while only
+//! has set one. When such a wait ends by its time, whoever has been silent for a second may be the one whose time
+//! is over: a kept connection gets its first byte, any other its whole request, before the loop looks at its timers. It then
+//! waits for the disk as it would alone. A loop that is woken after the same time again and again has a clock, not a
+//! timer.
+//!
+//! All times are milliseconds of one clock.
+
+/// How long a request is held before its first part is handed out. No server's timer for an idle connection is
+/// shorter.
+const PATIENCE: u64 = 1000;
+
+/// How often a further part is: lighttpd's 5 s are the shortest default of those that count from the last byte.
+const PACE: u64 = 2000;
+
+/// Nor is a timer shorter than this: who was heard of since is not the one whose time is over.
+const SILENCE: u64 = 900;
+
+/// A wait that has ended by its time so often in a row, always the same, is a clock.
+const TICKS: u32 = 2;
+
+/// What is to be done with a request that is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing yet.
+    Hold,
+    /// A part is handed out.
+    Part,
+    /// All of it is: the server waits for the disk.
+    Through,
+}
+
+/// One request that is held back.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// The connection.
+    pub fd: i32,
+    /// Its gate's ticket.
+    pub ticket: u32,
+    /// Since when.
+    since: u64,
+    /// When something is to be done next.
+    due: u64,
+    /// Bytes that can be handed out, the last one excepted.
+    left: u64,
+    /// Some were.
+    begun: bool,
+}
+
+impl Hold {
+    /// A request of `length` bytes is held back from `now` on.
+    pub fn begin(fd: i32, ticket: u32, length: usize, now: u64) -> Hold {
+        Hold {
+            fd,
+            ticket,
+            since: now,
+            due: now + PATIENCE,
+            left: (length as u64).saturating_sub(1),
+            begun: false,
+        }
+    }
+
+    fn hand_out(&mut self, now: u64) -> Step {
+        if self.left == 0 {
+            return Step::Through;
+        }
+        self.left -= 1;
+        self.begun = true;
+        self.due = now + PACE;
+        Step::Part
+    }
+
+    /// What is due `now`; the server `has_timers`, and a request is held for `longest` at most.
+    pub fn step(&mut self, now: u64, has_timers: bool, longest: u64) -> Step {
+        if now >= self.since.saturating_add(longest) {
+            return Step::Through;
+        }
+        if now < self.due {
+            return Step::Hold;
+        }
+        if !has_timers {
+            self.due = now + PACE;
+            return Step::Hold;
+        }
+        self.hand_out(now)
+    }
+
+    /// A timer of the server's is over `now`, which last heard of this connection when it was `active`; it has read
+    /// something from it before (`kept`).
+    pub fn timer_is_over(&mut self, now: u64, active: u64, kept: bool) -> Step {
+        if now.saturating_sub(active) < SILENCE {
+            Step::Hold
+        } else if kept && !self.begun {
+            self.hand_out(now)
+        } else {
+            Step::Through
+        }
+    }
+
+    /// When something is to be done with it, unless that is told otherwise before.
+    pub fn due(&self, longest: u64) -> u64 {
+        self.due.min(self.since.saturating_add(longest))
+    }
+}
+
+/// What the times for which a loop waits tell of its timers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timers {
+    /// It has waited for a limited time.
+    limited: bool,
+    /// How long the last wait was that ended by its time, and how many such there were in a row.
+    last: u64,
+    count: u32,
+}
+
+impl Timers {
+    /// The loop waits, for so long at most.
+    pub fn waits(&mut self, time: Option<u64>) {
+        if time != Some(0) {
+            self.limited = time.is_some();
+        }
+    }
+
+    /// Whether it has any.
+    pub fn are_there(&self) -> bool {
+        self.limited
+    }
+
+    /// A wait has ended by its time: whether a timer may be over, and not just a clock has ticked.
+    pub fn are_over(&mut self, time: u64) -> bool {
+        if time != self.last {
+            (self.last, self.count) = (time, 0);
+        }
+        self.count = self.count.saturating_add(1);
+        time > 0 && self.count <= TICKS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: u64 = 50_000;
+
+    #[test]
+    fn a_long_hold_is_handed_out_byte_by_byte_and_never_whole() {
+        let mut hold = Hold::begin(3, 1, 18, 0);
+        let mut parts = Vec::new();
+        let mut through = None;
+        for now in 0..60_000 {
+            match hold.step(now, true, u64::MAX) {
+                Step::Hold => {}
+                Step::Part => parts.push(now),
+                Step::Through => {
+                    through = Some(now);
+                    break;
+                }
+            }
+        }
+        assert_eq!(parts.first(), Some(&1000));
+        assert_eq!(parts.len(), 17, "all but the last byte");
+        assert!(parts.windows(2).all(|pair| pair[1] - pair[0] == PACE));
+        assert_eq!(through, Some(35_000));
+    }
+
+    #[test]
+    fn the_longest_hold_is_a_bound() {
+        let mut hold = Hold::begin(3, 1, 1000, 0);
+        let end = (0..100_000).find(|&now| hold.step(now, true, LONGEST) == Step::Through);
+        assert_eq!(end, Some(LONGEST));
+        let mut hold = Hold::begin(3, 1, 1000, 0);
+        assert!(hold.due(500) == 500 && hold.step(500, false, 500) == Step::Through);
+    }
+
+    /// A server that has no timers may be one that takes the first bytes for the whole request.
+    #[test]
+    fn a_server_without_timers_gets_no_parts() {
+        let mut hold = Hold::begin(3, 1, 1000, 0);
+        assert!((0..LONGEST).all(|now| hold.step(now, false, LONGEST) == Step::Hold));
+    }
+
+    #[test]
+    fn whose_timer_may_be_over_is_not_held() {
+        // Fresh: its time goes on until the request is whole.
+        let mut hold = Hold::begin(3, 1, 100, 1900);
+        assert_eq!(hold.timer_is_over(2000, 0, false), Step::Through);
+        // Kept: its time is over unless a request begins.
+        let mut hold = Hold::begin(3, 1, 100, 1900);
+        assert_eq!(hold.timer_is_over(2000, 0, true), Step::Part);
+        assert_eq!(hold.timer_is_over(2010, 2000, true), Step::Hold);
+        assert_eq!(hold.timer_is_over(4000, 2000, true), Step::Through);
+    }
+
+    #[test]
+    fn a_clock_is_no_timer() {
+        let mut timers = Timers::default();
+        timers.waits(None);
+        assert!(!timers.are_there());
+        timers.waits(Some(1000));
+        timers.waits(Some(0));
+        assert!(timers.are_there());
+        let over: Vec<bool> = (0..5).map(|_| timers.are_over(1000)).collect();
+        assert_eq!(over, [true, true, false, false, false]);
+        assert!(timers.are_over(1700));
+        assert!(!timers.are_over(0));
+    }
+}

@@ -1,0 +1,117 @@
+//! The gate: what of the readiness that a wait reports is handed to the application.
+//!
+//! What is handed out succeeds: what would make the handler wait for the disk is held back before it is told of.
+
+use super::request::Look;
+use super::EventLoop;
+use crate::guest::errno;
+use crate::readiness::connection_of;
+use crate::readiness::table::Slot;
+use laio_core::config::Mode;
+use laio_core::gate::{Side, ERR, HUP};
+use laio_core::stats::Counter;
+use libc::epoll_event;
+
+const READ: u32 = Side::Read.events();
+const WRITE: u32 = Side::Write.events();
+
+impl EventLoop {
+    /// Whether what a wait reports is looked at: requests are, or some are held back.
+    pub fn admits(&self) -> bool {
+        self.config.mode == Mode::On && (self.attentive() || self.holds_back())
+    }
+
+    /// What of these events of an epoll instance is handed out, moved to the front: how many are left.
+    pub(super) fn admit_events(&mut self, instance: i32, events: &mut [epoll_event]) -> usize {
+        let _kept = errno::Kept::new();
+        let mut left = 0;
+        for index in 0..events.len() {
+            let Some(&event) = events.get(index) else {
+                break;
+            };
+            let (reported, data) = (event.events, event.u64);
+            let shown = match connection_of(instance, data, reported) {
+                Some((fd, slot, one_shot)) => self.admit(fd, slot, reported, one_shot),
+                None => reported,
+            };
+            if shown == 0 {
+                continue;
+            }
+            if let Some(place) = events.get_mut(left) {
+                *place = epoll_event {
+                    events: shown,
+                    u64: data,
+                };
+                left += 1;
+            }
+        }
+        left
+    }
+
+    /// What of this readiness of a connection is handed out. `one_shot` tells that the kernel reports no more until the
+    /// application asks for it.
+    pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, one_shot: bool) -> u32 {
+        let held = slot.held();
+        if reported & (ERR | HUP) != 0 && held != 0 {
+            // Nobody waits for it any more. The kernel reports it again, with all that it has.
+            self.counters.count(Counter::ClientGone);
+            if one_shot {
+                slot.swallowed(fd);
+            }
+            slot.abandon(fd);
+            return 0;
+        }
+        let mut shown = reported & !held;
+        let looks = self.attentive() && reported & (ERR | HUP) == 0;
+        let mut cold = None;
+        if looks && shown & READ != 0 && slot.wants_look() {
+            match self.look_at_reported(fd, slot) {
+                Look::Cold(request) => {
+                    cold = Some(request);
+                    shown &= !READ;
+                }
+                Look::Unstaffed => self.counters.count(Counter::Unstaffed),
+                Look::Warm | Look::Empty => {}
+            }
+        }
+        let missing = (looks && shown & WRITE != 0)
+            .then(|| self.missing_part(slot))
+            .flatten();
+        if missing.is_some() {
+            shown &= !WRITE;
+        }
+        if shown == 0 && cold.is_none() && missing.is_none() && one_shot {
+            slot.swallowed(fd);
+        }
+        let swallowed = shown == 0;
+        if let Some(request) = cold {
+            if !self.hold_back(fd, slot, request, swallowed) {
+                shown |= reported & READ;
+            }
+        }
+        if let Some(part) = missing {
+            if !self.hold_back_part(fd, slot, part, swallowed) {
+                shown |= reported & WRITE;
+            }
+        }
+        if shown & READ != 0 {
+            slot.told.readable(self.iteration, self.now);
+        }
+        if shown & WRITE != 0 {
+            slot.told.writable();
+        }
+        if one_shot && shown != 0 {
+            slot.delivered();
+        }
+        shown
+    }
+
+    /// A look, unless the application may give up a connection that has not begun a request.
+    fn look_at_reported(&mut self, fd: i32, slot: &Slot) -> Look {
+        if self.is_full {
+            self.counters.count_alone(Counter::Full);
+            return Look::Warm;
+        }
+        self.look(fd, slot)
+    }
+}

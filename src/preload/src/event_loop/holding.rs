@@ -1,0 +1,114 @@
+//! What is held back must not look idle: parts of requests that are held for long, and timers that are over.
+
+use super::EventLoop;
+use crate::engine::pool::MAX_JOBS;
+use crate::guest::errno;
+use crate::readiness::table;
+use laio_core::holds::{Hold, Step, Timers};
+use laio_core::stats::Counter;
+use std::time::Duration;
+
+/// The requests that this loop holds back.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    /// Some of them may have been let go since.
+    list: Vec<Hold>,
+    /// When something is to be done for one of them, in milliseconds.
+    due: u64,
+    timers: Timers,
+}
+
+impl EventLoop {
+    /// A request is held back from now on.
+    pub(super) fn holds(&mut self, hold: Hold) {
+        if self.holding.list.len() >= 2 * MAX_JOBS {
+            self.advance(false);
+        }
+        let due = hold.due(self.config.longest_hold_ms);
+        let first = self.holding.list.is_empty();
+        if self.holding.list.try_reserve(1).is_ok() {
+            self.holding.list.push(hold);
+            self.holding.due = if first {
+                due
+            } else {
+                self.holding.due.min(due)
+            };
+        }
+    }
+
+    /// How long the kernel may be left to wait before something is to be done for a request that is held back.
+    pub(super) fn time_of_holds(&self) -> Option<Duration> {
+        let holds = self.holds_back() && !self.holding.list.is_empty();
+        // The clock is a timer tick coarse.
+        let rest = self.holding.due.saturating_sub(self.now) + 1;
+        holds.then(|| Duration::from_millis(rest))
+    }
+
+    /// The loop waits, for so long at most.
+    pub fn waits_for(&mut self, time: Option<Duration>) {
+        self.holding.timers.waits(time.map(in_milliseconds));
+    }
+
+    /// The loop has been woken: hands out what is due. `over` is how long it had asked to wait, where that time has
+    /// run out. Tells whether there is more to report.
+    pub(super) fn serve_holds(&mut self, over: Option<Duration>) -> bool {
+        if self.holding.list.is_empty() {
+            return false;
+        }
+        let over = over.is_some_and(|time| self.holding.timers.are_over(in_milliseconds(time)));
+        (over || self.now >= self.holding.due) && self.advance(over)
+    }
+
+    /// Lets all requests go.
+    pub(super) fn let_holds_go(&mut self) {
+        let _kept = errno::Kept::new();
+        for hold in std::mem::take(&mut self.holding.list) {
+            if let Some(slot) = table::accepted(hold.fd).filter(|s| s.is_held_by(hold.ticket)) {
+                self.counters.count(Counter::LetThrough);
+                slot.let_through(hold.fd);
+            }
+        }
+    }
+
+    fn advance(&mut self, over: bool) -> bool {
+        let _kept = errno::Kept::new();
+        let (now, longest) = (self.now, self.config.longest_hold_ms);
+        let has_timers = self.holding.timers.are_there();
+        let mut list = std::mem::take(&mut self.holding.list);
+        let (mut due, mut reports) = (u64::MAX, false);
+        list.retain_mut(|hold| {
+            let slot = table::accepted(hold.fd).filter(|slot| slot.is_held_by(hold.ticket));
+            let Some(slot) = slot else {
+                return false;
+            };
+            let over =
+                over.then(|| hold.timer_is_over(now, slot.told.active(), slot.told.was_read()));
+            let step = match over {
+                None | Some(Step::Hold) => hold.step(now, has_timers, longest),
+                Some(step) => step,
+            };
+            reports |= step != Step::Hold;
+            match step {
+                Step::Hold => {}
+                Step::Part => {
+                    self.counters.count(Counter::Parts);
+                    slot.hand_out_part(hold.fd, hold.ticket);
+                }
+                Step::Through => {
+                    self.counters.count(Counter::LetThrough);
+                    slot.let_through(hold.fd);
+                    return false;
+                }
+            }
+            due = due.min(hold.due(longest));
+            true
+        });
+        self.holding.list = list;
+        self.holding.due = due;
+        reports
+    }
+}
+
+fn in_milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,149 @@
+//! Which connection an event of `epoll_wait` is about: the kernel names a registration by the application's cookie.
+//!
+//! A hash table of descriptor numbers, in levels that are made as they are needed. What it says is a hint: each slot
+//! says by itself under which cookie it is registered. Two connections of one cookie cannot be told apart, and are
+//! left alone. It has no lock, for `epoll_ctl` may be a signal handler's: a hint that is lost is a connection
+//! that is not looked at until it is registered anew.
+
+use super::table::{self, Slot};
+use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+
+/// Numbers that share a hash.
+const WAYS: usize = 4;
+
+/// Buckets of the first level; each further one has four times as many.
+const BUCKETS: usize = 1024;
+
+const MOST_LEVELS: usize = 6;
+
+/// Descriptor numbers, plus one: nothing stands for none.
+type Bucket = [AtomicI32; WAYS];
+
+static LEVELS: [AtomicPtr<Bucket>; MOST_LEVELS] =
+    [const { AtomicPtr::new(null_mut()) }; MOST_LEVELS];
+
+/// The hash of a registration; never 0.
+pub fn hash(instance: i32, data: u64) -> u64 {
+    let mixed = (data ^ (instance as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29) | 1
+}
+
+fn buckets(level: usize) -> usize {
+    BUCKETS << (2 * level)
+}
+
+fn bucket(level: usize, hash: u64) -> Option<&'static Bucket> {
+    let first = LEVELS.get(level)?.load(Acquire);
+    if first.is_null() {
+        return None;
+    }
+    // SAFETY: a level that was once published has as many buckets, and is never freed.
+    Some(unsafe { &*first.add((hash >> 32) as usize % buckets(level)) })
+}
+
+/// A connection is registered under the cookie with this hash.
+pub fn insert(hash: u64, fd: i32) {
+    for level in 0..MOST_LEVELS {
+        let Some(bucket) = bucket(level, hash).or_else(|| grow(level, hash)) else {
+            return;
+        };
+        if bucket.iter().any(|way| way.load(Relaxed) == fd + 1) {
+            return;
+        }
+        for way in bucket {
+            let old = way.load(Relaxed);
+            let is_free = old == 0 || !belongs(level, hash, old - 1);
+            if is_free && way.compare_exchange(old, fd + 1, AcqRel, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the number in a bucket is still that of a registration that hashes to it.
+fn belongs(level: usize, hash: u64, fd: i32) -> bool {
+    let place = |hash: u64| (hash >> 32) as usize % buckets(level);
+    let named = table::accepted(fd).map_or(0, Slot::cookie_hash);
+    named != 0 && place(named) == place(hash)
+}
+
+/// The only connection that may be registered under this cookie; nothing where there is none or are several.
+pub fn find(hash: u64) -> Option<(i32, &'static Slot)> {
+    let mut found = None;
+    for level in 0..MOST_LEVELS {
+        let Some(bucket) = bucket(level, hash) else {
+            break;
+        };
+        for way in bucket {
+            let fd = way.load(Acquire) - 1;
+            let Some(slot) = table::accepted(fd).filter(|slot| slot.cookie_hash() == hash) else {
+                continue;
+            };
+            match found {
+                Some((other, _)) if other != fd => return None,
+                _ => found = Some((fd, slot)),
+            }
+        }
+    }
+    found
+}
+
+#[cold]
+fn grow(level: usize, hash: u64) -> Option<&'static Bucket> {
+    let place = LEVELS.get(level)?;
+    let size = buckets(level) * size_of::<Bucket>();
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // From the kernel, not from an allocator: the hook may be a signal handler's.
+    // SAFETY: a new mapping, which nobody knows yet; zeroes are valid numbers.
+    let memory = unsafe { mmap_anonymous(null_mut(), size, protection, MapFlags::PRIVATE) }.ok()?;
+    if place
+        .compare_exchange(null_mut(), memory.cast(), AcqRel, Acquire)
+        .is_err()
+    {
+        // SAFETY: another thread was first; this one was never published.
+        let _ = unsafe { munmap(memory, size) };
+    }
+    bucket(level, hash)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_is_found_by_its_cookie() {
+        let (first, second) = (900, 901);
+        table::accept(first);
+        table::accept(second);
+        let slot = |fd| table::accepted(fd).unwrap();
+        slot(first).set_cookie(Some((3, 77)), first);
+        slot(second).set_cookie(Some((3, 78)), second);
+        let number = |data| find(hash(3, data)).map(|found| found.0);
+        assert_eq!(
+            (number(77), number(78), number(79)),
+            (Some(first), Some(second), None)
+        );
+        // Of one cookie: nobody knows which.
+        slot(second).set_cookie(Some((3, 77)), second);
+        assert_eq!((number(77), number(78)), (None, None));
+        slot(second).set_cookie(None, second);
+        assert_eq!(number(77), Some(first));
+    }
+
+    #[test]
+    fn many_are_found() {
+        let numbers = || 1000..9000;
+        for fd in numbers() {
+            table::accept(fd);
+            table::accepted(fd)
+                .unwrap()
+                .set_cookie(Some((4, 5 * fd as u64)), fd);
+        }
+        let lost = numbers().filter(|&fd| find(hash(4, 5 * fd as u64)).map(|f| f.0) != Some(fd));
+        assert_eq!(lost.count(), 0);
+        assert!(!LEVELS[1].load(Acquire).is_null());
+    }
+}

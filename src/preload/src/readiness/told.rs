@@ -1,0 +1,193 @@
+//! What an application has been told of one connection's readiness, and what it has done since: what may be
+//! refused it.
+//!
+//! A call that was reported ready succeeds. A read is answered with `EAGAIN` only straight after `accept` (within
+//! a few iterations of the loop, before any wait could report it), or after a read that emptied the socket in the
+//! same iteration; a write only after another one of the same answer in the same iteration, and not if room was
+//! reported since. What was reported by a wait that no hook sees is therefore never refused: it would be another
+//! iteration.
+//!
+//! Iterations are numbered for the whole process ([`NEVER`] is none). All of it is written by the thread that
+//! waits for the connection; another one that reads it takes it for an iteration of its own hardly ever, and
+//! is not refused anything otherwise.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// No iteration of any loop.
+pub const NEVER: u64 = 0;
+
+/// How many iterations after `accept` a connection that no wait knows of may be read: Tornado does so in the second.
+const STRAIGHT: u64 = 3;
+
+/// So far apart are iterations between which there was a wait that no hook sees.
+pub const UNSEEN: u64 = STRAIGHT + 1;
+
+/// What one connection's application knows.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The iteration in which a wait reported that it can be read.
+    readable: AtomicU64,
+    /// The iteration in which a read emptied it.
+    emptied: AtomicU64,
+    /// The iteration in which it was accepted, if nothing has happened to it since.
+    accepted: AtomicU64,
+    /// The iteration in which a part of an answer was sent last.
+    wrote: AtomicU64,
+    /// Room was reported, and nothing has been written since.
+    writable: AtomicBool,
+    /// Something of the answer to the last request was sent.
+    answering: AtomicBool,
+    /// Bytes of it were read.
+    was_read: AtomicBool,
+    /// When the server last heard or sent something, in milliseconds.
+    active: AtomicU64,
+}
+
+impl Told {
+    /// The number names another connection from now on, or none.
+    pub fn reset(&self, now: u64) {
+        self.readable.store(NEVER, Relaxed);
+        self.emptied.store(NEVER, Relaxed);
+        self.accepted.store(NEVER, Relaxed);
+        self.wrote.store(NEVER, Relaxed);
+        self.writable.store(false, Relaxed);
+        self.answering.store(false, Relaxed);
+        self.was_read.store(false, Relaxed);
+        self.active.store(now, Relaxed);
+    }
+
+    /// The loop has accepted it, in an iteration that a wait has begun.
+    pub fn accepted(&self, iteration: u64) {
+        self.accepted.store(iteration, Relaxed);
+    }
+
+    /// A wait hands out that it can be read.
+    pub fn readable(&self, iteration: u64, now: u64) {
+        self.readable.store(iteration, Relaxed);
+        self.has_refused_read();
+        self.active.store(now, Relaxed);
+    }
+
+    /// Whether what can be read was reported, and so looked at, in this iteration.
+    pub fn is_readable(&self, iteration: u64) -> bool {
+        self.readable.load(Relaxed) == iteration
+    }
+
+    /// Whether a read may be answered with `EAGAIN`: nothing was reported. `registered` tells that a wait may know of
+    /// the connection.
+    pub fn may_refuse_read(&self, iteration: u64, registered: bool) -> bool {
+        let accepted = self.accepted.load(Relaxed);
+        let straight = accepted != NEVER && iteration.wrapping_sub(accepted) < STRAIGHT;
+        let is_known = registered && accepted != iteration;
+        straight && !is_known || self.emptied.load(Relaxed) == iteration
+    }
+
+    /// A read was answered so. The next one of this iteration is not.
+    pub fn has_refused_read(&self) {
+        self.emptied.store(NEVER, Relaxed);
+        self.accepted.store(NEVER, Relaxed);
+    }
+
+    /// The application has read so many bytes, and `emptied` the socket, as far as it can tell.
+    pub fn has_read(&self, iteration: u64, now: u64, count: usize, emptied: bool) {
+        let goes_on = self.is_readable(iteration) || self.may_refuse_read(iteration, false);
+        let emptied = if emptied && goes_on { iteration } else { NEVER };
+        self.accepted.store(NEVER, Relaxed);
+        self.emptied.store(emptied, Relaxed);
+        if count > 0 {
+            self.wrote.store(NEVER, Relaxed);
+            self.answering.store(false, Relaxed);
+            self.was_read.store(true, Relaxed);
+            self.active.store(now, Relaxed);
+        }
+    }
+
+    /// A wait hands out that there is room.
+    pub fn writable(&self) {
+        self.writable.store(true, Relaxed);
+    }
+
+    /// Whether a write may be answered with `EAGAIN`.
+    pub fn may_refuse_write(&self, iteration: u64) -> bool {
+        self.wrote.load(Relaxed) == iteration && !self.writable.load(Relaxed)
+    }
+
+    /// Whether a write may be cut: it is not the first of an answer.
+    pub fn may_cut_write(&self) -> bool {
+        self.answering.load(Relaxed)
+    }
+
+    /// The kernel has taken a part of an answer, or has no room (`sent` is false).
+    pub fn has_written(&self, iteration: u64, now: u64, sent: bool) {
+        self.writable.store(false, Relaxed);
+        if sent {
+            self.wrote.store(iteration, Relaxed);
+            self.answering.store(true, Relaxed);
+            self.active.store(now, Relaxed);
+        }
+    }
+
+    /// Whether the server has ever had a byte of it.
+    pub fn was_read(&self) -> bool {
+        self.was_read.load(Relaxed)
+    }
+
+    /// When the server last heard or sent something, in milliseconds.
+    pub fn active(&self) -> u64 {
+        self.active.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it, a server that takes "readable, and no data" for the end would lose a request.
+    #[test]
+    fn what_was_reported_is_not_refused() {
+        let told = Told::default();
+        let may_refuse = |iteration| told.may_refuse_read(iteration, true);
+        assert!(!may_refuse(1));
+        told.accepted(1);
+        assert!(may_refuse(1) && !may_refuse(2));
+        assert!(told.may_refuse_read(2, false), "no wait knows of it");
+        assert!(!told.may_refuse_read(1 + UNSEEN, false));
+        told.readable(1, 0);
+        assert!(!may_refuse(1));
+        told.has_read(1, 0, 10, false);
+        assert!(!may_refuse(1), "there may be more");
+        told.has_read(1, 0, 10, true);
+        assert!(may_refuse(1) && !may_refuse(2));
+        told.has_refused_read();
+        assert!(!may_refuse(1), "once is enough");
+    }
+
+    #[test]
+    fn what_a_wait_that_nobody_sees_has_reported_is_not_refused() {
+        let told = Told::default();
+        told.readable(1, 0);
+        told.has_read(1, 0, 10, true);
+        told.has_read(2, 0, 10, true);
+        let may_refuse = told.may_refuse_read(2, true);
+        assert!(!may_refuse, "nobody knows what led to that read");
+    }
+
+    #[test]
+    fn the_first_write_of_an_answer_is_neither_refused_nor_cut() {
+        let told = Told::default();
+        assert!(!told.may_refuse_write(1) && !told.may_cut_write());
+        told.has_written(1, 0, true);
+        assert!(told.may_refuse_write(1) && told.may_cut_write());
+        assert!(!told.may_refuse_write(2) && told.may_cut_write());
+        told.writable();
+        assert!(!told.may_refuse_write(1), "room was reported");
+        told.has_written(2, 0, false);
+        assert!(!told.may_refuse_write(2), "nothing was sent in it");
+        told.has_written(2, 0, true);
+        told.has_read(2, 0, 10, true);
+        assert!(
+            !told.may_refuse_write(2) && !told.may_cut_write(),
+            "another answer"
+        );
+    }
+}

@@ -44,6 +44,10 @@ macro_rules! symbols {
                 __lxstat64(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
                 __fxstatat(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
                 __fxstatat64(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                fstat(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
+                fstat64(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
+                __fxstat(version: c_int, fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
+                __fxstat64(version: c_int, fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
                 access(path: *const c_char, mode: c_int) -> c_int => looked_up(path, Stat, Name);
                 faccessat(at: c_int, path: *const c_char, mode: c_int, flags: c_int) -> c_int => looked_up_at(at, path);
                 readlink(path: *const c_char, into: *mut c_char, size: size_t) -> ssize_t => looked_up(path, Stat, Name);

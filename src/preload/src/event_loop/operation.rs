@@ -65,7 +65,7 @@ impl Operation<'_> {
 
     /// Whether it reads what is in an open file.
     fn is_of_data(&self) -> bool {
-        matches!(self.subject, Subject::Descriptor(_))
+        matches!(self.subject, Subject::Descriptor(_)) && self.call != Call::Stat
     }
 
     /// Whether it was on a file system that reads no blocks of a device of its own.

@@ -68,6 +68,16 @@ pub fn looked_up_at<R>(real: impl FnOnce() -> R, at: c_int, path: *const c_char)
     })
 }
 
+/// `fstat` and its kin: a file system of another machine, or of another process, is asked anew for attributes that
+/// are old.
+#[inline]
+pub fn looked_at<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
+    timed(real, || Operation {
+        call: Call::Stat,
+        subject: Subject::Descriptor(fd),
+    })
+}
+
 /// `readdir`.
 #[inline]
 pub fn read_directory<R>(real: impl FnOnce() -> R) -> R {

@@ -6,6 +6,14 @@ use arrayvec::ArrayVec;
 /// Headers that are looked at; a request with more is predicted for by its request line alone.
 const MAX_HEADERS: usize = 32;
 
+/// The headers by which an answer without the file's bytes is asked for, unless the file has changed (or not).
+const CONDITIONS: [&[u8]; 4] = [
+    b"if-none-match",
+    b"if-modified-since",
+    b"if-match",
+    b"if-unmodified-since",
+];
+
 /// Longest host name that is told apart from others, the limit of DNS.
 const MAX_HOST: usize = 255;
 
@@ -15,6 +23,13 @@ pub struct Http;
 
 impl Recogniser for Http {
     fn recognise(&self, bytes: &[u8], request: &mut Request) -> Result<usize, Unrecognised> {
+        // Empty lines before a request are skipped, as servers do: a request that the server answers and
+        // that is not recognised could teach that its files belong to another request.
+        let skipped = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let bytes = &bytes[skipped..];
         // A quick no for bodies, TLS and other protocols, before the parser is asked.
         if !b"GET ".starts_with(&bytes[..bytes.len().min(4)])
             && !b"HEAD ".starts_with(&bytes[..bytes.len().min(5)])
@@ -23,10 +38,15 @@ impl Recogniser for Http {
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
+        request.conditional = false;
         let taken = match head.parse(bytes) {
             Ok(httparse::Status::Complete(taken)) => taken,
             // What stands in the fields so far is what counts: the target decides, not the rest.
-            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => bytes.len(),
+            Ok(httparse::Status::Partial) => bytes.len(),
+            Err(httparse::Error::TooManyHeaders) => {
+                request.conditional = bytes.split(|&byte| byte == b'\n').any(is_condition_line);
+                bytes.len()
+            }
             Err(_) => return Err(Unrecognised::Foreign),
         };
         // The version stands behind the target: only with it is the target known to be whole.
@@ -51,10 +71,25 @@ impl Recogniser for Http {
                 request.host = hash_host(header.value);
             } else if header.name.eq_ignore_ascii_case("range") {
                 request.offset = range_start(header.value).unwrap_or(0);
+            } else if is_condition(header.name.as_bytes()) {
+                request.conditional = true;
             }
         }
-        Ok(taken)
+        Ok(skipped + taken)
     }
+}
+
+/// Whether a header of this name makes the answer depend on the file's state: most often it has no body then.
+/// `If-Range` is none of them, for its answer always has one.
+fn is_condition(name: &[u8]) -> bool {
+    let is = |condition: &&[u8]| name.eq_ignore_ascii_case(condition);
+    // Nearly all other names are told apart by their first letter.
+    matches!(name.first(), Some(b'I' | b'i')) && CONDITIONS.iter().any(is)
+}
+
+/// Whether a line of a head is such a header.
+fn is_condition_line(line: &[u8]) -> bool {
+    memchr::memchr(b':', line).is_some_and(|colon| is_condition(&line[..colon]))
 }
 
 /// Splits `http://host/path` into its authority and its path; an origin-form target has none.
@@ -122,6 +157,51 @@ mod tests {
         assert_eq!(request.offset, 4096);
         assert!(request.wants_body);
         assert_eq!(&bytes[taken..], b"GET");
+    }
+
+    /// Without it, 1.7 KB of requests that are answered "not modified" had 40 MB read from the disk.
+    #[test]
+    fn conditions_are_seen() {
+        let conditional = |headers: &str| {
+            let head = format!("GET /x HTTP/1.1\r\n{headers}\r\n\r\n");
+            recognise(head.as_bytes()).unwrap().0.conditional
+        };
+        for header in [
+            "If-None-Match: \"1\"",
+            "if-modified-since: Sat, 28 Nov 2026 20:00:00 GMT",
+            "IF-MATCH: *",
+            "Host: h\r\nIf-Unmodified-Since: Sat, 28 Nov 2026 20:00:00 GMT",
+        ] {
+            assert!(conditional(header), "{header}");
+            let many = "A: b\r\n".repeat(MAX_HEADERS + 2);
+            assert!(conditional(&format!("{many}{header}")), "{header}");
+            // The end of the head has not come yet.
+            let part = format!("GET /x HTTP/1.1\r\n{header}\r\nAcc");
+            assert!(recognise(part.as_bytes()).unwrap().0.conditional);
+        }
+        for header in ["If-Range: \"1\"", "X-If-Match: *", "If-None: If-Match: *"] {
+            assert!(!conditional(header), "{header}");
+            let many = "A: b\r\n".repeat(MAX_HEADERS + 2);
+            assert!(!conditional(&format!("{many}{header}")), "{header}");
+        }
+    }
+
+    /// Without it, such a request was nobody's, and its files were taken for another request's.
+    #[test]
+    fn empty_lines_before_a_request_are_skipped() {
+        for before in ["\r\n", "\n", "\r\n\r\n\r\n", "\r", "\n\r\n"] {
+            let bytes = format!("{before}GET /x HTTP/1.1\r\n\r\n{before}HEAD /y HTTP/1.0\r\n\r\n");
+            let (first, taken) = recognise(bytes.as_bytes()).unwrap();
+            assert_eq!(first.target.as_slice(), b"/x");
+            let (second, rest) = recognise(&bytes.as_bytes()[taken..]).unwrap();
+            assert_eq!(second.target.as_slice(), b"/y");
+            assert_eq!(taken + rest, bytes.len());
+            assert_eq!(
+                recognise(before.as_bytes()),
+                Err(Unrecognised::Partial),
+                "nothing but empty lines"
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct Request {
     pub offset: u64,
     /// Whether the answer carries the file's bytes (`GET`) or only its metadata (`HEAD`).
     pub wants_body: bool,
+    /// Whether a header asks for the bytes only if the file has changed, or not changed. Most often the
+    /// answer has none of them.
+    pub conditional: bool,
 }
 
 /// Why bytes at hand hold no request to predict for.
@@ -40,6 +43,14 @@ pub enum Unrecognised {
     Foreign,
     /// A target that could lead out of the document root, holds a NUL or is too long.
     Refused,
+}
+
+impl Request {
+    /// Whether the answer is expected to carry the file's bytes. Where it does so in spite of a condition,
+    /// the file has changed, and what was just written is in memory.
+    pub fn is_for_data(&self) -> bool {
+        self.wants_body && !self.conditional
+    }
 }
 
 /// One protocol's way to say which file is wanted.

@@ -26,6 +26,8 @@ pub mod recent;
 pub mod recognise;
 pub mod rules;
 pub mod stats;
+#[cfg(test)]
+mod strangers;
 pub mod stream;
 pub mod symbols;
 pub mod warmth;

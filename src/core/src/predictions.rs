@@ -127,7 +127,7 @@ impl Predictions {
     }
 
     /// Adds the path that these parts make up: the learnt directory, and what follows it. Nothing is
-    /// added where there is no room, or where what follows would lead out of the directory.
+    /// added where there is no room, where it is there already, or where what follows would lead out of the directory.
     pub fn compose(&mut self, parts: [&[u8]; 3], depth: Depth, offset: u64, rule: RuleId) {
         let start = self.text.len();
         let fits = parts
@@ -142,6 +142,12 @@ impl Predictions {
         // `stat` and `opendir` name a directory with its last slash or without.
         let path = without_last_slash(path);
         let (end, hash) = (start + path.len(), crate::hash(path));
+        // Two rules may lead to the same path: nothing is to be gained from the second.
+        let twice = self.iter().any(|it| it.hash == hash && it.path == path);
+        if twice {
+            self.text.truncate(start);
+            return;
+        }
         self.text.truncate(end);
         self.items.push(Item {
             start,

@@ -6,7 +6,7 @@
 
 use crate::predictions::{Depth, Prediction, Predictions, MAX_PREDICTIONS};
 use crate::recognise::{Recogniser, Request};
-use crate::rules::{Lesson, RuleId, Rules};
+use crate::rules::{Lesson, Outcome, Rules};
 use arrayvec::ArrayVec;
 
 /// How many requests are remembered.
@@ -32,8 +32,7 @@ enum Known {
 struct Expected {
     hash: u64,
     depth: Depth,
-    rule: RuleId,
-    came_true: bool,
+    outcome: Outcome,
 }
 
 impl From<Prediction<'_>> for Expected {
@@ -41,13 +40,27 @@ impl From<Prediction<'_>> for Expected {
         let Prediction {
             hash, depth, rule, ..
         } = prediction;
+        let outcome = Outcome {
+            rule,
+            came_true: false,
+            is_new: false,
+        };
         Expected {
             hash,
             depth,
-            rule,
-            came_true: false,
+            outcome,
         }
     }
+}
+
+/// Whether any operation was matched with a request: only then do silent rules lose a vote, for a server may answer
+/// from a cache of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    No,
+    /// It may have been another request's, which was not understood.
+    Perhaps,
+    Yes,
 }
 
 #[derive(Clone, Debug)]
@@ -55,9 +68,7 @@ struct Entry {
     turn: u64,
     known: Known,
     expected: ArrayVec<Expected, MAX_PREDICTIONS>,
-    /// Whether any operation was matched with this request: only then do silent rules lose a vote,
-    /// for a server may answer from a cache of its own.
-    touched: bool,
+    touched: Touched,
 }
 
 /// A ring of recent requests, newest last.
@@ -66,6 +77,8 @@ pub struct Recent {
     entries: Vec<Entry>,
     next: usize,
     turn: u64,
+    /// The last turn in which something was read that may be a request and was not understood.
+    not_understood: u64,
 }
 
 impl Default for Recent {
@@ -74,12 +87,13 @@ impl Default for Recent {
             turn: 0,
             known: Known::Nothing,
             expected: ArrayVec::new(),
-            touched: false,
+            touched: Touched::No,
         };
         Recent {
             entries: vec![entry; RECENT],
             next: 0,
             turn: REACH + 1,
+            not_understood: 0,
         }
     }
 }
@@ -90,13 +104,19 @@ impl Recent {
         self.turn += 1;
     }
 
+    /// A client has sent what is no request that can be predicted for: its operations must not be taken for
+    /// another one's.
+    pub fn has_not_understood(&mut self) {
+        self.not_understood = self.turn;
+    }
+
     /// Keeps the first bytes that a client sent, to be parsed if something stalls.
     pub fn keep_bytes(&mut self, bytes: &[u8]) {
         let turn = self.turn;
         let entry = &mut self.entries[self.next];
         self.next = (self.next + 1) % RECENT;
         entry.turn = turn;
-        entry.touched = false;
+        entry.touched = Touched::No;
         entry.expected.clear();
         let kept = &bytes[..bytes.len().min(KEPT)];
         // In place where bytes stood before, the usual case: a KiB is not moved about.
@@ -116,7 +136,7 @@ impl Recent {
         self.next = (self.next + 1) % RECENT;
         entry.judge(rules);
         entry.turn = self.turn;
-        entry.touched = false;
+        entry.touched = Touched::No;
         entry.expected = predictions.iter().map(Expected::from).collect();
         if let Known::Request(old) = &mut entry.known {
             old.clone_from(request);
@@ -135,7 +155,12 @@ impl Recent {
         {
             if let Known::Bytes(bytes) = &entry.known {
                 let mut request = Request::default();
-                entry.known = match recogniser.recognise(bytes, &mut request) {
+                let recognised = recogniser.recognise(bytes, &mut request);
+                // Another request may follow it.
+                if recognised != Ok(bytes.len()) {
+                    self.not_understood = self.not_understood.max(entry.turn);
+                }
+                entry.known = match recognised {
                     Ok(_) => Known::Request(request),
                     Err(_) => Known::Nothing,
                 };
@@ -158,25 +183,31 @@ impl Recent {
                 continue;
             }
             if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
-                entry.touched = true;
-                if !expected.came_true || depth > expected.depth {
-                    expected.came_true = true;
+                entry.touched = Touched::Yes;
+                if !expected.outcome.came_true || depth > expected.depth {
+                    expected.outcome.came_true = true;
                     expected.depth = expected.depth.max(depth);
-                    rules.confirm(expected.rule, depth);
+                    rules.confirm(expected.outcome.rule, depth);
                 }
                 return true;
             }
         }
         // The request that explains it best, and of several the newest: in one turn many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
+        let mut doubtful = self.not_understood + REACH > turn;
         for index in order {
             let entry = &self.entries[index];
-            let Known::Request(request) = &entry.known else {
-                continue;
-            };
             if !in_reach(entry) {
                 continue;
             }
+            let request = match &entry.known {
+                Known::Request(request) => request,
+                Known::Bytes(_) => {
+                    doubtful = true;
+                    continue;
+                }
+                Known::Nothing => continue,
+            };
             if let Some(lesson) = rules.lesson(request, path, depth) {
                 if best
                     .as_ref()
@@ -189,16 +220,25 @@ impl Recent {
         let Some((index, lesson)) = best else {
             return false;
         };
-        let Some(rule) = rules.learn(lesson) else {
+        let entry = &mut self.entries[index];
+        // It may have been for what was not understood. Then it teaches only what is most convincing, and only
+        // where nothing is known: a server whose every turn has such clients learns all the same.
+        if let (true, Known::Request(request)) = (doubtful, &entry.known) {
+            if !lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson) {
+                if entry.touched == Touched::No {
+                    entry.touched = Touched::Perhaps;
+                }
+                return true;
+            }
+        }
+        let Some(outcome) = rules.learn(lesson) else {
             return false;
         };
-        let entry = &mut self.entries[index];
-        entry.touched = true;
+        entry.touched = Touched::Yes;
         let expected = Expected {
             hash,
             depth,
-            rule,
-            came_true: true,
+            outcome,
         };
         let _ = entry.expected.try_push(expected);
         true
@@ -206,13 +246,15 @@ impl Recent {
 }
 
 impl Entry {
-    /// Counts against the rules whose prediction did not come true.
+    /// Counts for and against the rules that predicted for it.
     fn judge(&self, rules: &mut Rules) {
-        if !self.touched {
-            return;
-        }
-        for expected in self.expected.iter().filter(|expected| !expected.came_true) {
-            rules.vote(expected.rule, false);
+        if self.touched != Touched::No {
+            let outcomes: ArrayVec<Outcome, MAX_PREDICTIONS> = self
+                .expected
+                .iter()
+                .map(|expected| expected.outcome)
+                .collect();
+            rules.judge(&outcomes, self.touched == Touched::Yes);
         }
     }
 }

@@ -4,10 +4,19 @@
 //! a request's target beside the path of an operation that followed it (`/d1/f.html` beside
 //! `/srv/www/d1/f.html`), and it only ever leads to *warming*: a wrong rule costs a little disk time
 //! and its own standing, never an answer.
+//!
+//! What is learnt comes from strangers, who choose what is asked for and when. A rule is therefore
+//! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
+//! place only after [`PROVEN`] of its predictions have come true, and more than four times as many as have not.
+
+mod lesson;
+
+pub use lesson::Lesson;
 
 use crate::predictions::{Depth, Predictions, MAX_PATH, MAX_PREDICTIONS};
 use crate::recognise::{Request, MAX_TARGET};
 use arrayvec::ArrayVec;
+use core::cmp::Reverse;
 
 /// Most rules of one event loop.
 const MAX_RULES: usize = 96;
@@ -18,6 +27,14 @@ const MAX_SUFFIX: usize = 64;
 
 /// Votes at which hits and misses are halved, so that a rule's past does not outvote its present.
 const MAX_VOTES: u32 = 64;
+
+/// Hits after which a rule may predict instead of a proven one, and not only beside it: fewer are too easily brought
+/// about by a stranger, or by chance.
+const PROVEN: u32 = 8;
+
+/// Unproven rules that predict the same kind of path for a request, at most. One that does not predict is not charged for
+/// what it would have missed, so that fewer would let a stranger have a rule proven behind another one.
+const BESIDE: usize = 4;
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +67,48 @@ struct Rule {
     hits: u32,
     misses: u32,
     pinned: bool,
-    serial: u32,
+    id: RuleId,
 }
 
 impl Rule {
+    /// Whether it predicts at all. A new one has some misses to spare, lest a few requests silence it.
     fn trusted(&self) -> bool {
-        self.pinned || self.hits * 4 >= self.misses
+        self.pinned || (self.hits + 1) * 4 >= self.misses
+    }
+
+    /// Whether it has been right often enough, and seldom enough wrong, to predict instead of others.
+    fn proven(&self) -> bool {
+        self.pinned || self.hits >= PROVEN && self.hits > 4 * self.misses
+    }
+
+    /// What it knows about, the narrower the greater: one host, and a long prefix.
+    fn rank(&self) -> (bool, usize) {
+        (self.shape.host != 0, self.shape.prefix.len())
+    }
+
+    /// How often it was right; of equals, the older comes first.
+    fn standing(&self) -> (i64, Reverse<u32>) {
+        let balance = i64::from(self.hits) - i64::from(self.misses);
+        (balance, Reverse(self.id.serial))
+    }
+
+    /// Whether both predict the same kind of path for a target, so that one of them should suffice.
+    fn is_rival_of(&self, other: &Shape) -> bool {
+        let Shape {
+            directory_target,
+            trim,
+            ref suffix,
+            ..
+        } = *other;
+        self.shape.directory_target == directory_target
+            && self.shape.trim == trim
+            && self.shape.suffix == *suffix
+    }
+
+    /// Whether it predicts anything for this request.
+    fn speaks_for(&self, request: &Request) -> bool {
+        let for_host = self.shape.host == 0 || self.shape.host == request.host;
+        for_host && self.trusted() && self.rest(&request.target).is_some()
     }
 
     fn vote(&mut self, hit: bool) {
@@ -84,52 +137,27 @@ impl Rule {
     }
 
     /// Adds what this rule predicts to a list, where there is room.
-    fn predict(&self, request: &Request, rule: RuleId, into: &mut Predictions) {
+    fn predict(&self, request: &Request, into: &mut Predictions) {
         let Some(rest) = self.rest(&request.target) else {
             return;
         };
-        // The answer to HEAD carries no data.
-        let no_body = !request.wants_body && self.depth == Depth::Data;
+        // What most likely sends no data must not make anybody read it.
+        let no_body = !request.is_for_data() && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
         let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
-        into.compose(parts, depth, request.offset, rule);
+        into.compose(parts, depth, request.offset, self.id);
     }
 }
 
-/// How a target and a path may be alike, the least convincing first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// The path is beside what the target names.
-    Companion,
-    /// The target's name goes on in the path.
-    Suffix,
-    /// The path ends as the target does.
-    Whole,
-}
-
-/// What laying a target beside a path shows.
-struct Laid<'p> {
-    shape: Shape,
-    directory: &'p [u8],
-    /// How much they have in common.
-    tail: usize,
-}
-
-/// What an operation teaches if a certain request was the reason for it.
-#[derive(Clone, Debug)]
-pub struct Lesson<'p> {
-    shape: Shape,
-    directory: &'p [u8],
-    depth: Depth,
-    host: u64,
-    likeness: (Kind, usize),
-}
-
-impl Lesson<'_> {
-    /// Whether the request explains the path better than another one does.
-    pub fn is_better_than(&self, other: &Lesson<'_>) -> bool {
-        self.likeness > other.likeness
-    }
+/// What became of one rule's prediction for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The rule.
+    pub rule: RuleId,
+    /// Whether the handler touched the path.
+    pub came_true: bool,
+    /// Whether the rule was made of this very request, which counts already.
+    pub is_new: bool,
 }
 
 /// The rules of one event loop.
@@ -169,86 +197,117 @@ impl Rules {
             && self.insert(shape, &directory, Depth::Data, true).is_some()
     }
 
-    /// Predicts what the handler of `request` will touch, best rule of each kind.
+    /// Predicts what the handler of `request` will touch: of each kind of path by the narrowest proven rule, and
+    /// beside it by what is as narrow and not proven yet.
     ///
-    /// A rule for the request's host beats one for every host, a longer prefix a shorter one.
+    /// A rule for the request's host is narrower than one for every host, a longer prefix than a shorter one.
+    /// What is proven comes first, so that nothing unproven takes its room.
     pub fn predict(&self, request: &Request, into: &mut Predictions) {
         into.clear();
-        let mut chosen = ArrayVec::<usize, MAX_PREDICTIONS>::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let for_host = rule.shape.host == 0 || rule.shape.host == request.host;
-            if !for_host || !rule.trusted() || rule.rest(&request.target).is_none() {
+        let mut chosen = ArrayVec::<&Rule, MAX_PREDICTIONS>::new();
+        let mut unproven = ArrayVec::<&Rule, MAX_RULES>::new();
+        for rule in self.rules.iter().filter(|rule| rule.speaks_for(request)) {
+            if !rule.proven() {
+                // There are never more rules than room.
+                let _ = unproven.try_push(rule);
                 continue;
             }
-            let rank = |rule: &Rule| (rule.shape.host != 0, rule.shape.prefix.len());
-            let rival = chosen.iter_mut().find(|other| {
-                let other = &self.rules[**other].shape;
-                other.trim == rule.shape.trim && other.suffix == rule.shape.suffix
-            });
-            match rival {
-                Some(other) if rank(&self.rules[*other]) < rank(rule) => *other = index,
+            let rank = |rule: &Rule| (rule.rank(), rule.standing());
+            match chosen.iter_mut().find(|it| it.is_rival_of(&rule.shape)) {
+                Some(other) if rank(other) < rank(rule) => *other = rule,
                 Some(_) => {}
-                // Beyond the bound the first come stay: they are the older, better proven ones.
-                None => drop(chosen.try_push(index)),
+                // Beyond the bound the first come stay: they are the older ones.
+                None => drop(chosen.try_push(rule)),
             }
         }
-        for index in chosen {
-            let id = RuleId {
-                index: index as u16,
-                serial: self.rules[index].serial,
+        let proven = chosen.len();
+        unproven.sort_unstable_by_key(|rule| Reverse(rule.standing()));
+        for rule in unproven {
+            let (old, new) = chosen.split_at(proven);
+            let rivals = |among: &[&Rule]| {
+                let rivals = among.iter().filter(|it| it.is_rival_of(&rule.shape));
+                rivals.filter(|it| it.rank() > rule.rank()).count()
             };
-            self.rules[index].predict(request, id, into);
-        }
-    }
-
-    /// Counts for or against a rule: did the handler touch the path that it predicted?
-    pub fn vote(&mut self, id: RuleId, hit: bool) {
-        if let Some(rule) = self.rules.get_mut(id.index as usize) {
-            if rule.serial == id.serial {
-                rule.vote(hit);
+            let beside = new.iter().filter(|it| it.is_rival_of(&rule.shape)).count();
+            if rivals(old) == 0 && beside < BESIDE {
+                let _ = chosen.try_push(rule);
             }
         }
+        for rule in chosen {
+            rule.predict(request, into);
+        }
     }
 
-    /// A predicted path was touched at this depth: a hit, and perhaps a deeper look than known.
+    fn get(&self, id: RuleId) -> Option<&Rule> {
+        let rule = self.rules.get(id.index as usize);
+        rule.filter(|rule| rule.id == id)
+    }
+
+    fn get_mut(&mut self, id: RuleId) -> Option<&mut Rule> {
+        let rule = self.rules.get_mut(id.index as usize);
+        rule.filter(|rule| rule.id == id)
+    }
+
+    /// A predicted path was touched at this depth, perhaps a deeper look than known.
     pub fn confirm(&mut self, id: RuleId, depth: Depth) {
-        self.vote(id, true);
-        if let Some(rule) = self.rules.get_mut(id.index as usize) {
-            if rule.serial == id.serial {
-                rule.depth = rule.depth.max(depth);
+        if let Some(rule) = self.get_mut(id) {
+            rule.depth = rule.depth.max(depth);
+        }
+    }
+
+    /// Counts for and against the rules that predicted for one request: which of their paths did the handler touch?
+    /// Where it is not certain that what it touched was for this request, proven rules lose nothing.
+    ///
+    /// Hits and misses are counted together, when all that belongs to the request has happened. Otherwise a few
+    /// quick hits could make a rule proven before its misses are known.
+    pub fn judge(&mut self, outcomes: &[Outcome], certain: bool) {
+        for outcome in outcomes {
+            let Some(rule) = self.get(outcome.rule) else {
+                continue;
+            };
+            let others = outcomes
+                .iter()
+                .filter(|other| other.came_true && other.rule != outcome.rule);
+            let mut rivals = others
+                .filter_map(|other| self.get(other.rule))
+                .filter(|other| other.is_rival_of(&rule.shape));
+            let (hit, contradicted) = if outcome.came_true {
+                // What a proven rule has explained proves no other one.
+                let explained = !rule.proven() && rivals.any(Rule::proven);
+                if outcome.is_new || explained {
+                    continue;
+                }
+                (true, false)
+            } else {
+                // A narrower rule knew better, or nobody can say: then this one is as good as before.
+                let excused = rivals.clone().any(|other| other.rank() > rule.rank());
+                if excused || !certain && rule.proven() {
+                    continue;
+                }
+                (
+                    false,
+                    rule.proven() && rivals.any(|other| other.rank() < rule.rank()),
+                )
+            };
+            if let Some(rule) = self.get_mut(outcome.rule) {
+                rule.vote(hit);
+                // It stood in the way of a rule that was right: soon it predicts beside that one again.
+                if contradicted && !rule.pinned {
+                    rule.hits /= 2;
+                }
             }
         }
     }
 
-    /// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
-    /// have nothing to do with each other.
-    pub fn lesson<'p>(
-        &self,
-        request: &Request,
-        path: &'p [u8],
-        depth: Depth,
-    ) -> Option<Lesson<'p>> {
-        let target = request.target.as_slice();
-        let path = without_last_slash(path);
-        let suffix = || self.lay_suffix_beside(target, path);
-        let (kind, laid) = if let Some(laid) = self.lay_beside(target, path, b"", false) {
-            (Kind::Whole, laid)
-        } else if let Some(laid) = lay_root_beside(target, path, depth).or_else(suffix) {
-            (Kind::Suffix, laid)
-        } else {
-            (Kind::Companion, self.lay_companion_beside(target, path)?)
-        };
-        Some(Lesson {
-            shape: laid.shape,
-            directory: laid.directory,
-            depth,
-            host: request.host,
-            likeness: (kind, laid.tail),
-        })
+    /// Whether a rule predicts for this request what the lesson is about.
+    pub fn is_spoken_for(&self, request: &Request, lesson: &Lesson<'_>) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.is_rival_of(&lesson.shape) && rule.speaks_for(request))
     }
 
-    /// Learns it: returns the rule that would have predicted the path.
-    pub fn learn(&mut self, lesson: Lesson<'_>) -> Option<RuleId> {
+    /// Learns it: returns the rule that would have predicted the path, which is new or has been so before.
+    pub fn learn(&mut self, lesson: Lesson<'_>) -> Option<Outcome> {
         let Lesson {
             mut shape,
             directory,
@@ -260,81 +319,13 @@ impl Rules {
         if !directory.ends_with(b"/") {
             directory.try_push(b'/').ok()?;
         }
-        // For every host, or, where another host's rule stands there, for this one.
-        let taken = self
-            .rules
-            .iter()
-            .any(|rule| rule.shape == shape && rule.directory != directory && rule.hits > 0);
-        if taken && host != 0 {
+        // For every host, or, where another rule stands there, for this one.
+        let mut same = self.rules.iter().filter(|rule| rule.shape == shape);
+        let taken = same.clone().any(|rule| rule.hits > 0);
+        if taken && host != 0 && same.all(|rule| rule.directory != directory) {
             shape.host = host;
         }
         self.insert(shape, &directory, depth, false)
-    }
-
-    /// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
-    /// `/`.
-    fn lay_beside<'p>(
-        &self,
-        target: &[u8],
-        path: &'p [u8],
-        suffix: &[u8],
-        trim: bool,
-    ) -> Option<Laid<'p>> {
-        let rest = if trim {
-            up_to_last_slash(target)
-        } else {
-            target
-        };
-        let rest = if path.ends_with(b"/") {
-            rest
-        } else {
-            without_last_slash(rest)
-        };
-        let base = path;
-        let tail = common_tail(rest, base);
-        if tail == 0 {
-            return None;
-        }
-        // Both sides keep the slash at which they were cut.
-        let prefix = &rest[..rest.len() - tail + 1];
-        let directory = &base[..base.len() - tail + 1];
-        let shape = shape(0, prefix, target.ends_with(b"/"), trim, suffix)?;
-        Some(Laid {
-            shape,
-            directory,
-            tail,
-        })
-    }
-
-    /// `/d1/f` beside `/srv/www/d1/f.gz`, `/d1/` beside `/srv/www/d1/index.html`.
-    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
-        let name = &target[up_to_last_slash(target).len()..];
-        let base = up_to_last_slash(path);
-        let suffix = path[base.len()..].strip_prefix(name)?;
-        if suffix.is_empty() {
-            return None;
-        }
-        let base = &path[..path.len() - suffix.len()];
-        self.lay_beside(target, base, suffix, false)
-    }
-
-    /// `/d1/f` beside `/srv/www/d1/.htpasswd`. Any two paths share a directory's final slash, so
-    /// more is asked for: a common component, or a known rule that maps this directory there.
-    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
-        let base = up_to_last_slash(path);
-        let suffix = &path[base.len()..];
-        let directory_of_target = up_to_last_slash(target);
-        let laid = self.lay_beside(target, base, suffix, true)?;
-        let more_than_a_slash = common_tail(directory_of_target, base) > 1;
-        let known = || {
-            self.rules.iter().any(|rule| {
-                !rule.shape.trim
-                    && directory_of_target.strip_prefix(rule.shape.prefix.as_slice())
-                        == base.strip_prefix(rule.directory.as_slice())
-                    && base.starts_with(&rule.directory)
-            })
-        };
-        (!suffix.is_empty() && (more_than_a_slash || known())).then_some(laid)
     }
 
     fn insert(
@@ -343,34 +334,27 @@ impl Rules {
         directory: &[u8],
         depth: Depth,
         pinned: bool,
-    ) -> Option<RuleId> {
+    ) -> Option<Outcome> {
         let directory = ArrayVec::try_from(directory).ok()?;
-        self.next_serial = self.next_serial.wrapping_add(1);
-        let serial = self.next_serial;
-        if let Some(index) = self.rules.iter().position(|rule| rule.shape == shape) {
-            let rule = &mut self.rules[index];
-            if rule.directory == directory {
-                rule.vote(true);
-                rule.depth = rule.depth.max(depth);
-            } else if rule.pinned {
-                return None;
-            } else {
-                *rule = Rule {
-                    shape,
-                    directory,
-                    depth,
-                    hits: 1,
-                    misses: 0,
-                    pinned,
-                    serial,
-                };
-            }
-            let serial = rule.serial;
-            return Some(RuleId {
-                index: index as u16,
-                serial,
+        let is_same = |rule: &&mut Rule| rule.shape == shape && rule.directory == directory;
+        if let Some(rule) = self.rules.iter_mut().find(is_same) {
+            rule.depth = rule.depth.max(depth);
+            return Some(Outcome {
+                rule: rule.id,
+                came_true: true,
+                is_new: false,
             });
         }
+        let mut rivals = self.rules.iter().filter(|rule| rule.shape == shape);
+        if rivals.any(|rule| rule.pinned) {
+            return None;
+        }
+        let index = self.place_for(&shape)?;
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let id = RuleId {
+            index: index as u16,
+            serial: self.next_serial,
+        };
         let rule = Rule {
             shape,
             directory,
@@ -378,40 +362,34 @@ impl Rules {
             hits: 1,
             misses: 0,
             pinned,
-            serial,
+            id,
         };
-        let index = if self.rules.len() < MAX_RULES {
-            self.rules.push(rule);
-            self.rules.len() - 1
-        } else {
-            // The one that was right the least often gives way.
-            let weakest = |(_, rule): &(usize, &Rule)| (rule.trusted(), rule.hits, rule.serial);
-            let rivals = self
-                .rules
-                .iter()
-                .enumerate()
-                .filter(|(_, rule)| !rule.pinned);
-            let (index, _) = rivals.min_by_key(weakest)?;
-            self.rules[index] = rule;
-            index
-        };
-        Some(RuleId {
-            index: index as u16,
-            serial,
+        match self.rules.get_mut(index) {
+            Some(old) => *old = rule,
+            None => self.rules.push(rule),
+        }
+        Some(Outcome {
+            rule: id,
+            came_true: true,
+            is_new: true,
         })
     }
-}
 
-/// The document root itself: nothing of its path stands in the target.
-fn lay_root_beside<'p>(target: &[u8], path: &'p [u8], depth: Depth) -> Option<Laid<'p>> {
-    if target != b"/" || depth != Depth::Listing {
-        return None;
+    /// Where a new rule goes: in the place of one that it replaces, or behind all, or where the weakest is.
+    fn place_for(&self, shape: &Shape) -> Option<usize> {
+        let silent = |rule: &Rule| rule.shape == *shape && !rule.trusted();
+        if let Some(index) = self.rules.iter().position(silent) {
+            return Some(index);
+        }
+        if self.rules.len() < MAX_RULES {
+            return Some(self.rules.len());
+        }
+        // The one that was right the least often gives way.
+        let weakest = |(_, rule): &(usize, &Rule)| (rule.trusted(), rule.hits, rule.id.serial);
+        let rivals = self.rules.iter().enumerate();
+        let rivals = rivals.filter(|(_, rule)| !rule.pinned);
+        rivals.min_by_key(weakest).map(|(index, _)| index)
     }
-    Some(Laid {
-        shape: shape(0, target, true, false, b"")?,
-        directory: path,
-        tail: 0,
-    })
 }
 
 fn shape(
@@ -460,235 +438,7 @@ pub fn from_here<'p>(path: &'p [u8], room: &'p mut ArrayVec<u8, MAX_PATH>) -> &'
     }
 }
 
-/// Length of the longest common tail of both that begins with a `/`.
-fn common_tail(one: &[u8], other: &[u8]) -> usize {
-    let pairs = one.iter().rev().zip(other.iter().rev());
-    let same = pairs.take_while(|(a, b)| a == b).count();
-    let tail = &one[one.len() - same..];
-    memchr::memchr(b'/', tail).map_or(0, |slash| tail.len() - slash)
-}
-
 const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::predictions::Prediction;
-    use crate::recognise::climbs;
-    use crate::recognise::decode_target;
-    use proptest::prelude::*;
-
-    fn request(host: u64, target: &str) -> Request {
-        let mut request = Request {
-            host,
-            wants_body: true,
-            ..Request::default()
-        };
-        decode_target(target.as_bytes(), &mut request.target).unwrap();
-        request
-    }
-
-    fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<RuleId> {
-        teach(rules, &request(0, target), path, Depth::Data)
-    }
-
-    fn teach(rules: &mut Rules, request: &Request, path: &str, depth: Depth) -> Option<RuleId> {
-        let lesson = rules.lesson(request, path.as_bytes(), depth)?;
-        rules.learn(lesson)
-    }
-
-    fn predicted(rules: &Rules, host: u64, target: &str) -> Vec<String> {
-        let mut predictions = Predictions::default();
-        rules.predict(&request(host, target), &mut predictions);
-        let path = |p: Prediction<'_>| String::from_utf8(p.path.to_vec()).unwrap();
-        predictions.iter().map(path).collect()
-    }
-
-    #[test]
-    fn a_document_root() {
-        let mut rules = Rules::default();
-        learn(&mut rules, "/d1/f.html", "/srv/www/d1/f.html").unwrap();
-        let mut predictions = Predictions::default();
-        rules.predict(&request(0, "/d1/g.html"), &mut predictions);
-        let said = predictions.iter().next().unwrap();
-        assert_eq!(
-            (said.path, said.directory()),
-            (&b"/srv/www/d1/g.html"[..], &b"/srv/www/"[..])
-        );
-        assert_eq!(predicted(&rules, 0, "/x/y/z.png"), ["/srv/www/x/y/z.png"]);
-        assert!(predicted(&rules, 0, "/x/").is_empty());
-    }
-
-    #[test]
-    fn a_document_root_that_is_the_working_directory() {
-        for (target, path) in [("/f.html", "f.html"), ("/d1/f.html", "d1/f.html")] {
-            let mut rules = Rules::default();
-            let mut room = ArrayVec::new();
-            let path = from_here(path.as_bytes(), &mut room);
-            learn(&mut rules, target, std::str::from_utf8(path).unwrap()).unwrap();
-            assert_eq!(predicted(&rules, 0, "/x/y.png"), ["./x/y.png"]);
-        }
-        for path in ["/srv/f", "./f", ""] {
-            let mut room = ArrayVec::new();
-            assert_eq!(from_here(path.as_bytes(), &mut room), path.as_bytes());
-        }
-        let long = [b'x'; MAX_PATH];
-        assert_eq!(from_here(&long, &mut ArrayVec::new()), long);
-    }
-
-    #[test]
-    fn an_alias_beats_the_root_below_its_prefix() {
-        let mut rules = Rules::default();
-        learn(&mut rules, "/a.html", "/srv/www/a.html").unwrap();
-        learn(&mut rules, "/img/x.png", "/data/images/x.png").unwrap();
-        assert_eq!(predicted(&rules, 0, "/img/y.png"), ["/data/images/y.png"]);
-        assert_eq!(predicted(&rules, 0, "/b.html"), ["/srv/www/b.html"]);
-    }
-
-    #[test]
-    fn index_files_companions_and_siblings() {
-        let mut rules = Rules::default();
-        learn(&mut rules, "/", "/srv/www/index.html").unwrap();
-        assert_eq!(predicted(&rules, 0, "/sub/"), ["/srv/www/sub/index.html"]);
-        learn(&mut rules, "/a.css", "/srv/www/a.css").unwrap();
-        learn(&mut rules, "/a.css", "/srv/www/a.css.gz").unwrap();
-        learn(&mut rules, "/a.css", "/srv/www/.htpasswd").unwrap();
-        assert_eq!(
-            predicted(&rules, 0, "/d/b.css"),
-            [
-                "/srv/www/d/b.css",
-                "/srv/www/d/b.css.gz",
-                "/srv/www/d/.htpasswd"
-            ]
-        );
-    }
-
-    #[test]
-    fn listings() {
-        for (target, path) in [
-            ("/a/b/", "/srv/www/a/b"),
-            ("/", "/srv/www"),
-            ("/", "/srv/www/"),
-        ] {
-            let mut rules = Rules::default();
-            teach(&mut rules, &request(0, target), path, Depth::Listing).unwrap();
-            assert_eq!(predicted(&rules, 0, "/c/"), ["/srv/www/c"]);
-            assert_eq!(predicted(&rules, 0, "/"), ["/srv/www"]);
-        }
-    }
-
-    #[test]
-    fn unrelated_files_teach_nothing() {
-        let mut rules = Rules::default();
-        learn(&mut rules, "/d1/f.html", "/srv/www/d1/f.html").unwrap();
-        assert!(learn(&mut rules, "/f.html", "/etc/localtime").is_none());
-        assert!(learn(&mut rules, "/d1/f.html", "/etc/mime.types").is_none());
-    }
-
-    #[test]
-    fn virtual_hosts_part_ways() {
-        let mut rules = Rules::default();
-        for _ in 0..2 {
-            teach(&mut rules, &request(1, "/a"), "/srv/one/a", Depth::Data).unwrap();
-            teach(&mut rules, &request(2, "/a"), "/srv/two/a", Depth::Data).unwrap();
-        }
-        assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
-        assert_eq!(predicted(&rules, 2, "/b"), ["/srv/two/b"]);
-        assert_eq!(predicted(&rules, 3, "/b"), ["/srv/one/b"]);
-    }
-
-    #[test]
-    fn a_relative_document_root() {
-        let mut rules = Rules::default();
-        learn(&mut rules, "/d/f", "./d/f").unwrap();
-        assert_eq!(predicted(&rules, 0, "/e/g"), ["./e/g"]);
-    }
-
-    #[test]
-    fn a_rule_that_stops_being_right_loses_its_vote() {
-        let mut rules = Rules::default();
-        let said = learn(&mut rules, "/a", "/srv/a").unwrap();
-        for _ in 0..10 {
-            rules.vote(said, false);
-        }
-        assert!(predicted(&rules, 0, "/b").is_empty());
-        learn(&mut rules, "/b", "/new/b").unwrap();
-        assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
-        rules.vote(said, true);
-        assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
-    }
-
-    #[test]
-    fn depth_follows_the_deepest_look() {
-        let mut rules = Rules::default();
-        let request = request(0, "/a");
-        let rule = teach(&mut rules, &request, "/srv/a", Depth::Name).unwrap();
-        let mut predictions = Predictions::default();
-        let mut depth = |rules: &Rules, request: &Request| {
-            rules.predict(request, &mut predictions);
-            predictions.iter().next().unwrap().depth
-        };
-        assert_eq!(depth(&rules, &request), Depth::Name);
-        rules.confirm(rule, Depth::Data);
-        assert_eq!(depth(&rules, &request), Depth::Data);
-        assert_eq!(
-            depth(
-                &rules,
-                &Request {
-                    wants_body: false,
-                    ..request
-                }
-            ),
-            Depth::Name
-        );
-    }
-
-    #[test]
-    fn pinned_rules_stay() {
-        let mut rules = Rules::default();
-        assert!(rules.pin(b"/img/", b"/data/images"));
-        assert!(!rules.pin(b"/img", b"/data"));
-        for n in 0..2 * MAX_RULES {
-            learn(&mut rules, &format!("/p{n}/f"), &format!("/q{n}/f"));
-        }
-        assert_eq!(predicted(&rules, 0, "/img/x"), ["/data/images/x"]);
-    }
-
-    proptest! {
-        /// What was learnt from one pair is predicted again for that pair, whatever the bytes.
-        #[test]
-        fn a_lesson_is_repeated(
-            directory in "(/[a-z]{1,3}){1,3}", tail in "(/[a-c.]{1,3}){1,3}/?", suffix in "[a-z.]{0,4}",
-        ) {
-            let path = format!("{directory}{tail}{suffix}");
-            prop_assume!(!climbs(tail.as_bytes()) && !climbs(path.as_bytes()));
-            let mut rules = Rules::default();
-            if learn(&mut rules, &tail, &path).is_some() {
-                let path = String::from_utf8(without_last_slash(path.as_bytes()).to_vec()).unwrap();
-                prop_assert!(predicted(&rules, 0, &tail).contains(&path));
-            } else {
-                prop_assert!(false, "nothing learnt from {} and {}", tail, path);
-            }
-        }
-
-        /// A prediction stays beneath the learnt directory: what follows it never climbs.
-        #[test]
-        fn predictions_never_climb(
-            lessons in prop::collection::vec(("(/[ab.]{1,2}){1,3}/?", "(/[ab.]{1,2}){1,4}"), 1..20),
-            target in "(/[ab.]{1,2}){1,3}/?",
-        ) {
-            prop_assume!(!climbs(target.as_bytes()));
-            let mut rules = Rules::default();
-            for (target, path) in &lessons {
-                if !climbs(target.as_bytes()) {
-                    learn(&mut rules, target, path);
-                }
-            }
-            let mut predictions = Predictions::default();
-            rules.predict(&request(0, &target), &mut predictions);
-            for p in predictions.iter() {
-                prop_assert!(!climbs(&p.path[p.root..]));
-            }
-        }
-    }
-}
+mod tests;

@@ -183,9 +183,11 @@ impl EventLoop {
                 Ok(taken) => at += taken,
                 Err(Unrecognised::Partial) => {
                     slot.cut.store(true, Relaxed);
+                    self.recent.has_not_understood();
                     break;
                 }
                 Err(reason) => {
+                    self.recent.has_not_understood();
                     if number == 0 {
                         let refused = reason == Unrecognised::Refused;
                         let counter = if refused {
@@ -393,8 +395,14 @@ impl EventLoop {
             };
             match Http.recognise(bytes, &mut self.request) {
                 Ok(taken) => at += taken,
-                Err(Unrecognised::Partial) => return self.keep_partial(fd, slot, at, length),
-                Err(_) => break,
+                Err(Unrecognised::Partial) => {
+                    self.recent.has_not_understood();
+                    return self.keep_partial(fd, slot, at, length);
+                }
+                Err(_) => {
+                    self.recent.has_not_understood();
+                    break;
+                }
             }
             if remembers {
                 self.rules.predict(&self.request, &mut self.predictions);

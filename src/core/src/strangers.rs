@@ -1,0 +1,230 @@
+//! Tests of what strangers can do to what is learnt: requests and operations in any order, as [`crate::recent`] and
+//! [`crate::rules`] meet them.
+
+use crate::predictions::{Depth, Predictions};
+use crate::recent::Recent;
+use crate::recognise::{decode_target, Request};
+use crate::rules::Rules;
+use proptest::prelude::*;
+
+const ROOT: &str = "/srv/www";
+
+/// A request of the host whose clients are the victims, and what its server touches for it.
+fn victim() -> impl Strategy<Value = (String, String)> {
+    prop_oneof![
+        "(/[a-d]{1,2}){1,3}".prop_map(|target| (target.clone(), format!("{ROOT}{target}"))),
+        "(/[a-d]{1,2}){0,2}/"
+            .prop_map(|target| (target.clone(), format!("{ROOT}{target}index.html"))),
+    ]
+}
+
+/// What a stranger does, in one turn.
+#[derive(Clone, Debug)]
+struct Forgery {
+    /// Of the victims' host, or of another one.
+    host: u64,
+    /// What is understood of what it asks for.
+    target: String,
+    /// The path that the server touches meanwhile, for a request that nobody knows of.
+    path: String,
+    /// Whether it is known that something was not understood.
+    noticed: bool,
+    /// Whether the server touches the right path, too.
+    served: bool,
+}
+
+fn forgery() -> impl Strategy<Value = Forgery> {
+    let target = "(/[a-d]{1,2}){1,3}/?";
+    // Much in common, so that most of them teach something.
+    let directory = prop_oneof![Just("/srv/www/a".to_owned()), "(/[a-d]{1,2}){1,2}"];
+    let suffix = prop_oneof![Just(String::new()), "[.]gz|index[.]html|/x"];
+    (
+        0..3u64,
+        target,
+        any::<u8>(),
+        directory,
+        suffix,
+        any::<[bool; 2]>(),
+    )
+        .prop_map(
+            |(host, target, cut, directory, suffix, [noticed, served])| {
+                let slashes: Vec<usize> = target.match_indices('/').map(|(at, _)| at).collect();
+                let tail = &target[slashes[usize::from(cut) % slashes.len()]..];
+                let path = format!("{directory}{tail}{suffix}");
+                Forgery {
+                    host,
+                    target,
+                    path,
+                    noticed,
+                    served,
+                }
+            },
+        )
+}
+
+/// A loop that has just begun.
+#[derive(Default)]
+struct World {
+    recent: Recent,
+    rules: Rules,
+    predictions: Predictions,
+}
+
+impl World {
+    fn reads(&mut self, host: u64, target: &str) {
+        self.recent.new_turn();
+        let mut request = Request {
+            host,
+            wants_body: true,
+            ..Request::default()
+        };
+        decode_target(target.as_bytes(), &mut request.target).unwrap();
+        self.rules.predict(&request, &mut self.predictions);
+        self.recent
+            .remember(&request, &self.predictions, &mut self.rules);
+    }
+
+    fn touches(&mut self, path: &str) {
+        let hash = crate::hash(path.as_bytes());
+        self.recent
+            .attribute(path.as_bytes(), hash, Depth::Data, &mut self.rules);
+    }
+
+    /// Serves a victim, and says whether its file was predicted.
+    fn serves(&mut self, (target, path): &(String, String)) -> bool {
+        self.reads(1, target);
+        let is_right = self
+            .predictions
+            .iter()
+            .any(|it| it.path == path.as_bytes() && it.depth == Depth::Data);
+        self.touches(path);
+        is_right
+    }
+
+    fn suffers(&mut self, forgery: &Forgery) {
+        self.reads(forgery.host, &forgery.target);
+        if forgery.noticed {
+            self.recent.has_not_understood();
+        }
+        if forgery.served {
+            self.touches(&format!("{ROOT}{}", forgery.target));
+        }
+        self.touches(&forgery.path);
+    }
+}
+
+/// Some victims, for whom the rules are learnt: one of each kind is the least.
+fn learnt(before: &[(String, String)]) -> World {
+    let mut world = World::default();
+    for (target, path) in [("/a", "/srv/www/a"), ("/", "/srv/www/index.html")] {
+        for _ in 0..2 {
+            world.serves(&(target.to_owned(), path.to_owned()));
+        }
+    }
+    for victim in before {
+        world.serves(victim);
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Without it, one request could teach a rule that outranks the right one for the victim's host, replaces it, or
+    /// silences it.
+    #[test]
+    fn a_few_forgeries_never_cost_a_victim_its_prediction(
+        before in prop::collection::vec(victim(), 0..40),
+        forgeries in prop::collection::vec(forgery(), 1..7),
+        repeated in any::<bool>(),
+        after in prop::collection::vec(victim(), 1..60),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 7),
+    ) {
+        let mut world = learnt(&before);
+        let forgeries: Vec<&Forgery> = if repeated {
+            forgeries.iter().map(|_| &forgeries[0]).collect()
+        } else {
+            forgeries.iter().collect()
+        };
+        for (number, victim) in after.iter().enumerate() {
+            for (forgery, place) in forgeries.iter().zip(&places) {
+                if place.index(after.len()) == number {
+                    world.suffers(forgery);
+                }
+            }
+            prop_assert!(world.serves(victim), "{victim:?} with {:?}", world.rules);
+        }
+    }
+
+    /// Each forgery is repeated up to once before a victim asks for the same. Without it, a stranger who goes on and
+    /// on could do in the long run what it cannot do at once.
+    #[test]
+    fn nor_do_many_where_victims_come_between(
+        forgeries in prop::collection::vec(forgery(), 1..4),
+        rounds in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), victim()), 1..200),
+    ) {
+        let mut world = learnt(&[]);
+        for (which, twice, other) in rounds {
+            let forgery = which.get(&forgeries);
+            world.suffers(forgery);
+            if twice {
+                world.suffers(forgery);
+            }
+            let name = if forgery.target.ends_with('/') { "index.html" } else { "" };
+            let same = (forgery.target.clone(), format!("{ROOT}{}{name}", forgery.target));
+            for victim in [same, other] {
+                prop_assert!(world.serves(&victim), "{victim:?} with {:?}", world.rules);
+            }
+        }
+    }
+
+    /// What strangers have done before the first victim comes must not keep the right rules from being learnt. Without
+    /// it, a stranger who is the first to come could have a server stall for ever.
+    #[test]
+    fn rules_are_learnt_in_spite_of_forgeries(
+        forgeries in prop::collection::vec(forgery(), 0..30),
+        victims in prop::collection::vec(victim(), 60),
+    ) {
+        let mut world = World::default();
+        forgeries.iter().for_each(|forgery| world.suffers(forgery));
+        let right = victims.iter().map(|victim| world.serves(victim));
+        let wrong = right.filter(|right| !right).count();
+        prop_assert!(wrong < 30, "{wrong} of 60 with {:?}", world.rules);
+        for victim in &victims {
+            prop_assert!(world.serves(victim), "{victim:?} with {:?}", world.rules);
+        }
+    }
+}
+
+/// A turn in which something was not understood teaches only the obvious, and nothing where a rule speaks already.
+/// Without it, the files of requests that nobody understands would become rules for those that everybody does.
+#[test]
+fn what_was_not_understood_teaches_nothing() {
+    let mut world = World::default();
+    // Not the obvious: an alias, an index.
+    for (target, path) in [("/img/x", "/data/x"), ("/", "/srv/www/index.html")] {
+        world.reads(1, target);
+        world.recent.has_not_understood();
+        world.touches(path);
+        assert!(world.rules.is_empty(), "{path}");
+    }
+    // The whole target, and nothing is known: a server whose every turn has other clients learns as well.
+    world.reads(1, "/x");
+    world.recent.has_not_understood();
+    world.touches("/srv/www/x");
+    assert!(world.serves(&("/y".to_owned(), "/srv/www/y".to_owned())));
+    // Something is known.
+    world.reads(1, "/x");
+    world.recent.has_not_understood();
+    world.touches("/srv/www/sub/x");
+    world.reads(1, "/z");
+    assert_eq!(world.predictions.len(), 1);
+    // Three turns later nothing of it is left.
+    for _ in 0..3 {
+        world.recent.new_turn();
+    }
+    world.reads(1, "/x");
+    world.touches("/srv/www/sub/x");
+    world.reads(1, "/z");
+    assert_eq!(world.predictions.len(), 2);
+}

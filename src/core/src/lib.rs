@@ -15,6 +15,7 @@
 
 pub mod batch;
 pub mod config;
+pub mod escape;
 pub mod gate;
 pub mod handles;
 pub mod holds;

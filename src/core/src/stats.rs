@@ -19,6 +19,9 @@ pub const MAGIC: [u8; 8] = *b"LAIOST01";
 /// Version of the JSON format.
 pub const VERSION: u32 = 1;
 
+/// Bytes of a [`Block`].
+pub const SIZE: usize = size_of::<Block>();
+
 /// Event loops that count for themselves; further ones share the last place.
 pub const LOOPS: usize = 32;
 
@@ -374,7 +377,7 @@ impl Block {
             self.loops
                 .iter()
                 .map(|counters| counters.0[*counter as usize].load(Relaxed))
-                .sum()
+                .fold(0, u64::wrapping_add)
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
         let lists = [self.stalls.rows(), self.own_waits.rows()];
@@ -404,7 +407,7 @@ impl Snapshot {
     ///
     /// Returns nothing where the bytes are not a block of this version.
     pub fn decode(bytes: &[u8], pid: u32, program: &str) -> Option<Snapshot> {
-        if bytes.len() < size_of::<Block>() || bytes[..8] != MAGIC {
+        if bytes.len() < SIZE || bytes[..8] != MAGIC {
             return None;
         }
         let at = |offset: usize| {
@@ -417,7 +420,7 @@ impl Snapshot {
             let place = offset_of!(Block, loops) + *counter as usize * 8;
             (0..LOOPS)
                 .map(|number| at(place + number * size_of::<Counters>()))
-                .sum()
+                .fold(0, u64::wrapping_add)
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
         let row = |row: usize| {
@@ -489,6 +492,35 @@ mod tests {
     fn bytes_that_are_no_block_are_refused() {
         assert_eq!(Snapshot::decode(&[0; size_of::<Block>()], 1, "x"), None);
         assert_eq!(Snapshot::decode(b"LAIOST01", 1, "x"), None);
+    }
+
+    /// Without it, a path could make the terminal of whoever asks for the counters do what it says.
+    #[test]
+    fn paths_are_escaped() {
+        static HOSTILE: Block = Block::new();
+        HOSTILE.stalled(Call::Open, b"/srv/\x1b]0;owned\x07\xff", 1);
+        HOSTILE.waited(Call::Resolve, b"host\r\n", 1);
+        let snapshot = HOSTILE.snapshot(1, "server", "on");
+        assert_eq!(snapshot.stalls[0].path, "/srv/\\u{1b}]0;owned\\u{7}\\xff");
+        assert_eq!(snapshot.own_waits[0].path, "host\\r\\n");
+    }
+
+    /// What is read from another process may be anything. Without it, one that is being taken apart, or means harm,
+    /// could end whoever looks.
+    #[test]
+    fn any_bytes_behind_the_magic_are_read() {
+        for byte in [0xff, 0x80, 1] {
+            let mut bytes = vec![byte; SIZE];
+            bytes[..8].copy_from_slice(&MAGIC);
+            let snapshot = Snapshot::decode(&bytes, 1, "x").unwrap();
+            assert_eq!(snapshot.stalls.len(), ROWS);
+            assert!(snapshot
+                .stalls
+                .iter()
+                .all(|row| row.path.chars().all(|c| !c.is_control())));
+            let sum: Snapshot = [snapshot.clone(), snapshot].into_iter().sum();
+            assert_eq!(sum.stalls.len(), 2 * ROWS);
+        }
     }
 
     #[test]

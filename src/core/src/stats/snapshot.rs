@@ -1,6 +1,7 @@
 //! The counters of a process at one moment, as they are written in JSON.
 
 use super::{Call, Counter, RawRow, VERSION};
+use crate::escape::Escaped;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::iter::Sum;
@@ -11,7 +12,7 @@ use std::iter::Sum;
 pub struct Blocked {
     /// The operation's plain name.
     pub call: String,
-    /// The path, or the host name, cut to 192 bytes; bytes that are not UTF-8 are replaced.
+    /// The path, or the host name, cut to 192 bytes; what cannot be printed is escaped.
     pub path: String,
     /// How often.
     pub count: u64,
@@ -70,7 +71,7 @@ impl Snapshot {
         Snapshot {
             version: VERSION,
             pid,
-            program: program.to_owned(),
+            program: Escaped(program.as_bytes()).to_string(),
             mode: mode.to_owned(),
             lanes: group("lanes"),
             reasons: group("reasons"),
@@ -117,11 +118,12 @@ impl Sum for Snapshot {
             ];
             for (group, other) in groups {
                 for (name, count) in other {
-                    *group.entry(name).or_default() += count;
+                    let sum = group.entry(name).or_default();
+                    *sum = sum.saturating_add(count);
                 }
             }
-            sum.stall_time_ns += other.stall_time_ns;
-            sum.own_wait_time_ns += other.own_wait_time_ns;
+            sum.stall_time_ns = sum.stall_time_ns.saturating_add(other.stall_time_ns);
+            sum.own_wait_time_ns = sum.own_wait_time_ns.saturating_add(other.own_wait_time_ns);
             sum.stalls.extend(other.stalls);
             sum.own_waits.extend(other.own_waits);
             sum
@@ -139,7 +141,7 @@ fn by_weight(rows: impl Iterator<Item = RawRow>) -> Vec<Blocked> {
                 .copied()
                 .unwrap_or("unknown")
                 .to_owned(),
-            path: String::from_utf8_lossy(&path).into_owned(),
+            path: Escaped(&path).to_string(),
             count,
             total_us: total / 1000,
             max_us: max / 1000,

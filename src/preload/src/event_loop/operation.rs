@@ -7,6 +7,7 @@ use crate::guest::lock::Lock;
 use crate::guest::program::STATS;
 use crate::guest::{descriptors, errno};
 use arrayvec::ArrayVec;
+use laio_core::escape::Escaped;
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
 use laio_core::rules::{from_here, without_last_slash};
@@ -104,7 +105,7 @@ impl Operation<'_> {
                 "{what} of {} us in {} of {}",
                 took / 1000,
                 self.call.name(),
-                String::from_utf8_lossy(path)
+                Escaped(path)
             );
         });
     }

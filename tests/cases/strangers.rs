@@ -1,13 +1,17 @@
 //! What a few requests of a stranger can cost: other clients' predictions, and reads of the disk for nothing. Read from
 //! the counters.
 
-use anyhow::bail;
+use anyhow::{bail, Context as _};
 use laio_tests::cold::SlowDisk;
-use laio_tests::library::fresh_dir;
+use laio_tests::library::{self, fresh_dir};
 use laio_tests::program::{compile, observe, Build};
+use laio_tests::runner::{scratch, wait_within};
 use laio_tests::stats::Stats;
 use laio_tests::{run, Need, Preload, Result, Test};
-use std::process::ExitCode;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// Runs a program on a slow disk, and returns what it has counted.
 fn counted(disk: &SlowDisk, program: &str, way: &str) -> Result<Stats> {
@@ -64,8 +68,67 @@ fn conditional() -> Result {
     Ok(())
 }
 
+/// A process that has mapped other files by the library's name, with the library and without.
+fn impostors() -> Result {
+    let program = compile("impostor", Build::Program)?;
+    let library = std::fs::read(library::path()?)?;
+    let root = fresh_dir("impostors")?;
+    for preload in [Preload::on()?, Preload::stock()] {
+        let mut paths = Vec::new();
+        let mut write = |name: &str, bytes: &[u8], length: u64| -> Result {
+            let path = root.join(name).join("liblaio.so");
+            std::fs::create_dir_all(root.join(name))?;
+            let _ = std::fs::remove_file(&path);
+            std::fs::write(&path, bytes)?;
+            File::options().write(true).open(&path)?.set_len(length)?;
+            paths.push(path);
+            Ok(())
+        };
+        write("whole", &library, library.len() as u64)?;
+        write("half", &library, library.len() as u64 / 2)?;
+        write("huge", &library, 1 << 40)?;
+        let this = std::fs::read("/proc/self/exe")?;
+        write("other", &this, this.len() as u64)?;
+        write("text", b"no library", 5000)?;
+        let mut child = preload
+            .command(&program)
+            .args(&paths)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        if line != "mapped\n" {
+            bail!("the program itself: {line:?}, {:?}", child.wait()?);
+        }
+        let mut stats = Command::new(library::command()?)
+            .args(["stats", &child.id().to_string()])
+            .stdout(File::create(scratch().join("stats.out"))?)
+            .stderr(File::create(scratch().join("stats.err"))?)
+            .spawn()?;
+        let status = wait_within(&mut stats, Duration::from_secs(20), false);
+        drop(child.stdin.take());
+        child.wait()?;
+        let said = std::fs::read_to_string(scratch().join("stats.err"))?;
+        let status = status.context("laio stats was still running after 20 s")?;
+        let first = said.lines().next().unwrap_or_default();
+        println!("{}: {status}: {first}", preload.name);
+        if preload.is_stock() {
+            // The copies have nothing behind them, whichever is tried.
+            if status.code() != Some(1) || said.is_empty() || said.contains("panicked") {
+                bail!("{status}: {said}");
+            }
+        } else if !status.success() {
+            bail!("the library itself was not found: {said}");
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let mut tests = Vec::new();
+    // Without it, a process could keep whoever asks for its counters waiting for ever, or end that command.
+    tests.push(Test::new("impostors", impostors));
     for way in ["empty_line", "unknown"] {
         // Without these, a stranger could teach a rule that outranks the right one, and all cold files of a host stall.
         let name = format!("poison: {way}");

@@ -1,5 +1,6 @@
 //! `laio`: run a server under liblaio, read a process's counters, print the tables.
 
+mod image;
 mod man;
 mod memory;
 mod run;

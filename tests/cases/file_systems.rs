@@ -5,6 +5,7 @@ use laio_tests::cold::{drop_pages, SlowDisk};
 use laio_tests::http::{request, Connection, Response};
 use laio_tests::library::fresh_dir;
 use laio_tests::mounts::{FuseFiles, Mount};
+use laio_tests::program::{compile, observe, Build};
 use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::{docroot, run, Need, Preload, Result, Test};
@@ -283,8 +284,36 @@ fn broken(kind: Kind) -> Result {
     Ok(())
 }
 
+/// A file system that is asked, and answers late, what an open file is like: each such question is a stall.
+fn attributes() -> Result {
+    const QUESTIONS: u64 = 5 * 4;
+    let program = compile("attributes", Build::Program)?;
+    let (source, root) = (fresh_dir("source")?, fresh_dir("root")?);
+    docroot::write(&source, "file", 5000)?;
+    let _mount = FuseFiles::mount(&source, &root, "slow")?;
+    let file = root.join("file").to_string_lossy().into_owned();
+    let dir = fresh_dir("stats")?;
+    let preload = Preload::on()?.with("LAIO_STATS", dir.join("laio-%p.json"));
+    let ended = observe(&program, &[&file], &preload)?;
+    if ended.ending != "exit status 0" {
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        bail!("{}\n{said}", ended.ending);
+    }
+    let stats = Stats::read(&dir)?;
+    let rows = stats.files[0]["stalls"].as_array().cloned();
+    let mut rows = rows.unwrap_or_default().into_iter();
+    let row = rows.find(|row| row["call"] == "stat" && row["path"] == file.as_str());
+    let count = row.and_then(|row| row["count"].as_u64()).unwrap_or(0);
+    if count < QUESTIONS {
+        bail!("{count} of {QUESTIONS} were taken for stalls\n{stats}");
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let mut tests = Vec::new();
+    // Without it, a server that NFS or FUSE keeps waiting in fstat would have no stall to show for it.
+    tests.push(Test::new("fstat waits for FUSE", attributes).needs(Need::Root));
     // Without it, each file that the kernel took pages of would stall everybody, if it was in memory a second ago.
     tests.push(
         Test::new("taken out of memory: nginx", taken_away)

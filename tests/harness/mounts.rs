@@ -52,7 +52,7 @@ pub struct FuseFiles {
 
 impl FuseFiles {
     /// Shows the files of `source` at `at`. With the option `keep`, opening a file leaves what is in memory of it; with
-    /// `flush`, closing one waits for the server.
+    /// `flush`, closing one waits for the server; with `slow`, asking what one is like does, for 5 ms.
     pub fn mount(source: &Path, at: &Path, option: &str) -> Result<Self> {
         let program = compile("fuse_files", Build::Program)?;
         let mount = Mount::expected(at)?;

@@ -1,7 +1,8 @@
-/* A FUSE file system of plain files, without a library: `fuse_files SOURCE MOUNTPOINT [keep|flush]` shows the files of SOURCE, read-only.
+/* A FUSE file system of plain files, without a library: `fuse_files SOURCE MOUNTPOINT [keep|flush|slow]` shows the files of SOURCE, read-only.
  * Stop the process, and the file system hangs; continue it, and all is answered. With `keep`, files stay in memory when they are
  * opened anew; most FUSE file systems drop them. With `flush`, it wants to hear when a file is closed, and whoever closes one
- * waits for it. It ends when it is unmounted. */
+ * waits for it. With `slow`, it takes 5 ms to say what a file is like, and wants to be asked each time. It ends when it is
+ * unmounted. */
 #include "common.h"
 #include <linux/fuse.h>
 #include <sys/mount.h>
@@ -11,7 +12,7 @@ enum { NODES = 8192, THREADS = 4, MOST = 128 * 1024 };
 static char *nodes[NODES];
 static uint64_t known = 2;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int device, keep, flush;
+static int device, keep, flush, slow;
 
 static void answer(const struct fuse_in_header *in, int error, const void *body, size_t length)
 {
@@ -63,7 +64,7 @@ static void serve(const struct fuse_in_header *in, const void *body)
 	}
 	case FUSE_LOOKUP: {
 		char path[PATH_MAX];
-		struct fuse_entry_out out = { .entry_valid = 1, .attr_valid = 1 };
+		struct fuse_entry_out out = { .entry_valid = 1, .attr_valid = !slow };
 		struct stat s;
 		snprintf(path, sizeof path, "%s/%s", nodes[node], (const char *)body);
 		if (lstat(path, &s) < 0)
@@ -73,7 +74,9 @@ static void serve(const struct fuse_in_header *in, const void *body)
 		return answer(in, error, &out, error ? 0 : sizeof out);
 	}
 	case FUSE_GETATTR: {
-		struct fuse_attr_out out = { .attr_valid = 1 };
+		struct fuse_attr_out out = { .attr_valid = !slow };
+		if (slow)
+			usleep(5000);
 		error = attributes(node, &out.attr);
 		return answer(in, error, &out, error ? 0 : sizeof out);
 	}
@@ -131,6 +134,7 @@ int main(int argc, char **argv)
 	NEED(argc > 2);
 	keep = argc > 3 && strcmp(argv[3], "keep") == 0;
 	flush = argc > 3 && strcmp(argv[3], "flush") == 0;
+	slow = argc > 3 && strcmp(argv[3], "slow") == 0;
 	nodes[1] = argv[1];
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	NEED(device >= 0);

@@ -125,6 +125,18 @@ fn impostors() -> Result {
     Ok(())
 }
 
+/// Requests with a condition that is never met: the server reads each file, and stalls for the first.
+fn unmet() -> Result {
+    const REQUESTS: u64 = 20;
+    let disk = SlowDisk::up()?;
+    let stats = counted(&disk, "conditional", "unmet")?;
+    // Two stalls come before anything is known: of the first file at all, and of the first with a condition.
+    if stats.gated() < REQUESTS || stats.stalls() > 5 {
+        bail!("conditions that are not met stall\n{stats}");
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let mut tests = Vec::new();
     // Without it, a process could keep whoever asks for its counters waiting for ever, or end that command.
@@ -136,5 +148,7 @@ fn main() -> ExitCode {
     }
     // Without it, 1.7 KB of requests could have 40 MB read from the disk for nothing.
     tests.push(Test::new("conditional requests", conditional).needs(Need::SlowDisk));
+    // Without it, a client could have every cold file stall by a condition that it makes up.
+    tests.push(Test::new("conditions that are not met", unmet).needs(Need::SlowDisk));
     run(tests)
 }

@@ -1,5 +1,6 @@
-/* An event loop on a slow disk that is asked for cold files of 1 MiB: `conditional DIRECTORY plain|conditional`. With
- * `conditional` each request has a condition, and the answer would have no body: the server only looks at the file. */
+/* An event loop on a slow disk that is asked for cold files of 1 MiB: `conditional DIRECTORY plain|conditional|unmet`. With
+ * `conditional` each request has a condition, and the answer would have no body: the server only looks at the file. With
+ * `unmet` the condition is never met, and the server reads the file's beginning. */
 #include "common.h"
 
 enum { REQUESTS = 20, LARGE = 1 << 20 };
@@ -7,7 +8,8 @@ enum { REQUESTS = 20, LARGE = 1 << 20 };
 int main(int argc, char **argv)
 {
 	NEED(argc == 3 && chdir(argv[1]) == 0);
-	const char *condition = strcmp(argv[2], "conditional") == 0 ? "If-None-Match: \"1\"\r\n" : "";
+	const char *condition = strcmp(argv[2], "plain") == 0 ? "" : "If-None-Match: \"1\"\r\n";
+	int reads = strcmp(argv[2], "unmet") == 0;
 	engage();
 	for (int i = 0; i < REQUESTS; i++) {
 		char path[64];
@@ -29,6 +31,11 @@ int main(int argc, char **argv)
 		struct stat status;
 		snprintf(path, sizeof path, "cold/large%d", i);
 		NEED(stat(path, &status) == 0 && status.st_size == LARGE);
+		if (reads) {
+			int fd = open(path, O_RDONLY | O_CLOEXEC);
+			NEED(fd >= 0 && read(fd, got, sizeof got) == sizeof got);
+			close(fd);
+		}
 	}
 	return 0;
 }

@@ -132,6 +132,9 @@ impl Recent {
 
     /// Remembers a request and what was predicted for it; the entry that gives way is judged.
     pub fn remember(&mut self, request: &Request, predictions: &Predictions, rules: &mut Rules) {
+        if request.conditional {
+            rules.count_condition();
+        }
         let entry = &mut self.entries[self.next];
         self.next = (self.next + 1) % RECENT;
         entry.judge(rules);
@@ -165,6 +168,19 @@ impl Recent {
                     Err(_) => Known::Nothing,
                 };
             }
+        }
+    }
+
+    /// A handler has waited for the data of a file: was it that of a conditional request?
+    pub fn waited_for_data(&self, rules: &mut Rules) {
+        let is_conditional =
+            |entry: &Entry| matches!(&entry.known, Known::Request(it) if it.conditional);
+        let mut in_reach = self
+            .entries
+            .iter()
+            .filter(|entry| entry.turn + REACH > self.turn);
+        if in_reach.any(is_conditional) {
+            rules.expect_data_for_conditions();
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! What is learnt comes from strangers, who choose what is asked for and when. A rule is therefore
 //! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
-//! place only after [`PROVEN`] of its predictions have come true, and more than four times as many as have not.
+//! place only after eight of its predictions have come true, and more than four times as many as have not.
 
 mod lesson;
 
@@ -35,6 +35,9 @@ const PROVEN: u32 = 8;
 /// Unproven rules that predict the same kind of path for a request, at most. One that does not predict is not charged for
 /// what it would have missed, so that fewer would let a stranger have a rule proven behind another one.
 const BESIDE: usize = 4;
+
+/// For how many conditional requests data is expected after a handler has read for one.
+const UNMET: u32 = 64;
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,12 +140,12 @@ impl Rule {
     }
 
     /// Adds what this rule predicts to a list, where there is room.
-    fn predict(&self, request: &Request, into: &mut Predictions) {
+    fn predict(&self, request: &Request, for_data: bool, into: &mut Predictions) {
         let Some(rest) = self.rest(&request.target) else {
             return;
         };
         // What most likely sends no data must not make anybody read it.
-        let no_body = !request.is_for_data() && self.depth == Depth::Data;
+        let no_body = !for_data && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
         let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
         into.compose(parts, depth, request.offset, self.id);
@@ -165,6 +168,8 @@ pub struct Outcome {
 pub struct Rules {
     rules: Vec<Rule>,
     next_serial: u32,
+    /// Conditional requests for which data is still expected.
+    unmet: u32,
 }
 
 impl Default for Rules {
@@ -172,6 +177,7 @@ impl Default for Rules {
         Rules {
             rules: Vec::with_capacity(MAX_RULES),
             next_serial: 0,
+            unmet: 0,
         }
     }
 }
@@ -204,6 +210,7 @@ impl Rules {
     /// What is proven comes first, so that nothing unproven takes its room.
     pub fn predict(&self, request: &Request, into: &mut Predictions) {
         into.clear();
+        let for_data = request.wants_body && (!request.conditional || self.unmet > 0);
         let mut chosen = ArrayVec::<&Rule, MAX_PREDICTIONS>::new();
         let mut unproven = ArrayVec::<&Rule, MAX_RULES>::new();
         for rule in self.rules.iter().filter(|rule| rule.speaks_for(request)) {
@@ -234,7 +241,7 @@ impl Rules {
             }
         }
         for rule in chosen {
-            rule.predict(request, into);
+            rule.predict(request, for_data, into);
         }
     }
 
@@ -253,6 +260,17 @@ impl Rules {
         if let Some(rule) = self.get_mut(id) {
             rule.depth = rule.depth.max(depth);
         }
+    }
+
+    /// A handler has waited for data, perhaps because a condition was not met: for a while conditional requests are
+    /// taken for plain ones. Otherwise a client could have every cold file stall by a condition that it makes up.
+    pub fn expect_data_for_conditions(&mut self) {
+        self.unmet = UNMET;
+    }
+
+    /// A conditional request was predicted for.
+    pub fn count_condition(&mut self) {
+        self.unmet = self.unmet.saturating_sub(1);
     }
 
     /// Counts for and against the rules that predicted for one request: which of their paths did the handler touch?

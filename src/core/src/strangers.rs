@@ -3,7 +3,7 @@
 
 use crate::predictions::{Depth, Predictions};
 use crate::recent::Recent;
-use crate::recognise::{decode_target, Request};
+use crate::recognise::{decode_target, Http, Recogniser, Request};
 use crate::rules::Rules;
 use proptest::prelude::*;
 
@@ -128,8 +128,6 @@ fn learnt(before: &[(String, String)]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     /// Without it, one request could teach a rule that outranks the right one for the victim's host, replaces it, or
     /// silences it.
     #[test]
@@ -227,4 +225,37 @@ fn what_was_not_understood_teaches_nothing() {
     world.touches("/srv/www/sub/x");
     world.reads(1, "/z");
     assert_eq!(world.predictions.len(), 2);
+}
+
+/// Without the first, 1.7 KB of requests that are answered "not modified" have 40 MB read. Without the second, a
+/// client has every cold file stall by a condition that is never met.
+#[test]
+fn conditional_requests_are_for_names_until_a_handler_reads() {
+    let mut world = learnt(&[]);
+    let head = b"GET /b HTTP/1.1\r\nHost: h\r\nIf-None-Match: \"1\"\r\n\r\n";
+    let mut request = Request::default();
+    Http.recognise(head, &mut request).unwrap();
+    let depth = |world: &mut World| {
+        world.recent.new_turn();
+        world.rules.predict(&request, &mut world.predictions);
+        world
+            .recent
+            .remember(&request, &world.predictions, &mut world.rules);
+        world.predictions.iter().next().map(|it| it.depth)
+    };
+    for _ in 0..100 {
+        assert_eq!(depth(&mut world), Some(Depth::Name));
+        // The server opens the file, and is none the worse for it.
+        world.touches("/srv/www/b");
+    }
+    world.recent.waited_for_data(&mut world.rules);
+    for _ in 0..64 {
+        assert_eq!(depth(&mut world), Some(Depth::Data));
+    }
+    assert_eq!(depth(&mut world), Some(Depth::Name));
+    // What stalls for plain requests changes nothing.
+    (0..3).for_each(|_| world.recent.new_turn());
+    world.serves(&("/a".to_owned(), "/srv/www/a".to_owned()));
+    world.recent.waited_for_data(&mut world.rules);
+    assert_eq!(depth(&mut world), Some(Depth::Name));
 }

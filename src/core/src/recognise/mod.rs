@@ -45,14 +45,6 @@ pub enum Unrecognised {
     Refused,
 }
 
-impl Request {
-    /// Whether the answer is expected to carry the file's bytes. Where it does so in spite of a condition,
-    /// the file has changed, and what was just written is in memory.
-    pub fn is_for_data(&self) -> bool {
-        self.wants_body && !self.conditional
-    }
-}
-
 /// One protocol's way to say which file is wanted.
 pub trait Recogniser {
     /// Reads the request at the start of `bytes` into `request` and returns how many bytes its

@@ -136,6 +136,9 @@ impl EventLoop {
         } else if !was_attentive {
             self.recent.recognise(&Http);
         }
+        if stalled && operation.is_of_data() {
+            self.recent.waited_for_data(&mut self.rules);
+        }
         let Subject::Path(path, depth) = operation.subject else {
             return;
         };

@@ -94,11 +94,17 @@ pub fn observe_in(
     arguments: &[&str],
     preload: &Preload,
 ) -> Result<Observed> {
+    let mut command = preload.command(program);
+    command.args(arguments);
+    observe_command(dir, command)
+}
+
+/// Runs a command in this directory.
+pub fn observe_command(dir: &Path, mut command: Command) -> Result<Observed> {
+    let program = PathBuf::from(command.get_program());
     let out = scratch().join("stdout");
     let err = scratch().join("stderr");
-    let mut child = preload
-        .command(program)
-        .args(arguments)
+    let mut child = command
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(File::create(&out)?)

@@ -6,6 +6,7 @@
 //! Event loops start others when they next need them, as restricted as the loop is by then.
 
 use super::pool::Pool;
+use crate::guest::clock::pause;
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::program;
 use crate::guest::thread::{self, is_alive};
@@ -135,7 +136,7 @@ impl Crew {
             if !leaving.iter().any(|thread| is_alive(*thread)) {
                 break;
             }
-            std::thread::sleep(Duration::from_micros(100));
+            pause(Duration::from_micros(100));
         }
     }
 }

@@ -3,22 +3,22 @@
 use super::beneath::{Beneath, File, Patience};
 use super::file_system::{self, Kind, Status, STRIDE};
 use super::pins::Pins;
-use crate::guest::clock;
+use crate::guest::{clock, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
 use laio_core::warmth::WarmTable;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{
     fadvise, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags, RawDir,
 };
 use rustix::io::{pread, Errno};
 use rustix::mm::{madvise, Advice as MemoryAdvice};
-use rustix::process::{getpid, pidfd_getfd, pidfd_open, PidfdFlags, PidfdGetfdFlags};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Names of a directory whose inodes are brought in at most.
 const MAX_ENTRIES: usize = 4096;
@@ -59,8 +59,6 @@ pub struct Worker<'p> {
     counters: &'static Counters,
     pins: &'p Pins,
     warm: &'p WarmTable,
-    /// The process, to borrow its files.
-    process: Option<File>,
     /// `/dev/null`, where it is what it should be: what is sent there is read without being copied.
     sink: Option<File>,
     /// Where it is not, what is read lands here.
@@ -74,7 +72,6 @@ impl<'p> Worker<'p> {
             counters,
             pins,
             warm,
-            process: None,
             sink: null_device(),
             buffer: Vec::new(),
         }
@@ -111,13 +108,9 @@ impl<'p> Worker<'p> {
     /// Brings in a part of a file that the application has open. It may have closed it meanwhile and
     /// opened another one: then that one's part is brought in, and no harm is done.
     pub fn fetch(&mut self, part: &Source) {
-        let fetched = self.borrow(part.file.fd).and_then(|file| {
-            let status = file_system::status(file.as_fd())?;
-            match FileType::from_raw_mode(status.mode) {
-                FileType::RegularFile => self.read(&file, status, part.range.clone(), true),
-                _ => Ok(()),
-            }
-        });
+        let fetched = self.open_again(part.file.fd);
+        let fetched =
+            fetched.and_then(|(file, status)| self.read(&file, status, part.range.clone(), true));
         if fetched.is_err() {
             self.counters.count(Counter::PathsRefused);
         }
@@ -137,35 +130,37 @@ impl<'p> Worker<'p> {
         };
         match populated {
             Ok(()) => self.counters.add(Counter::BytesWarmed, length as u64),
-            Err(_) => self.counters.count(Counter::PathsRefused),
+            Err(error) => {
+                refusals::MADVISE.failed(error);
+                self.counters.count(Counter::PathsRefused);
+            }
         }
     }
 
-    /// A descriptor of our own for a file of the application's, whose table is not ours. The first
-    /// way needs no `/proc`, the second is open where system calls are filtered.
-    fn borrow(&mut self, fd: i32) -> Result<File, Errno> {
-        if self.process.is_none() {
-            let process = pidfd_open(getpid(), PidfdFlags::empty());
-            self.process = process.ok().map(File::from);
+    /// Opens a regular file of the application's, whose descriptor table is not ours, anew: to share the application's
+    /// open file would keep its locks when the application has closed it. The name is looked at first, since the number
+    /// may be a pipe's by now, and to open that could be noticed at its other end.
+    fn open_again(&self, fd: i32) -> Result<(Arc<File>, Status), Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let named = File::from(open(format!("/proc/self/fd/{fd}"), flags, Mode::empty())?);
+        let status = file_system::status(named.as_fd())?;
+        if FileType::from_raw_mode(status.mode) != FileType::RegularFile {
+            return Err(Errno::BADF);
         }
-        let process = self.process.as_ref().ok_or(Errno::PERM);
-        let copy = process.and_then(|process| {
-            // The number may name nothing any more, which is answered with an error.
-            pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
-        });
-        match copy {
-            Ok(copy) => Ok(File::from(copy)),
-            Err(Errno::BADF) => Err(Errno::BADF),
-            Err(_) => {
-                let path = format!("/proc/self/fd/{fd}");
-                let kind = FileType::from_raw_mode(stat(&*path)?.st_mode);
-                if kind != FileType::RegularFile {
-                    return Err(Errno::BADF);
-                }
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                open(path, flags, Mode::empty()).map(File::from)
-            }
+        let device = file_system::learn(named.as_fd(), status.device);
+        let is_forgetful = device.kind == Kind::Forgetful;
+        if let Some(file) = is_forgetful.then(|| self.pins.open(&status)).flatten() {
+            return Ok((file, status));
         }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = format!("/proc/thread-self/fd/{}", named.as_fd().as_raw_fd());
+        let file = File::from(open(path, flags, Mode::empty())?);
+        let file = if is_forgetful {
+            self.pins.keep_open(&status, file)
+        } else {
+            Arc::new(file)
+        };
+        Ok((file, status))
     }
 
     /// Brings in a part of a file, and remembers that it is there, if it will be `kept`.
@@ -188,7 +183,8 @@ impl<'p> Worker<'p> {
         // far ahead by itself it does so in larger pages, and twice as fast.
         let length = range.end.saturating_sub(range.start);
         if length > device.read_ahead {
-            let _ = fadvise(file, range.start, NonZeroU64::new(length), Advice::WillNeed);
+            let advised = fadvise(file, range.start, NonZeroU64::new(length), Advice::WillNeed);
+            let _ = advised.map_err(|error| refusals::FADVISE64.failed(error));
         }
         let mut at = range.start;
         let mut is_whole = false;
@@ -215,8 +211,10 @@ impl<'p> Worker<'p> {
     fn read_some(&mut self, file: &File, at: u64, most: usize) -> Result<u64, Errno> {
         if let Some(sink) = &self.sink {
             match sendfile(sink, file, Some(&mut at.clone()), most) {
-                // A file system that cannot send.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.sink = None,
+                // A file system that cannot send, or a filter that forbids it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+                    self.sink = None;
+                }
                 sent => return sent.map(|count| count as u64),
             }
         }
@@ -243,7 +241,7 @@ fn list(directory: &File) -> Result<(), Errno> {
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut count = 0;
     while let Some(entry) = entries.next().filter(|_| count < MAX_ENTRIES) {
-        let entry = entry?;
+        let entry = entry.inspect_err(|error| refusals::GETDENTS64.failed(*error))?;
         // The directory is open, and its parent may be outside of what was learnt.
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             let _ = statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);

@@ -11,9 +11,9 @@
 
 use super::crew::{self, spawn};
 use super::job::{Job, Worker};
-use super::pins::Pins;
+use super::pins::{Pins, HELD};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, descriptors, memory, program};
+use crate::guest::{clock, descriptors, memory, program, refusals};
 use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
@@ -281,6 +281,7 @@ impl Pool {
             log::warn!("there is no memory for helpers: requests go straight");
             return self.give_up();
         }
+        refusals::look();
         *self.parted.lock() = false;
         self.pins.set_most(descriptors::limit());
         self.free.lock().resize_with(MAX_JOBS, Box::default);
@@ -292,6 +293,7 @@ impl Pool {
         let pool = Arc::clone(self);
         if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
             log::warn!("no thread can be started ({error}): requests go straight");
+            refusals::CLONE.failed(error);
             self.give_up();
             return;
         }
@@ -456,6 +458,8 @@ impl Pool {
         while let Some(job) = self.wait_for_work(was_waiting) {
             self.work_on(&mut worker, &job);
             self.finish(job);
+            // Here as well: there may be no end to the jobs.
+            self.pins.expire();
             was_waiting = false;
         }
     }
@@ -468,6 +472,7 @@ impl Pool {
     fn wait_for_work(self: &Arc<Self>, mut was_waiting: bool) -> Option<Box<Job>> {
         let mut queue = self.queue.lock();
         let mut settled = false;
+        let mut idle = Duration::ZERO;
         loop {
             let enough = self.enough();
             let wanted = !was_waiting || queue.stop || queue.wants_hands(queue.busy() - 1, enough);
@@ -487,7 +492,11 @@ impl Pool {
                 return self.leave(queue);
             }
             let nothing_to_do = queue.is_empty();
-            let most = if nothing_to_do { IDLE } else { OVERDUE };
+            let most = match nothing_to_do {
+                true if self.pins.is_any() => HELD,
+                true => IDLE,
+                false => OVERDUE,
+            };
             queue.idle += 1;
             // The last helper keeps the descriptor table, and stays without a timer.
             let timed_out;
@@ -500,18 +509,26 @@ impl Pool {
             queue.coming = queue.coming.saturating_sub(1);
             was_waiting = true;
             settled = false;
-            if timed_out && nothing_to_do && queue.is_empty() && !queue.stop {
+            if !timed_out || !nothing_to_do || !queue.is_empty() || queue.stop {
+                idle = Duration::ZERO;
+                continue;
+            }
+            idle += most;
+            // Closing the last of a deleted file waits for the disk, and the loop for the queue.
+            let alone = queue.idle == 0;
+            drop(queue);
+            if alone && self.pins.may_wait() {
+                // Without another one jobs would wait for this one.
+                let _ = self.spawn_helper(false);
+            }
+            self.pins.expire();
+            queue = self.queue.lock();
+            if idle >= IDLE {
                 // One waits while others work; when none does, one is left.
                 if queue.idle > 0 {
                     return self.leave(queue);
                 }
-                settled = queue.helpers == 1;
-                if settled {
-                    // Closing the last of a deleted file waits for the disk, and the loop for the queue.
-                    drop(queue);
-                    self.pins.release();
-                    queue = self.queue.lock();
-                }
+                settled = queue.helpers == 1 && !self.pins.is_any();
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Time and what a thread has waited for.
 
-use super::lock;
-use once_cell::sync::OnceCell;
+use super::{errno, lock, refusals};
+use rustix::io::Errno;
 use rustix::time::{clock_gettime, ClockId, Timespec};
+use std::sync::OnceLock;
 
 /// Nanoseconds of the monotonic clock.
 #[inline]
@@ -31,7 +32,7 @@ pub struct TickRate {
 }
 
 /// A moment by both clocks.
-static FIRST: OnceCell<(u64, u64)> = OnceCell::new();
+static FIRST: OnceLock<(u64, u64)> = OnceLock::new();
 
 impl TickRate {
     /// Notes the first moment, at start-up.
@@ -67,6 +68,16 @@ pub fn milliseconds() -> u64 {
     tv_sec as u64 * 1000 + tv_nsec as u64 / 1_000_000
 }
 
+/// Sleeps for so long, or less. By a raw call: that of the standard library panics where a filter refuses it, and that
+/// of the C library is a point where threads are cancelled.
+pub fn pause(time: std::time::Duration) {
+    let time = Timespec {
+        tv_sec: time.as_secs().cast_signed(),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let _ = rustix::thread::nanosleep(&time);
+}
+
 /// What the kernel has counted for this thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
@@ -94,7 +105,9 @@ fn kernels_usage() -> libc::rusage {
     let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a rusage that this function owns; all zeroes is a valid one.
     unsafe {
-        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        if libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) != 0 {
+            refusals::GETRUSAGE.failed(Errno::from_raw_os_error(errno::get()));
+        }
         usage.assume_init()
     }
 }

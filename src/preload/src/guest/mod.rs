@@ -9,6 +9,7 @@ pub mod lock;
 pub mod log;
 pub mod memory;
 pub mod program;
+pub mod refusals;
 pub mod stacks;
 pub mod startup;
 pub mod thread;

@@ -2,8 +2,8 @@
 
 use laio_core::config::{Config, Mode};
 use laio_core::stats::{Block, SECTION};
-use once_cell::sync::OnceCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 /// The counters of this process, in a section of their own: `laio stats` finds them there.
 #[link_section = ".laio.stats"]
@@ -11,7 +11,7 @@ pub static STATS: Block = Block::new();
 
 const _: () = assert!(matches!(SECTION.as_bytes(), b".laio.stats"));
 
-static CONFIG: OnceCell<Config> = OnceCell::new();
+static CONFIG: OnceLock<Config> = OnceLock::new();
 static MODE: AtomicU8 = AtomicU8::new(DORMANT);
 static PID: AtomicU32 = AtomicU32::new(0);
 static FILTERED: AtomicBool = AtomicBool::new(false);
@@ -52,6 +52,11 @@ pub fn remember_pid() {
 /// or a raw `clone` shares or copies our memory, but has none of our threads.
 pub fn is_same_process() -> bool {
     PID.load(Relaxed) == current_pid()
+}
+
+/// This process's number.
+pub fn pid() -> u32 {
+    current_pid()
 }
 
 fn current_pid() -> u32 {

@@ -4,6 +4,7 @@
 //! which the C library allocates memory. With it comes an arena of 64 MiB of address space for each
 //! thread, or the end of a process that is short of memory.
 
+use super::refusals;
 use super::stacks::{self, Stack};
 use rustix::io::Errno;
 use std::ffi::{c_void, CStr};
@@ -111,6 +112,15 @@ fn restore_signals(before: &libc::sigset_t) {
 
 /// Whether a thread of this process is still there.
 pub fn is_alive(thread: i32) -> bool {
+    let process = rustix::process::getpid().as_raw_nonzero().get();
+    let [number, process, thread] = [libc::SYS_tgkill as usize, process as usize, thread as usize];
     // SAFETY: the null signal is sent to nobody; only its result is of interest.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0 }
+    let result = unsafe { syscalls::raw::syscall3(number, process, thread, 0) } as i32;
+    if result >= 0 {
+        return true;
+    }
+    let error = Errno::from_raw_os_error(-result);
+    refusals::TGKILL.failed(error);
+    // Where nobody may ask it is taken to be there.
+    error != Errno::SRCH
 }

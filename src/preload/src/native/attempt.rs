@@ -128,7 +128,8 @@ pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
     let count = match answer {
         Ok(count) => count,
         Err(EAGAIN) => return would_block(call, side),
-        Err(EOPNOTSUPP | ENOSYS) => return cannot_say(call),
+        // The last may be the answer of a sandbox to the attempt, and not to the call.
+        Err(EOPNOTSUPP | ENOSYS | EPERM) => return cannot_say(call),
         // A vector is refused for other reasons than a buffer.
         Err(EINVAL) => return straight(call),
         Err(_) => return Done(answer),
@@ -277,6 +278,8 @@ fn open(call: &Call, path: Path) -> Attempt {
     let named = match look(call, path, looks_as, resolve) {
         Ok(named) => named,
         Err(Errno::AGAIN) => return left(call, SLOW),
+        // A sandbox may refuse the look, and not the call.
+        Err(Errno::PERM | Errno::NOSYS) => return left(call, QUICK),
         // It is known without the disk, and the same for the call itself.
         Err(error) => return Done(Err(error.raw_os_error())),
     };

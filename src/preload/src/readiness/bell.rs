@@ -8,7 +8,7 @@
 
 use super::table::{self, OpenFile};
 use crate::event_loop::{self, MOST_LOOPS};
-use crate::guest::descriptors;
+use crate::guest::{descriptors, refusals};
 use libc::c_int;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::{AsRawFd, IntoRawFd};
@@ -71,7 +71,10 @@ pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
         return None;
     }
     close(place.take());
-    let mut bell = epoll::create(epoll::CreateFlags::CLOEXEC).ok()?;
+    let bell = epoll::create(epoll::CreateFlags::CLOEXEC);
+    let mut bell = bell
+        .inspect_err(|error| refusals::EPOLL_CREATE1.failed(*error))
+        .ok()?;
     while taken(bell.as_raw_fd()) {
         // A number of the set that names nothing must go on doing so.
         let above = rustix::io::fcntl_dupfd_cloexec(&bell, bell.as_raw_fd() + 1);

@@ -19,7 +19,9 @@ pub use operation::{Operation, Subject};
 pub use request::Verdict;
 
 use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
+use crate::guest::at_end::AtEnd;
 use crate::guest::clock::{self, TickRate, Usage};
+use crate::guest::local::{place, Local};
 use crate::guest::program::{self, STATS};
 use crate::guest::{errno, memory};
 use crate::readiness::bell;
@@ -37,7 +39,8 @@ use laio_core::rules::Rules;
 use laio_core::stats::Counters;
 use laio_core::stream::{NextRead, OpenFile};
 use request::{Partial, LOOK, PARTIALS};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
@@ -78,33 +81,39 @@ const ITERATION_BITS: u32 = 40;
 /// What the state of a loop takes of memory, without the jobs, at the most.
 const ROOM: usize = 1 << 20;
 
-thread_local! {
-    static CURRENT: Cell<*mut EventLoop> = const { Cell::new(null_mut()) };
-    /// The state is being made: a signal handler that comes in between does not make another.
-    static BEGINNING: Cell<bool> = const { Cell::new(false) };
-    /// This thread waits as an event loop does.
-    static WAITS: Cell<bool> = const { Cell::new(false) };
-    static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
-}
+static CURRENT: Local<Cell<*mut EventLoop>> = Local::at(place::CURRENT);
+/// The same, while it is in use as well.
+static OWNED: Local<Cell<*mut EventLoop>> = Local::at(place::OWNED);
+/// The state is being made: a signal handler that comes in between does not make another.
+static BEGINNING: Local<Cell<bool>> = Local::at(place::BEGINNING);
+/// This thread waits as an event loop does.
+static WAITS: Local<Cell<bool>> = Local::at(place::WAITS);
+/// The thread ends, and its state is gone.
+static ENDED: Local<Cell<bool>> = Local::at(place::ENDED);
 
 /// Frees the state when its thread ends.
-struct Owner(*mut EventLoop);
+static AT_END: AtEnd = AtEnd::new(end);
 
-impl Drop for Owner {
-    fn drop(&mut self) {
-        CURRENT.set(null_mut());
-        // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
-        let state = unsafe { Box::from_raw(self.0) };
-        // Behind a filter even to give memory back may be forbidden; and a raw `clone` has copied
-        // this thread alone, so that locks may be held for ever.
-        if program::awake() && program::is_same_process() {
-            // Where the thread was cancelled in its wait.
-            bell::take_down(state.number);
-            give_number_back(state.number);
-            state.pool.stop();
-        } else {
-            std::mem::forget(state);
-        }
+/// Prepares for event loops, at start-up.
+pub fn prepare() {
+    AT_END.prepare();
+}
+
+unsafe extern "C" fn end(state: *mut c_void) {
+    CURRENT.set(null_mut());
+    OWNED.set(null_mut());
+    ENDED.set(true);
+    // SAFETY: made by `Box::into_raw` in `begin`, and with CURRENT emptied nobody uses it.
+    let state = unsafe { Box::from_raw(state.cast::<EventLoop>()) };
+    // Behind a filter even to give memory back may be forbidden; and a raw `clone` has copied
+    // this thread alone, so that locks may be held for ever.
+    if program::awake() && program::is_same_process() {
+        // Where the thread was cancelled in its wait.
+        bell::take_down(state.number);
+        give_number_back(state.number);
+        state.pool.stop();
+    } else {
+        std::mem::forget(state);
     }
 }
 
@@ -146,18 +155,9 @@ pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
         if WAITS.get() && !serves || !like_a_loop() {
             return None;
         }
-        will_accept();
+        WAITS.set(true);
         serves.then(begin)?
     })
-}
-
-/// The destructor of what `begin` makes is entered here: the C library allocates for it, and an `accept` may be a
-/// signal handler's.
-#[cold]
-fn will_accept() {
-    let _kept = errno::Kept::new();
-    let _ = OWNER.try_with(|_| ());
-    WAITS.set(true);
 }
 
 /// This thread has accepted a connection. A loop may have been waiting for its first one, and read that at once.
@@ -191,21 +191,20 @@ fn begin() -> Option<Here> {
     let _kept = errno::Kept::new();
     let config = program::config()?;
     // There is one already, in use further up the stack; or the thread is ending.
-    if BEGINNING.get()
-        || OWNER
-            .try_with(|owner| owner.borrow().is_some())
-            .unwrap_or(true)
-        || !memory::is_to_be_had(ROOM)
-    {
+    if BEGINNING.get() || ENDED.get() || !OWNED.get().is_null() || !memory::is_to_be_had(ROOM) {
         return None;
     }
     let number = take_number()?;
     BEGINNING.set(true);
     bell::make_place(number);
     let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
-    let kept = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner(state)));
-    if kept.is_ok() {
+    if AT_END.give(state.cast()) {
+        OWNED.set(state);
         CURRENT.set(state);
+    } else {
+        give_number_back(number);
+        // SAFETY: made just now, and nobody has seen it.
+        drop(unsafe { Box::from_raw(state) });
     }
     memory::set_cushion_aside();
     BEGINNING.set(false);
@@ -214,8 +213,7 @@ fn begin() -> Option<Here> {
 
 /// Whether this thread is inside the library further up the stack: a signal handler asks.
 pub fn is_in_use() -> bool {
-    let is_loop = || OWNER.try_with(|owner| owner.try_borrow().map_or(true, |o| o.is_some()));
-    BEGINNING.get() || CURRENT.get().is_null() && is_loop().unwrap_or(false)
+    BEGINNING.get() || CURRENT.get().is_null() && !OWNED.get().is_null()
 }
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
@@ -223,7 +221,8 @@ pub fn abandon() {
     PLACES.store(0, Relaxed);
     WAITS.set(false);
     CURRENT.set(null_mut());
-    let _ = OWNER.try_with(|owner| std::mem::forget(owner.take()));
+    OWNED.set(null_mut());
+    AT_END.give(null_mut());
 }
 
 /// The state of one event loop.

@@ -4,15 +4,15 @@
 //! whole process: the child of a `fork` inherits a table full of threads that it does not have, and
 //! hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`).
 
+use super::local::{place, Local};
 use super::{clock, program};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-thread_local! {
-    /// How often this thread has slept for a lock.
-    static SLEPT: Cell<i64> = const { Cell::new(0) };
-}
+/// How often this thread has slept for a lock.
+static SLEPT: Local<Cell<i64>> = Local::at(place::SLEPT);
 
 /// How often this thread has gone to sleep because another one held a lock of ours. An event loop that
 /// looks for operations that slept must not take these sleeps for theirs.
@@ -39,6 +39,15 @@ impl<T> Lock<T> {
         }
     }
 
+    /// The lock, where nobody holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     #[cold]
     fn lock_late(&self) -> MutexGuard<'_, T> {
         // Behind a filter of the application's the question might be forbidden, and nobody asks.
@@ -54,6 +63,47 @@ impl<T> Lock<T> {
     /// What it guards, where nobody else can have it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lock of a static, held for some instructions. The child of a fork may inherit it locked, by a thread that it does not
+/// have: what another process has locked is free here.
+#[derive(Debug)]
+pub struct ForkedLock(AtomicU32);
+
+/// A [`ForkedLock`] that is held, until this is dropped.
+#[derive(Debug)]
+pub struct Held<'l>(&'l ForkedLock);
+
+impl ForkedLock {
+    /// An open lock.
+    pub const fn new() -> ForkedLock {
+        ForkedLock(AtomicU32::new(0))
+    }
+
+    /// Takes it, unless it stays taken: this may be a signal handler that has interrupted whoever holds it.
+    pub fn take(&self) -> Option<Held<'_>> {
+        const TIMES: usize = 1000;
+        let mine = program::pid();
+        for _ in 0..TIMES {
+            let holder = self.0.load(Relaxed);
+            if holder != mine
+                && self
+                    .0
+                    .compare_exchange(holder, mine, Acquire, Relaxed)
+                    .is_ok()
+            {
+                return Some(Held(self));
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0 .0.store(0, Release);
     }
 }
 
@@ -88,5 +138,21 @@ impl Signal {
             .wait_timeout(guard, most)
             .unwrap_or_else(PoisonError::into_inner);
         (guard, result.timed_out())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it, a child could wait for ever for a thread of its parent's that holds the lock.
+    #[test]
+    fn what_another_process_has_locked_is_free() {
+        let lock = ForkedLock(AtomicU32::new(program::pid() + 1));
+        let held = lock.take();
+        assert!(held.is_some());
+        assert!(lock.take().is_none());
+        drop(held);
+        assert!(lock.take().is_some());
     }
 }

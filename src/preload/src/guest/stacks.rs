@@ -8,16 +8,58 @@ use super::thread::is_alive;
 use rustix::mm::{mmap_anonymous, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
 use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering::*};
 
-/// The size of one.
-pub const SIZE: usize = 64 * 1024;
+/// What a thread of ours uses at the most.
+const USED: usize = 64 * 1024;
+
+/// What the C library takes of a stack for itself: the thread's descriptor, and room for libraries that are loaded later.
+const RESERVED: usize = 8 * 1024;
+
+/// Where a program's thread-local variables need more than this the C library makes the stacks.
+const MOST: usize = 64 * 1024;
+
+/// The thread-local variables of all that was loaded when the program started: the C library puts them on each
+/// thread's stack.
+static VARIABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// Measures what thread-local variables take, at start-up: what is loaded later has its own elsewhere.
+pub fn measure() {
+    let mut sum = 0usize;
+    // SAFETY: the callback writes to the sum alone, which lives until all were visited.
+    unsafe { libc::dl_iterate_phdr(Some(add_variables), (&raw mut sum).cast()) };
+    VARIABLES.store(sum, Relaxed);
+}
+
+unsafe extern "C" fn add_variables(
+    info: *mut libc::dl_phdr_info,
+    _: usize,
+    sum: *mut c_void,
+) -> libc::c_int {
+    // SAFETY: the C library passes what it knows of one file, with so many headers, and `measure` its sum.
+    let (headers, sum) = unsafe {
+        let info = &*info;
+        let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
+        (headers, &mut *sum.cast::<usize>())
+    };
+    for header in headers.iter().filter(|h| h.p_type == libc::PT_TLS) {
+        *sum += header.p_memsz as usize + header.p_align as usize;
+    }
+    0
+}
+
+/// The size of a thread's stack: a whole number of pages of any machine.
+pub fn size() -> usize {
+    (USED + RESERVED + VARIABLES.load(Relaxed)).next_multiple_of(GUARD)
+}
 
 /// What may not be touched below each: a page of any machine.
 const GUARD: usize = 64 * 1024;
 
 /// From one to the next.
-const STRIDE: usize = GUARD + SIZE;
+fn stride() -> usize {
+    GUARD + size()
+}
 
 /// How many there are: as many as one event loop has helpers, unless told otherwise, and some. Who finds
 /// none has one made by the C library.
@@ -45,6 +87,9 @@ unsafe impl Send for Stack {}
 impl Stack {
     /// One that no thread uses, where there is any. The first who asks maps them.
     pub fn take() -> Option<Stack> {
+        if VARIABLES.load(Relaxed) > MOST {
+            return None;
+        }
         let mapping = NonNull::new(MAPPING.load(Acquire)).or_else(map_once)?;
         let number = OWNERS.iter().position(|owner| {
             let last = owner.load(Relaxed);
@@ -59,7 +104,7 @@ impl Stack {
         })
     }
 
-    /// Its lowest address; [`SIZE`] bytes from there are the thread's.
+    /// Its lowest address; [`size`] bytes from there are the thread's.
     pub fn lowest(&self) -> *mut c_void {
         self.lowest.as_ptr()
     }
@@ -86,7 +131,7 @@ fn map_once() -> Option<NonNull<c_void>> {
         Ok(_) => Some(mine),
         Err(other) => {
             // SAFETY: another thread was first, and this one has shown its mapping to nobody.
-            let _ = unsafe { munmap(mine.as_ptr(), COUNT * STRIDE) };
+            let _ = unsafe { munmap(mine.as_ptr(), COUNT * stride()) };
             NonNull::new(other)
         }
     }
@@ -94,7 +139,7 @@ fn map_once() -> Option<NonNull<c_void>> {
 
 /// A mapping of which nothing may be touched but the stacks: who needs more than there is of one meets that.
 fn map() -> Option<NonNull<c_void>> {
-    let length = COUNT * STRIDE;
+    let length = COUNT * stride();
     // SAFETY: it is a new mapping, where the kernel finds room.
     let mapping =
         unsafe { mmap_anonymous(null_mut(), length, ProtFlags::empty(), MapFlags::PRIVATE) };
@@ -102,7 +147,7 @@ fn map() -> Option<NonNull<c_void>> {
     let open = |number| {
         let access = MprotectFlags::READ | MprotectFlags::WRITE;
         // SAFETY: in the mapping of just now, which nobody uses yet.
-        unsafe { mprotect(lowest(mapping, number).as_ptr(), SIZE, access) }
+        unsafe { mprotect(lowest(mapping, number).as_ptr(), size(), access) }
     };
     if (0..COUNT).any(|number| open(number).is_err()) {
         // SAFETY: as above.
@@ -115,7 +160,7 @@ fn map() -> Option<NonNull<c_void>> {
 /// The lowest address of a stack.
 fn lowest(mapping: NonNull<c_void>, number: usize) -> NonNull<c_void> {
     // SAFETY: within the mapping, which has room for one of each number.
-    unsafe { mapping.byte_add(number * STRIDE + GUARD) }
+    unsafe { mapping.byte_add(number * stride() + GUARD) }
 }
 
 /// After a fork: the threads are the parent's, and the copies of their stacks nobody's.

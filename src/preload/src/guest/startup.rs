@@ -4,7 +4,7 @@
 //! names that it stands in for, reads the environment and leaves. No thread, no descriptor and no
 //! table is made before a thread that waits in `epoll_wait` has accepted a connection.
 
-use super::{clock, errno, fork, log, program};
+use super::{clock, errno, fork, log, program, stacks};
 use laio_core::config::Config;
 
 #[used]
@@ -20,6 +20,7 @@ extern "C" fn start() {
     unsafe { dlmalloc::enable_alloc_after_fork() };
     let _kept = errno::Kept::new();
     crate::hooks::resolve();
+    stacks::measure();
     let (config, rejected) = Config::read(|name| {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     });
@@ -32,6 +33,7 @@ extern "C" fn start() {
     program::wake(config);
     if program::awake() {
         clock::TickRate::begin();
+        crate::event_loop::prepare();
         fork::watch();
     }
 }

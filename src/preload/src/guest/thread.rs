@@ -64,8 +64,8 @@ fn create(start: Box<Start>, on: On) -> Result<(), (Errno, Box<Start>)> {
         libc::pthread_attr_init(attributes);
         libc::pthread_attr_setdetachstate(attributes, libc::PTHREAD_CREATE_DETACHED);
         match on {
-            On::Ours(lowest) => libc::pthread_attr_setstack(attributes, lowest, stacks::SIZE),
-            On::Small => libc::pthread_attr_setstacksize(attributes, stacks::SIZE),
+            On::Ours(lowest) => libc::pthread_attr_setstack(attributes, lowest, stacks::size()),
+            On::Small => libc::pthread_attr_setstacksize(attributes, stacks::size()),
             On::Usual => 0,
         };
         let error = libc::pthread_create(thread.as_mut_ptr(), attributes, main, start.cast());

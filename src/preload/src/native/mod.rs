@@ -15,6 +15,7 @@ mod watch;
 
 pub use background::{abandon, send_helpers_away};
 
+use crate::guest::local::{place, Local};
 use crate::guest::program::{self, STATS};
 use crate::guest::{descriptors, errno, fork};
 use crate::hooks;
@@ -31,10 +32,8 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
-thread_local! {
-    /// The number of the handle of this thread's last call, if that has gone to the background; else 0.
-    static LAST: Cell<u64> = const { Cell::new(0) };
-}
+/// The number of the handle of this thread's last call, if that has gone to the background; else 0.
+static LAST: Local<Cell<u64>> = Local::at(place::LAST);
 
 /// `struct laio_completion`
 #[repr(C)]

@@ -191,6 +191,15 @@ fn main() -> ExitCode {
         "restricted",
         "restricted_beside",
         "filtered",
+        // Without these, a request could be held back for ever from the program that a server becomes, or from the server
+        // itself where it does not.
+        "executed",
+        "executed_with_a_list",
+        "execution_refused",
+        // Without it, what the child of a vfork closes could be forgotten by its parent.
+        "vforked",
+        // Without it, a lock on a file could outlive the server's having it open.
+        "lock_released",
         // Without it, giving readiness back could need a number that is not to be had.
         "no_number_left",
         // Without it, a server that waits in ways that no hook sees would not be told.

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 
 enum { LENGTH = 6000, LEARN = 20 };
@@ -89,18 +90,16 @@ static const char *right(int client, int which)
 	return memcmp(body, wanted, LENGTH) == 0 ? "right" : "WRONG";
 }
 
-/* A connection with a request that was held back, if anything holds back. */
-static struct pair held(uint32_t kind, int *which)
+/* Asks on a connection that is watched already. */
+static void hold(struct pair pair, int *which)
 {
-	struct pair pair = connection();
 	struct epoll_event event;
-	watch(pair.server, kind, 1000);
 	*which = ask(pair.client);
 	settle(pair.server, 20);
 	int ready = epoll_wait(ep, &event, 1, 0);
 	if (ready == 0) {
 		gated = 1;
-		return pair;
+		return;
 	}
 	NEED(ready == 1 && event.data.u64 == 1000);
 	char request[1000];
@@ -109,6 +108,14 @@ static struct pair held(uint32_t kind, int *which)
 	NEED(n > 0);
 	request[n] = 0;
 	NEED(answer(pair.server, request) == LENGTH);
+}
+
+/* A connection with a request that was held back, if anything holds back. */
+static struct pair held(uint32_t kind, int *which)
+{
+	struct pair pair = connection();
+	watch(pair.server, kind, 1000);
+	hold(pair, which);
 	return pair;
 }
 
@@ -706,6 +713,126 @@ static void by_bytes(void)
 	close(pair.server);
 }
 
+/* A server that is upgraded without losing a client: the new program has the instance and the connection. */
+static char *becomes[6];
+static char numbers[3][20];
+
+static void become(struct pair pair, int which)
+{
+	int kept[] = { ep, pair.server, pair.client };
+	for (int i = 0; i < 3; i++) {
+		NEED(fcntl(kept[i], F_SETFD, 0) == 0);
+		snprintf(numbers[i], sizeof numbers[i], "%d", kept[i]);
+	}
+	static char all[80];
+	snprintf(all, sizeof all, "%s %s %s %d %d", numbers[0], numbers[1], numbers[2], which, gated);
+	char *arguments[] = { "gate_moments", "idle", (char *)docroot, "new_program", all, NULL };
+	memcpy(becomes, arguments, sizeof arguments);
+	fflush(stdout);
+}
+
+static void executed(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	become(pair, which);
+	execv("/proc/self/exe", becomes);
+	NEED(!"execv");
+}
+
+static void executed_with_a_list(void)
+{
+	extern char **environ;
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	become(pair, which);
+	execle("/proc/self/exe", becomes[0], becomes[1], becomes[2], becomes[3], becomes[4], NULL, environ);
+	NEED(!"execle");
+}
+
+static void new_program(const char *all)
+{
+	int which, was;
+	struct pair pair;
+	NEED(sscanf(all, "%d %d %d %d %d", &ep, &pair.server, &pair.client, &which, &was) == 5);
+	if (was) {
+		struct epoll_event event;
+		int n = epoll_wait(ep, &event, 1, 10000);
+		printf("the new program is told: %d\n", n == 1 && event.data.u64 == 1000);
+		NEED(n == 1 && handle(pair.server));
+	} else {
+		printf("the new program is told: 1\n");
+	}
+	printf("answered by it: %s\n", right(pair.client, which));
+	gated = was;
+}
+
+static void execution_refused(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	int was = gated;
+	CALL(execl("/nowhere/program", "program", NULL));
+	CALL(execv("/nowhere/program", becomes));
+	if (was)
+		serve(pair.server, 1000);
+	printf("served by the old program: %s\n", right(pair.client, which));
+	/* And the next one is held back again. */
+	gated = 0;
+	close(held(EPOLLIN, &which).server);
+}
+
+/* The child of a vfork has its parent's memory, and copies of its descriptors. */
+static void vforked(void)
+{
+	struct pair pair = connection();
+	struct epoll_event event;
+	int status;
+	watch(pair.server, EPOLLIN, 1000);
+	fflush(stdout);
+	pid_t child = vfork();
+	if (child == 0) {
+		epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, pair.client, &event);
+		dup2(pair.client, pair.server);
+		close(pair.server);
+		close(ep);
+		closefrom(3);
+		_exit(0);
+	}
+	NEED(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	int which;
+	hold(pair, &which);
+	if (gated)
+		serve(pair.server, 1000);
+	printf("answered by the parent: %s\n", right(pair.client, which));
+	close(pair.client);
+	close(pair.server);
+}
+
+/* A file is locked, sent from, and closed while its next part is being brought into memory: its lock is gone with it. */
+static void lock_released(void)
+{
+	char path[500];
+	struct pair pair = connection();
+	struct epoll_event event;
+	watch(pair.server, EPOLLIN, 1000);
+	snprintf(path, sizeof path, "%s/body.html", docroot);
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	NEED(file >= 0 && flock(file, LOCK_EX) == 0);
+	off_t at = 1 << 20;
+	for (int i = 0; i < 4 && !gated; i++)
+		gated = sendfile(pair.server, file, &at, 65536) != 65536;
+	/* The helper has a moment to begin, and the disk takes longer. */
+	epoll_wait(ep, &event, 1, 2);
+	close(file);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	CALL(flock(file, LOCK_EX | LOCK_NB));
+	close(file);
+	close(pair.client);
+	close(pair.server);
+	quiet("after it");
+}
+
 static const struct {
 	const char *name;
 	void (*moment)(void);
@@ -741,6 +868,11 @@ static const struct {
 	{ "interrupted", interrupted },
 	{ "many_at_once", many_at_once },
 	{ "by_bytes", by_bytes },
+	{ "executed", executed },
+	{ "executed_with_a_list", executed_with_a_list },
+	{ "execution_refused", execution_refused },
+	{ "vforked", vforked },
+	{ "lock_released", lock_released },
 };
 
 int main(int argc, char **argv)
@@ -749,6 +881,12 @@ int main(int argc, char **argv)
 	if (argc < 4)
 		return 2;
 	docroot = argv[2];
+	if (!strcmp(argv[3], "new_program")) {
+		new_program(argv[4]);
+		FILE *report = fopen("gated", "w");
+		NEED(report && fprintf(report, "%d\n", gated) > 0 && fclose(report) == 0);
+		return 0;
+	}
 	next = atoi(argv[4]);
 	listening = listener(&address);
 	ep = epoll_create1(EPOLL_CLOEXEC);

@@ -18,7 +18,7 @@ pub enum Mode {
 pub struct Config {
     /// `LAIO`
     pub mode: Mode,
-    /// `LAIO_ONLY`: names of programs to act in; empty for all.
+    /// `LAIO_ONLY`: names or paths of programs to act in; empty for all.
     pub only: Vec<String>,
     /// `LAIO_LOG`: an `env_logger` filter.
     pub log: Option<String>,
@@ -84,9 +84,9 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "LAIO_ONLY",
-        kind: Kind::Text("program names, separated by commas"),
+        kind: Kind::Text("names or paths of programs, separated by commas"),
         default: "",
-        meaning: "Act only in programs whose executable has one of these file names; their children of other names are left alone.",
+        meaning: "Act only in programs that have one of these file names, or paths: their executable, or what they were started as. Where it keeps the library out, that is said once on standard error; a comma at the end of the list tells the programs that are started from there that it was said.",
         apply: |config, value| {
             config.only = list(value).map(str::to_owned).collect();
             true

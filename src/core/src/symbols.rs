@@ -180,6 +180,14 @@ macro_rules! symbols {
                 fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
                 fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
             }
+            "exec", "what is held back is given back before: the new program knows nothing of it" {
+                execve(path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
+                execv(path: *const c_char, arguments: *const *const c_char) -> c_int => executed();
+                execvp(file: *const c_char, arguments: *const *const c_char) -> c_int => executed();
+                execvpe(file: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
+                fexecve(fd: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
+                execveat(at: c_int, path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char, flags: c_int) -> c_int => executed();
+            }
             "restriction", "helpers leave before the process gives up a right; behind a seccomp filter the library does nothing" {
                 prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int => process_controlled(option);
                 unshare(flags: c_int) -> c_int => restricted();
@@ -221,6 +229,20 @@ macro_rules! rows {
 
 symbols!(rows);
 
+/// What cannot be hooked as the others are, for it has no fixed number of arguments, or returns twice.
+pub const SPECIAL: &[Row] = &[
+    Row {
+        operation: "variadic exec",
+        names: &["execl", "execle", "execlp"],
+        purpose: "as exec",
+    },
+    Row {
+        operation: "vfork",
+        names: &["vfork"],
+        purpose: "in the child, which has its parent's memory, the library does nothing",
+    },
+];
+
 /// The names of `include/laio.h`: what the library exports of its own.
 pub const NATIVE: &[&str] = &[
     "laio_syscall",
@@ -234,7 +256,8 @@ pub const NATIVE: &[&str] = &[
 
 /// Every exported name.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().flat_map(|row| row.names).chain(NATIVE).copied()
+    let rows = ROWS.iter().chain(SPECIAL);
+    rows.flat_map(|row| row.names).chain(NATIVE).copied()
 }
 
 /// The documentation of the table, in Markdown.
@@ -247,7 +270,7 @@ pub fn markdown() -> String {
             row.purpose
         )
     };
-    let rows: String = ROWS.iter().map(row).collect();
+    let rows: String = ROWS.iter().chain(SPECIAL).map(row).collect();
     format!("| operation | symbols | what happens there |\n|---|---|---|\n{rows}")
 }
 

@@ -1,7 +1,9 @@
 //! Which program this is, and what it has been told.
 
+use super::local::{place, Local};
 use laio_core::config::{Config, Mode};
 use laio_core::stats::{Block, SECTION};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering::Relaxed};
 use std::sync::OnceLock;
 
@@ -25,7 +27,15 @@ const AWAKE: u8 = 1;
 /// Whether the library acts in this process at all.
 #[inline]
 pub fn awake() -> bool {
-    MODE.load(Relaxed) == AWAKE
+    MODE.load(Relaxed) == AWAKE && !(VFORKED.get() && crate::hooks::is_vfork_child())
+}
+
+/// Whether this thread has called `vfork`, as far as its parent has not noticed that it is back.
+static VFORKED: Local<Cell<bool>> = Local::at(place::VFORKED);
+
+/// The thread is not the child of a `vfork`.
+pub fn has_returned_from_vfork() {
+    VFORKED.set(false);
 }
 
 /// The settings; before start-up there are none.

@@ -10,6 +10,7 @@ mod change;
 mod descriptor;
 mod file;
 mod polling;
+mod process;
 mod restriction;
 mod socket;
 mod wait;
@@ -20,6 +21,7 @@ use descriptor::*;
 use file::*;
 use libc::*;
 use polling::*;
+use process::*;
 use restriction::*;
 use socket::*;
 use std::ptr::{null, null_mut};
@@ -65,12 +67,15 @@ macro_rules! hooks {
 
         /// Finds all real functions.
         pub fn resolve() {
+            resolve_vfork();
             $($($name::resolve();)+)+
         }
     };
 }
 
 laio_core::symbols!(hooks);
+
+pub use process::is_vfork_child;
 
 /// Makes a system call as if the application had called `syscall`: by the hook.
 pub fn application_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {

@@ -171,7 +171,7 @@ impl Slot {
         in_set: bool,
     ) -> Option<u32> {
         let mut state = self.state.lock();
-        if !state.is_registered() && !in_set {
+        if ALL_OPEN.load(SeqCst) > 0 || !state.is_registered() && !in_set {
             return None;
         }
         let (ticket, masked) = state.close_gate(side, swallowed)?;
@@ -243,19 +243,20 @@ impl Slot {
 
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
-        let mut state = self.state.lock();
+        self.abandon_locked(fd, &mut self.state.lock());
+    }
+
+    fn abandon_locked(&self, fd: i32, state: &mut Descriptor) {
         let owed = state.abandon();
-        self.settle(fd, &state);
+        self.settle(fd, state);
         carry_out(fd, owed);
     }
 
     /// The same, and what is read next is not looked at: the server waits for the disk itself.
     pub fn let_through(&self, fd: i32) {
         let mut state = self.state.lock();
-        let owed = state.abandon();
-        self.settle(fd, &state);
+        self.abandon_locked(fd, &mut state);
         self.next_read.store(PASS, Release);
-        carry_out(fd, owed);
     }
 }
 
@@ -402,6 +403,50 @@ pub fn abandon() {
     for chunk in &TABLE {
         chunk.store(null_mut(), Release);
     }
+}
+
+/// How many threads want all gates open.
+static ALL_OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// All gates are open, and none closes while this lives.
+pub struct AllOpen(());
+
+impl Drop for AllOpen {
+    fn drop(&mut self) {
+        ALL_OPEN.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Opens all gates of the process: it is about to become another program, which knows nothing of them.
+pub fn open_all() -> AllOpen {
+    /// A thread that holds a lock lets it go after some calls; a signal handler may have interrupted it.
+    const TIMES: usize = 10_000;
+    // Seen under the lock of each connection: its gate is open before, and cannot be closed afterwards.
+    ALL_OPEN.fetch_add(1, SeqCst);
+    for (number, chunk) in TABLE.iter().enumerate() {
+        // SAFETY: as in `slot`.
+        let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else {
+            continue;
+        };
+        for (place, slot) in chunk.iter().enumerate() {
+            if !slot.accepted.load(Acquire) {
+                continue;
+            }
+            let lock = || {
+                let state = slot.state.try_lock();
+                if state.is_none() {
+                    std::thread::yield_now();
+                }
+                state
+            };
+            if let Some(mut state) = std::iter::repeat_with(lock).take(TIMES).flatten().next() {
+                if state.is_closed() {
+                    slot.abandon_locked((number * CHUNK + place) as i32, &mut state);
+                }
+            }
+        }
+    }
+    AllOpen(())
 }
 
 #[inline]

@@ -3,7 +3,9 @@
 use super::local::{place, Local};
 use laio_core::config::{Config, Mode};
 use laio_core::stats::{Block, SECTION};
+use libc::c_char;
 use std::cell::Cell;
+use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering::Relaxed};
 use std::sync::OnceLock;
 
@@ -43,9 +45,9 @@ pub fn config() -> Option<&'static Config> {
     CONFIG.get()
 }
 
-/// From now on hooks take their lanes, unless the settings say otherwise.
-pub fn wake(config: Config) {
-    let acts = config.mode != Mode::Off && is_meant(&config.only);
+/// From now on hooks take their lanes, unless the settings say otherwise. The program was `started_as` this.
+pub fn wake(config: Config, started_as: &[u8]) {
+    let acts = may_act(&config, started_as);
     let _ = CONFIG.set(config);
     remember_pid();
     if acts {
@@ -76,15 +78,106 @@ fn current_pid() -> u32 {
         .unsigned_abs()
 }
 
-fn is_meant(only: &[String]) -> bool {
-    only.is_empty() || only.contains(&name())
+/// The executable's file name; where there is no `/proc`, that of what the kernel was told to execute.
+pub fn name() -> String {
+    String::from_utf8_lossy(file_name(&executable())).into_owned()
 }
 
-/// The executable's file name.
-pub fn name() -> String {
-    let link = rustix::fs::readlink("/proc/self/exe", Vec::new()).unwrap_or_default();
-    let path = link.to_string_lossy();
-    path.rsplit('/').next().unwrap_or_default().to_owned()
+fn executable() -> Vec<u8> {
+    match rustix::fs::readlink("/proc/self/exe", Vec::new()) {
+        Ok(link) => link.into_bytes(),
+        Err(_) => executed(),
+    }
+}
+
+/// The path that the kernel was told to execute.
+fn executed() -> Vec<u8> {
+    // SAFETY: it is null, or a text that the kernel has put above the stack of the first thread.
+    unsafe { text(libc::getauxval(libc::AT_EXECFN) as *const c_char) }
+}
+
+/// A text of the C library's or the kernel's.
+///
+/// # Safety
+/// The pointer is null, or leads to a text that ends and that nobody changes meanwhile.
+pub unsafe fn text(start: *const c_char) -> Vec<u8> {
+    if start.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(start) }.to_bytes().to_vec()
+}
+
+fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+/// Whether a list names this program: by a path, or by a file name, of its executable or of that by which it was started.
+/// The two differ where a program is a link to another (`redis-server` to `redis-check-rdb`).
+fn is_meant(only: &[String], started_as: &[u8]) -> bool {
+    if only.is_empty() {
+        return true;
+    }
+    let names = [executable(), executed(), started_as.to_vec()];
+    let matches = |item: &String| {
+        let item = item.as_bytes();
+        let is_path = item.contains(&b'/');
+        let is_it = |path: &Vec<u8>| item == if is_path { path } else { file_name(path) };
+        names.iter().any(is_it)
+    };
+    only.iter().any(matches)
+}
+
+/// Whether the library is to act in this program. Where `LAIO_ONLY` keeps it out, that is told once in a line of
+/// processes: those that this one starts find in their environment that it was told, by a comma at the end of the list.
+fn may_act(config: &Config, started_as: &[u8]) -> bool {
+    if config.mode == Mode::Off {
+        return false;
+    }
+    let is_meant = is_meant(&config.only, started_as);
+    if !config.only.is_empty() {
+        let is_news = mark_as_told();
+        if !is_meant && is_news {
+            let shown = |text: &[u8]| String::from_utf8_lossy(text).escape_debug().to_string();
+            super::log::complain(&format!(
+                "liblaio: LAIO_ONLY={} keeps the library out of {} (started as {})\n",
+                config.only.join(","),
+                shown(&executable()),
+                shown(started_as)
+            ));
+        }
+    }
+    is_meant
+}
+
+/// Ends the list in the environment with a comma; tells whether it had none.
+#[cold]
+fn mark_as_told() -> bool {
+    // SAFETY: the C library's list of pointers, null at its end; the constructors of a process run one after the other.
+    // A program with other threads, which has loaded the library later, changes its environment at its own risk as well.
+    unsafe {
+        let mut place = environ;
+        while !place.is_null() && !(*place).is_null() {
+            let entry = CStr::from_ptr(*place).to_bytes();
+            if entry.starts_with(b"LAIO_ONLY=") {
+                if entry.ends_with(b",") {
+                    return false;
+                }
+                let Ok(marked) = CString::new([entry, b","].concat()) else {
+                    return true;
+                };
+                // Not by `setenv`, which would take memory of the application's.
+                *place = marked.into_raw();
+                return true;
+            }
+            place = place.add(1);
+        }
+    }
+    true
+}
+
+extern "C" {
+    static mut environ: *mut *mut c_char;
 }
 
 /// From here on every hook goes straight, those of signal handlers included. Tells whether they did not
@@ -134,11 +227,28 @@ fn write_stats(config: &Config) {
     }
 }
 
-/// By raw system calls: our own hooks see nothing of it.
+/// By raw system calls: our own hooks see nothing of it. Only into a file that is this user's own by all appearances: a
+/// name in a directory that others may write to can be theirs, and lead anywhere.
 fn write_whole(path: &str, bytes: &[u8]) -> std::io::Result<()> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+    use rustix::fs::{fstat, ftruncate, FileType, Mode, OFlags};
+    use rustix::process::geteuid;
+    let flags = OFlags::CREATE
+        | OFlags::WRONLY
+        | OFlags::CLOEXEC
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?;
+    let status = fstat(&file)?;
+    let is_own = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile
+        && status.st_uid == geteuid().as_raw()
+        && status.st_nlink == 1;
+    if !is_own {
+        return Err(std::io::Error::other(
+            "it is no regular file of this user's with one name",
+        ));
+    }
+    ftruncate(&file, 0)?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let written = rustix::io::write(&file, rest)?;

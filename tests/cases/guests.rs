@@ -1,0 +1,288 @@
+//! What a library owes its host: its threads' memory, its programs' names, files that it writes, rights that it must not use.
+
+use anyhow::{ensure, Context as _};
+use laio_tests::library::{self, fresh_dir};
+use laio_tests::program::{
+    compile, observe, observe_command, observe_in, same_with_and_without, Build, Observed,
+};
+use laio_tests::{run, Need, Preload, Result, Test};
+use std::fs;
+use std::os::unix::fs::{symlink, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn engaged(name: &'static str) -> Test {
+    Test::new(name, move || {
+        same_with_and_without(&compile(name, Build::Program)?, &["engaged"])
+    })
+}
+
+/// How often the library asks where a thread-local variable is: that may allocate.
+fn asks_for_no_variable() -> Result {
+    let program = compile("sandboxed_loop", Build::Program)?;
+    let counts = compile("tls_calls", Build::Library)?;
+    let work = fresh_dir("work")?;
+    let preload = Preload::on()?.with_library(&counts, true);
+    let observed = observe_in(&work, &program, &["engaged"], &preload)?;
+    ensure!(
+        observed.ending == "exit status 0",
+        "{}\n{}",
+        observed.ending,
+        String::from_utf8_lossy(&observed.stderr)
+    );
+    let calls = fs::read_to_string(work.join("tls_calls"))?;
+    ensure!(calls == "0\n", "__tls_get_addr was called: {calls}");
+    Ok(())
+}
+
+/// Children of a process in which a report is stuck.
+fn logged_children() -> Result {
+    let program = compile("logged_children", Build::Program)?;
+    for preload in [Preload::stock(), Preload::on()?.with("LAIO_LOG", "info")] {
+        let observed = observe(&program, &["idle"], &preload)?;
+        ensure!(
+            observed.stdout == b"children that ended: 5\n",
+            "{}: {} {}",
+            preload.name,
+            observed.ending,
+            String::from_utf8_lossy(&observed.stdout)
+        );
+    }
+    Ok(())
+}
+
+/// Whether the linker was told that the library stays.
+fn never_unloaded() -> Result {
+    let output = Command::new("readelf")
+        .arg("-dW")
+        .arg(library::path()?)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.contains("NODELETE"), "{said}");
+    Ok(())
+}
+
+/// Compiles a program that is linked with the library by its path.
+fn linked(name: &str, into: &Path) -> Result<PathBuf> {
+    let source = library::workspace().join(format!("tests/programs/{name}.c"));
+    let program = into.join(name);
+    let compiled = Command::new("cc")
+        .args(["-std=gnu11", "-O2", "-pthread", "-Wl,--no-as-needed", "-o"])
+        .arg(&program)
+        .arg(source)
+        .arg(library::path()?)
+        .output()?;
+    ensure!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    Ok(program)
+}
+
+/// A program with more rights than whoever starts it: no setting is read, no file is written, nothing acts.
+fn secure_execution() -> Result {
+    let bin = fresh_dir("bin")?;
+    let program = linked("secure", &bin)?;
+    let run = |secure: bool| -> Result<(Observed, usize)> {
+        if secure {
+            const NOBODY: u32 = 65534;
+            std::os::unix::fs::chown(&program, Some(NOBODY), Some(NOBODY))?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o6755))?;
+        }
+        let stats = fresh_dir("stats")?;
+        let preload = Preload::linked("on")
+            .with("LAIO_STATS", stats.join("laio-%p.json"))
+            .with("LAIO_THREADS", "nonsense")
+            .with("LAIO_ONLY", "nobody,secure")
+            .with("LAIO_LOG", "trace");
+        let observed = observe(&program, &["idle"], &preload)?;
+        Ok((observed, fs::read_dir(stats)?.count()))
+    };
+    let (plain, written) = run(false)?;
+    ensure!(
+        plain.stdout == b"secure: 0\nstill serving\n" && written == 1 && !plain.stderr.is_empty(),
+        "the program itself: {} {written}\n{}",
+        plain.ending,
+        String::from_utf8_lossy(&plain.stderr)
+    );
+    let (secure, written) = run(true)?;
+    ensure!(
+        secure.stdout == b"secure: 1\nstill serving\n",
+        "{} {}",
+        secure.ending,
+        String::from_utf8_lossy(&secure.stdout)
+    );
+    ensure!(
+        secure.stderr.is_empty() && written == 0,
+        "{written} files, and {}",
+        String::from_utf8_lossy(&secure.stderr)
+    );
+    Ok(())
+}
+
+/// Where the counters are to be written stands something that is not the user's own.
+fn files_of_others() -> Result {
+    let program = compile("early_or_late", Build::Program)?;
+    let dir = fresh_dir("files")?;
+    let place = dir.join("counters");
+    let victim = dir.join("victim");
+    type Make = fn(&Path, &Path) -> Result;
+    let obstacles: [(&str, Make); 4] = [
+        ("a symbolic link", |place, victim| {
+            Ok(symlink(victim, place)?)
+        }),
+        ("a second name", |place, victim| {
+            Ok(fs::hard_link(victim, place)?)
+        }),
+        ("another user's file", |place, victim| {
+            fs::copy(victim, place)?;
+            Ok(std::os::unix::fs::chown(place, Some(65534), None)?)
+        }),
+        ("a pipe", |place, _| {
+            let made = Command::new("mkfifo").arg(place).status()?;
+            ensure!(made.success(), "mkfifo");
+            Ok(())
+        }),
+    ];
+    for (what, make) in obstacles {
+        fs::write(&victim, "precious")?;
+        let _ = fs::remove_file(&place);
+        make(&place, &victim)?;
+        let before = fs::symlink_metadata(&place)?;
+        let preload = Preload::on()?.with("LAIO_STATS", &place);
+        let observed = observe(&program, &["engaged"], &preload)?;
+        let said = String::from_utf8_lossy(&observed.stderr);
+        ensure!(
+            observed.ending == "exit status 0" && said.contains("LAIO_STATS: cannot write"),
+            "{what}: {}, {said}",
+            observed.ending
+        );
+        let after = fs::symlink_metadata(&place)?;
+        ensure!(
+            (before.ino(), before.len()) == (after.ino(), after.len())
+                && fs::read(&victim)? == b"precious",
+            "{what} was written to"
+        );
+    }
+    // What is there and the user's own is written anew, the longer rest of it included.
+    fs::remove_file(&place)?;
+    fs::write(&place, vec![b' '; 1 << 20])?;
+    observe(
+        &program,
+        &["engaged"],
+        &Preload::on()?.with("LAIO_STATS", &place),
+    )?;
+    let counters: serde_json::Value = serde_json::from_slice(&fs::read(&place)?)?;
+    ensure!(counters["pid"].is_u64(), "{counters}");
+    Ok(())
+}
+
+/// How a program is started, whether `LAIO_ONLY` means it, and what is said.
+fn only(without_proc: bool) -> Result {
+    let program = compile("early_or_late", Build::Program)?;
+    let dir = fresh_dir("names")?;
+    let link = dir.join("link-to-it");
+    symlink(&program, &link)?;
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let (real, linked) = (path(&program), path(&link));
+    for (list, started, name, is_meant) in [
+        ("early_or_late".to_owned(), &real, None, true),
+        ("link-to-it".to_owned(), &linked, None, true),
+        // Which needs `/proc`.
+        ("early_or_late".to_owned(), &linked, None, !without_proc),
+        (linked.clone(), &linked, None, true),
+        (real.clone(), &real, None, true),
+        (real.clone(), &linked, None, !without_proc),
+        ("other, worker".to_owned(), &real, Some("worker"), true),
+        ("worker".to_owned(), &real, Some("/some/worker"), true),
+        ("/other/early_or_late".to_owned(), &real, None, false),
+        ("late".to_owned(), &linked, None, false),
+    ] {
+        let stats = fresh_dir("stats")?;
+        let preload = Preload::on()?
+            .with("LAIO_ONLY", &list)
+            .with("LAIO_STATS", stats.join("laio-%p.json"));
+        let mut command = Preload::stock().command(Path::new("unshare"));
+        let hide = if without_proc {
+            "mount -t tmpfs none /proc; "
+        } else {
+            ""
+        };
+        let name = name.unwrap_or(started);
+        // The second one has been told, and says nothing.
+        let start = format!(
+            "(LD_PRELOAD={} exec -a {name} {started} idle)",
+            preload.ld_preload()
+        );
+        command.args(["-m", "bash", "-c", &format!("{hide}{start}")]);
+        command.envs(&preload.variables);
+        let observed = observe_command(&fresh_dir("work")?, command)?;
+        let said = String::from_utf8_lossy(&observed.stderr).into_owned();
+        let context = || format!("LAIO_ONLY={list}, {started} as {name}: {said:?}");
+        ensure!(observed.ending == "exit status 0", "{}", context());
+        let acts = fs::read_dir(&stats)?.count() > 0;
+        ensure!(acts == is_meant, "acts: {acts}. {}", context());
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("keeps the library out of"));
+        // Its children have been told.
+        ensure!(lines.count() == usize::from(!is_meant), "{}", context());
+    }
+    Ok(())
+}
+
+/// A shell that is kept out says so; what it starts does not say it again.
+fn said_once() -> Result {
+    let preload = Preload::on()?.with("LAIO_ONLY", "nginx");
+    let mut command = preload.command(Path::new("/bin/sh"));
+    command.args(["-c", "/bin/true; /bin/echo done; sh -c /bin/true"]);
+    let observed = observe_command(&fresh_dir("work")?, command)?;
+    let said = String::from_utf8_lossy(&observed.stderr).into_owned();
+    let count = said
+        .matches("LAIO_ONLY=nginx keeps the library out of")
+        .count();
+    ensure!(count == 1 && observed.stdout == b"done\n", "{said:?}");
+    let quiet = Preload::mode("off")?.with("LAIO_ONLY", "nginx");
+    let observed = observe(Path::new("/bin/true"), &[], &quiet)?;
+    ensure!(observed.stderr.is_empty(), "off, and it speaks");
+    Ok(())
+}
+
+/// Without the cap on what it holds, for what the library keeps of files that are gone.
+fn busy_pins() -> Result {
+    let program = compile("busy_pins", Build::Program)?;
+    same_with_and_without(&program, &["engaged"]).context("a deleted file is held")
+}
+
+fn main() -> ExitCode {
+    run(vec![
+        // Without these, a helper could write beyond its stack in a program with many thread-local variables.
+        engaged("tls_stack"),
+        engaged("tls_stack_large"),
+        // Without it, a hook could enter the program's `malloc` in the middle of that.
+        Test::new(
+            "no thread-local variable is asked for",
+            asks_for_no_variable,
+        ),
+        // Without it, an argument or a variable could be lost where a process becomes another program.
+        engaged("exec_family"),
+        Test::new("exec_family idle", || {
+            same_with_and_without(&compile("exec_family", Build::Program)?, &["idle"])
+        }),
+        // Without it, a child could wait for ever for a lock that was held over its parent's fork.
+        Test::new("logged_children", logged_children),
+        // Without it, `dlclose` could take the code from under the library's threads.
+        Test::new("never unloaded", never_unloaded).needs(Need::Command("readelf", "binutils")),
+        // Without it, whoever starts a program with more rights could have it write files.
+        Test::new("secure execution", secure_execution).needs(Need::Root),
+        // Without it, a name in a directory of others could lead the counters over any file.
+        Test::new("files of others", files_of_others).needs(Need::Root),
+        // Without these, the library could stay out of a program that is started by another name, without a word.
+        Test::new("names", || only(false)).needs(Need::Root),
+        Test::new("names without proc", || only(true)).needs(Need::Root),
+        Test::new("kept out is said once", said_once),
+        // Without it, the space of a deleted file could stay taken as long as a server is busy.
+        Test::new("busy_pins", busy_pins),
+    ])
+}

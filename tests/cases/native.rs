@@ -119,6 +119,10 @@ fn main() -> ExitCode {
         "endless",
         // Without it, a helper could keep rights that its process has given up.
         "rights",
+        // Without it, a helper that starts another one could wait for whoever sends it away, and that one for it.
+        "dismissed",
+        // Without it, a completion could be written into a file of the program's that has the number of what it closed.
+        "all_closed",
     ];
     let mut tests: Vec<_> = moments
         .into_iter()

@@ -435,6 +435,71 @@ static void rights(void)
 	NEED(CALLS(read, ends[0], buffer, 10) == 1);
 }
 
+static volatile int is_over;
+
+static void *keeps_helpers_busy(void *argument)
+{
+	struct laio_completion completions[64];
+	while (!is_over) {
+		static struct timespec little = { 0, 100000 };
+		for (int i = 0; i < 8; i++)
+			CALLS(nanosleep, &little, NULL);
+		laio_poll(completions, 64, &at_once);
+	}
+	return argument;
+}
+
+/* One thread has operations in the background, another gives up a right again and again: helpers start others while they are
+ * sent away. */
+static void dismissed(void)
+{
+	int setfsuid(uid_t);
+	pthread_t thread;
+	alarm(15);
+	NEED(pthread_create(&thread, NULL, keeps_helpers_busy, NULL) == 0);
+	time_t end = time(NULL) + 5;
+	while (time(NULL) < end)
+		setfsuid(geteuid());
+	is_over = 1;
+	NEED(pthread_join(thread, NULL) == 0);
+	alarm(0);
+}
+
+/* A program that closes all it does not know, as daemons do, and opens files of its own: those are not written into. */
+static void all_closed(void)
+{
+	enum { FILES = 8 };
+	static struct timespec little = { 0, 50000000 };
+	int ends[2], files[FILES];
+	struct stat status;
+	char name[20];
+	NEED(laio_eventfd() >= 0);
+	laio_handle sleeping = GOES_ON(CALLS(nanosleep, &little, NULL));
+	closefrom(3);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof name, "file-%d", i);
+		files[i] = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		NEED(files[i] >= 3);
+	}
+	usleep(200000);
+	NEED(next().handle == sleeping);
+	for (int i = 0; i < FILES; i++) {
+		NEED(fstat(files[i], &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0);
+		NEED(laio_eventfd() != files[i]);
+	}
+	/* What goes on later is told of by other descriptors. */
+	pair_of(ends);
+	laio_handle reading = GOES_ON(CALLS(read, ends[0], buffer, 1));
+	NEED(write(ends[1], "x", 1) == 1);
+	struct laio_completion completion = next();
+	NEED(completion.handle == reading && completion.value == 1);
+	/* And what waits already is taken along. */
+	reading = GOES_ON(CALLS(read, ends[0], buffer, 1));
+	close(laio_eventfd());
+	NEED(write(ends[1], "y", 1) == 1);
+	NEED(next().handle == reading && buffer[0] == 'y');
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -444,6 +509,7 @@ int main(int argc, char **argv)
 		{ "errors", errors },	{ "nothing", nothing_to_be_had }, { "cancellation", cancellation },
 		{ "order", order },	{ "waiting", waiting },		  { "children", children },
 		{ "threads", threads }, { "endless", endless },		  { "rights", rights },
+		{ "dismissed", dismissed }, { "all_closed", all_closed },
 	};
 	NEED(argc == 2 && laio_syscall);
 	for (size_t i = 0; i < sizeof moments / sizeof *moments; i++)

@@ -99,6 +99,11 @@ impl Interests {
         may_go
     }
 
+    /// All descriptors that operations wait for.
+    pub fn descriptors(&self) -> impl Iterator<Item = i32> + '_ {
+        self.descriptors.keys().copied()
+    }
+
     /// The sides that the kernel is to tell of: those for which somebody waits who is not being tried.
     pub fn wanted(&self, fd: i32) -> (bool, bool) {
         let is_wanted = |line: &Line| !line.is_tried && !line.waiting.is_empty();

@@ -76,6 +76,12 @@ pub fn hold() -> MutexGuard<'static, Vec<Weak<Pool>>> {
     crew().pools.lock()
 }
 
+/// The same for a thread of the crew, which may be the one that is sent away: whoever sends it holds that lock and waits
+/// for it. Nothing where that is so, or where another thread is being started.
+pub fn try_hold() -> Option<MutexGuard<'static, Vec<Weak<Pool>>>> {
+    crew().pools.try_lock()
+}
+
 /// A thread of the crew does something that may take for ever: nobody waits for it meanwhile.
 pub fn aside<R>(act: impl FnOnce() -> R) -> R {
     let crew = crew();

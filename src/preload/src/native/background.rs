@@ -7,6 +7,7 @@
 use super::operation::{Answer, Operation, Route};
 use super::watch::{Ready, Watch};
 use crate::engine::crew;
+use crate::engine::pool::Pool;
 use crate::guest::lock::{Lock, Signal};
 use crate::guest::{descriptors, memory, program};
 use laio_core::gate::Side;
@@ -18,7 +19,7 @@ use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
-use std::sync::MutexGuard;
+use std::sync::{MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a caller waits for a helper that most likely will not block.
@@ -32,6 +33,9 @@ const MOST_ENDLESS: usize = 4096;
 
 /// What the first operations and helpers take of memory.
 const ROOM: usize = 1 << 20;
+
+/// While it lives nobody is sent away.
+type Permission = MutexGuard<'static, Vec<Weak<Pool>>>;
 
 /// Where an operation is.
 #[derive(Debug)]
@@ -262,8 +266,32 @@ impl Background {
     }
 
     /// The descriptor that is readable when there is something to do.
-    pub fn descriptor(&self) -> c_int {
-        self.watch.number()
+    ///
+    /// # Errors
+    ///
+    /// The application has closed it, and another one is not to be had.
+    pub fn descriptor(&self) -> Result<c_int, Errno> {
+        self.look_after_watch()?;
+        Ok(self.watch.number())
+    }
+
+    /// Where the application has closed what we wait with, by `closefrom` or its kin, there is something new.
+    fn look_after_watch(&self) -> Result<(), Errno> {
+        if self.watch.is_whole() {
+            return Ok(());
+        }
+        self.renew_watch(|| !self.watch.is_whole())
+    }
+
+    fn renew_watch(&self, is_gone: impl FnOnce() -> bool) -> Result<(), Errno> {
+        let state = self.state.lock();
+        if is_gone() {
+            self.watch.renew()?;
+            for fd in state.interests.descriptors() {
+                self.tell_of(&state, fd);
+            }
+        }
+        Ok(())
     }
 
     /// How many operations have not been handed out.
@@ -303,6 +331,9 @@ impl Background {
         fd: c_int,
         side: Side,
     ) -> Result<Started, Operation> {
+        if self.look_after_watch().is_err() {
+            return Err(operation);
+        }
         let mut state = self.state.lock();
         let Some(handle) = state.reserve() else {
             return Err(operation);
@@ -339,7 +370,7 @@ impl Background {
         let is_short_of_hands = state.queue.len() > state.free;
         let is_hired = is_short_of_hands && self.hire(&mut state);
         drop(state);
-        if is_hired && !self.spawn_helper() {
+        if is_hired && !self.spawn_helper(crew::hold()) {
             let mut state = self.state.lock();
             // Those who are busy may be so for ever.
             if state.free == 0 {
@@ -376,16 +407,34 @@ impl Background {
 
     /// Starts a helper that was hired. It shares the application's descriptors: the calls that it makes are the
     /// application's.
-    fn spawn_helper(&'static self) -> bool {
-        let _nobody_is_sent_away = crew::hold();
+    fn spawn_helper(&'static self, _nobody_is_sent_away: Permission) -> bool {
         let dismissals = self.state.lock().dismissals;
         let is_spawned = crew::spawn(c"laio-native", move || self.help(dismissals)).is_ok();
         if !is_spawned {
-            let mut state = self.state.lock();
-            state.helpers -= 1;
-            state.free -= 1;
+            self.dismiss_hired();
         }
         is_spawned
+    }
+
+    /// A helper's permission to start another one; nothing where it has been sent away itself. It cannot simply wait: whoever
+    /// sends it away holds what it would wait for, and waits for it.
+    fn permission(&self, dismissals: u32) -> Option<Permission> {
+        loop {
+            if let Some(permission) = crew::try_hold() {
+                return Some(permission);
+            }
+            if self.state.lock().dismissals != dismissals {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Counts a helper out that was hired and will not be spawned.
+    fn dismiss_hired(&self) {
+        let mut state = self.state.lock();
+        state.helpers -= 1;
+        state.free -= 1;
     }
 
     /// Counts one more helper in, who is to be spawned; false where there are enough.
@@ -417,7 +466,11 @@ impl Background {
             let is_hired = state.free == 0 && self.hire(&mut state);
             drop(state);
             if is_hired {
-                self.spawn_helper();
+                // What waits in the queue while helpers are sent away is for those who come after.
+                match self.permission(dismissals) {
+                    Some(permission) => drop(self.spawn_helper(permission)),
+                    None => self.dismiss_hired(),
+                }
             }
             let answer = crew::aside(|| operation.perform());
             if let Some(number) = descriptors::wanted() {
@@ -507,6 +560,7 @@ impl Background {
         mut take: impl FnMut(Completion),
     ) -> Result<usize, Errno> {
         loop {
+            self.look_after_watch()?;
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let is_over = left.is_some_and(|left| left.is_zero());
             let mut state = self.state.lock();
@@ -522,11 +576,19 @@ impl Background {
             let is_hired = state.free == 0 && !state.queue.is_empty() && self.hire(&mut state);
             drop(state);
             if is_hired {
-                self.spawn_helper();
+                self.spawn_helper(crew::hold());
             }
             // What was rung before this is seen by what follows it.
-            self.watch
-                .wait(most, timeout.as_ref(), |ready| self.carry_on(ready))?;
+            let number = self.watch.number();
+            let waited = self
+                .watch
+                .wait(most, timeout.as_ref(), |ready| self.carry_on(ready));
+            if let Err(Errno::BADF | Errno::INVAL) = waited {
+                // Closed unseen, and perhaps another file by now.
+                self.renew_watch(|| self.watch.number() == number)?;
+                continue;
+            }
+            waited?;
             let mut count = 0;
             let mut state = self.state.lock();
             while count < most {

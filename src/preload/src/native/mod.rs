@@ -255,7 +255,7 @@ pub unsafe extern "C" fn laio_poll(
 #[no_mangle]
 pub extern "C" fn laio_eventfd() -> c_int {
     let kept = errno::Kept::new();
-    let descriptor = background_or_errno().map(Background::descriptor);
+    let descriptor = background_or_errno().and_then(Background::descriptor);
     drop(kept);
     descriptor.unwrap_or_else(|error| fail(error.raw_os_error()))
 }

@@ -3,15 +3,19 @@
 //!
 //! Both are in the application's descriptor table: the instance is what `laio_eventfd` gives out.
 
+//! The application may close them, as `closefrom` does; their numbers are then those of its own files.
+
 use libc::{c_int, c_uint};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{eventfd, EventfdFlags, Timespec};
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 
-use crate::engine::beneath::File;
 use crate::guest::descriptors;
+use crate::guest::lock::Lock;
+use crate::readiness::table::{self, OpenFile};
 
 /// Stands for the eventfd in the data of an event; others have their descriptor's number there.
 const RUNG: u64 = u64::MAX;
@@ -21,9 +25,61 @@ const EVENTS: usize = 64;
 
 /// The instance and the eventfd in it.
 #[derive(Debug)]
-pub struct Watch {
-    instance: File,
-    rung: File,
+pub struct Watch(Lock<Ends>);
+
+#[derive(Debug)]
+struct Ends {
+    instance: OpenFile,
+    rung: OpenFile,
+    /// Device and inode of the eventfd, which it shares with its like and with no file.
+    kind: (u64, u64),
+}
+
+/// A number of ours, while nobody has closed it.
+fn borrow<'a>(file: OpenFile) -> Option<BorrowedFd<'a>> {
+    // SAFETY: it was ours, and no hook has seen it closed. Where it was closed otherwise, the calls below fail, or find
+    // another kind of file.
+    (table::open_file(file.fd) == Some(file)).then(|| unsafe { descriptors::borrow(file.fd) })
+}
+
+impl Ends {
+    fn new() -> Result<Ends, Errno> {
+        let instance = epoll::create(CreateFlags::CLOEXEC)?;
+        let rung = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Edge-triggered: each ring is reported once, and nobody has to read it.
+        let how = EventFlags::IN | EventFlags::ET;
+        epoll::add(&instance, &rung, EventData::new_u64(RUNG), how)?;
+        let status = fstat(&rung)?;
+        let numbers = [instance.as_raw_fd(), rung.as_raw_fd()].map(table::open_file);
+        let [Some(instance_file), Some(rung_file)] = numbers else {
+            return Err(Errno::NOMEM);
+        };
+        // They stay open.
+        let _ = (instance.into_raw_fd(), rung.into_raw_fd());
+        Ok(Ends {
+            instance: instance_file,
+            rung: rung_file,
+            kind: (status.st_dev, status.st_ino),
+        })
+    }
+
+    /// The eventfd's number, where it is still that of one: what was closed unseen may be a file by now.
+    fn rung(&self) -> Option<BorrowedFd<'_>> {
+        let is_one = |rung: &BorrowedFd<'_>| {
+            fstat(rung).is_ok_and(|status| (status.st_dev, status.st_ino) == self.kind)
+        };
+        borrow(self.rung).filter(is_one)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Ends { instance, rung, .. } = self.0.get_mut();
+        for file in [instance, rung] {
+            // SAFETY: made just now, and shown to nobody. By a raw call, past our own hook.
+            unsafe { rustix::io::close(file.fd) };
+        }
+    }
 }
 
 /// What has become ready.
@@ -40,26 +96,47 @@ pub struct Ready {
 impl Watch {
     /// Nothing is waited for.
     pub fn new() -> Result<Watch, Errno> {
-        let instance = File::from(epoll::create(CreateFlags::CLOEXEC)?);
-        let rung = File::from(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        // Edge-triggered: each ring is reported once, and nobody has to read it.
-        let how = EventFlags::IN | EventFlags::ET;
-        epoll::add(&instance, &rung, EventData::new_u64(RUNG), how)?;
-        Ok(Watch { instance, rung })
+        Ends::new().map(Lock::new).map(Watch)
+    }
+
+    /// Whether nobody has closed either, as far as was seen.
+    pub fn is_whole(&self) -> bool {
+        let ends = self.0.lock();
+        [ends.instance, ends.rung]
+            .into_iter()
+            .all(|file| borrow(file).is_some())
+    }
+
+    /// In the place of what was closed. Nothing is waited for.
+    pub fn renew(&self) -> Result<(), Errno> {
+        let new = Ends::new()?;
+        let old = std::mem::replace(&mut *self.0.lock(), new);
+        if let Some(rung) = old.rung() {
+            // SAFETY: made by `new`, and used by nobody who does not look first. By a raw call, past our own hook.
+            unsafe { rustix::io::close(rung.as_raw_fd()) };
+        }
+        Ok(())
     }
 
     /// The instance's number.
     pub fn number(&self) -> c_int {
-        self.instance.as_fd().as_raw_fd()
+        self.0.lock().instance.fd
     }
 
     /// Makes the instance readable, and wakes one who waits.
     pub fn ring(&self) {
-        let _ = rustix::io::write(&self.rung, &1u64.to_ne_bytes());
+        let ends = self.0.lock();
+        if let Some(rung) = ends.rung() {
+            let _ = rustix::io::write(rung, &1u64.to_ne_bytes());
+        }
     }
 
     /// From now on tells of these sides of a descriptor, once; false where it has no readiness.
     pub fn tell_of(&self, fd: c_int, read: bool, write: bool) -> bool {
+        let ends = self.0.lock();
+        let Some(instance) = borrow(ends.instance) else {
+            return false;
+        };
         // SAFETY: the application keeps it open until its operation is complete; the kernel refuses others.
         let descriptor = unsafe { descriptors::borrow(fd) };
         let mut how = EventFlags::ONESHOT;
@@ -67,8 +144,8 @@ impl Watch {
         how.set(EventFlags::OUT, write);
         let data = EventData::new_u64(u64::from(fd as c_uint));
         // Mostly it was waited for before, and is still in.
-        match epoll::modify(&self.instance, descriptor, data, how) {
-            Err(Errno::NOENT) => epoll::add(&self.instance, descriptor, data, how).is_ok(),
+        match epoll::modify(instance, descriptor, data, how) {
+            Err(Errno::NOENT) => epoll::add(instance, descriptor, data, how).is_ok(),
             modified => modified.is_ok(),
         }
     }
@@ -82,7 +159,9 @@ impl Watch {
     ) -> Result<(), Errno> {
         let mut room = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
         let room = room.get_mut(..most.clamp(1, EVENTS)).unwrap_or_default();
-        let (events, _) = epoll::wait(&self.instance, room, timeout)?;
+        let instance = self.0.lock().instance;
+        let instance = borrow(instance).ok_or(Errno::BADF)?;
+        let (events, _) = epoll::wait(instance, room, timeout)?;
         for event in events {
             let data = event.data.u64();
             if data == RUNG {

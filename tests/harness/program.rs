@@ -39,7 +39,11 @@ pub fn compile(name: &str, build: Build) -> Result<PathBuf> {
     };
     let _lock = FileLock::take(&dir.join("lock"))?;
     let changed = |p: &Path| fs::metadata(p).and_then(|m| m.modified());
-    let newest = changed(&source)?.max(changed(&sources.join("common.h"))?);
+    let mut newest = changed(&source)?.max(changed(&sources.join("common.h"))?);
+    // What only this program includes.
+    for part in fs::read_dir(sources.join(name)).into_iter().flatten() {
+        newest = newest.max(changed(&part?.path())?);
+    }
     if changed(&output).is_ok_and(|built| built > newest) {
         return Ok(output);
     }

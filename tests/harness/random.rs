@@ -29,6 +29,7 @@ impl std::fmt::Debug for Program {
 /// What there is, and how often.
 const WORDS: &[(u32, &str)] = &[
     (4, "connect"),
+    (1, "packets"),
     (12, "request"),
     (2, "warm"),
     (4, "part"),
@@ -42,17 +43,24 @@ const WORDS: &[(u32, &str)] = &[
     (8, "mod"),
     (4, "del"),
     (12, "wait"),
-    (3, "poll"),
-    (3, "select"),
+    (4, "poll"),
+    (4, "select"),
+    (1, "bad_wait"),
     (20, "read"),
+    (2, "bad_read"),
     (3, "receive"),
     (5, "serve"),
     (2, "write"),
+    (2, "answer"),
+    (2, "stream"),
+    (2, "bad_write"),
+    (1, "mark"),
     (2, "look"),
     (2, "open"),
     (2, "stat"),
     (2, "file"),
     (2, "sendfile"),
+    (1, "splice"),
     (4, "dup"),
     (3, "dup2"),
     (4, "close"),
@@ -68,7 +76,7 @@ const WORDS: &[(u32, &str)] = &[
 ];
 
 fn numbers() -> impl Strategy<Value = [u8; 3]> {
-    (0..12u8, 0..12u8, 0..56u8).prop_map(|(a, b, c)| [a, b, c])
+    (0..12u8, 0..12u8, 0..64u8).prop_map(|(a, b, c)| [a, b, c])
 }
 
 fn word() -> impl Strategy<Value = &'static str> {
@@ -116,9 +124,36 @@ fn sent() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// A child that does some steps and exits.
+/// A request for a cold file, a wait that may tell of it, and a read: a server that waits before it reads.
+fn told() -> impl Strategy<Value = Vec<Step>> {
+    let wait = prop_oneof![3 => Just("wait"), 1 => Just("poll"), 1 => Just("select")];
+    (numbers(), wait, numbers(), numbers()).prop_map(|(request, wait, told, read)| {
+        vec![
+            Step("request", request),
+            Step(wait, told),
+            Step("read", [request[0], read[1], read[2]]),
+        ]
+    })
+}
+
+/// Clients in packets: accepted, registered, and asking.
+fn packets() -> impl Strategy<Value = Vec<Step>> {
+    (numbers(), numbers()).prop_map(|(add, request)| {
+        vec![
+            Step("packets", [0; 3]),
+            Step("accept", [1, 8, 0]),
+            Step("add", add),
+            Step("request", request),
+        ]
+    })
+}
+
+/// A child that does some steps and exits; one of a few without the processor's tick counter.
 fn forked() -> impl Strategy<Value = Vec<Step>> {
-    vec(step(), 1..6).prop_map(|steps| {
+    (vec(step(), 1..6), 0..4u8).prop_map(|(mut steps, ticks)| {
+        if ticks == 0 {
+            steps.insert(0, Step("ticks", [0; 3]));
+        }
         let count = steps.len() as u8;
         [Step("fork", [count, 0, 0])]
             .into_iter()
@@ -133,6 +168,8 @@ pub fn program() -> impl Strategy<Value = Program> {
         20 => step().prop_map(|step| vec![step]),
         3 => taken(),
         3 => asked(),
+        3 => told(),
+        1 => packets(),
         1 => sent(),
         1 => forked(),
     ];

@@ -43,6 +43,14 @@ fn main() -> ExitCode {
         "epoll_family",
         // Without it, a wait could end early, miss a signal, or leave another signal mask behind.
         "epoll_signals",
+        // Without it, a refused call could answer EAGAIN, write to nowhere, or lose a request, where something is held back.
+        "bad_arguments",
+        // Without it, select could refuse what the kernel passes over, once the descriptor table has grown.
+        "beyond_table",
+        // Without it, a message could be cut in two.
+        "seqpacket",
+        // Without it, a process that has given up the processor's tick counter could be killed.
+        "ticks",
         // Without these, poll or select could report another count, event, set, time or error for what is never gated.
         "poll_family",
         "select_family",

@@ -113,7 +113,7 @@ static void tell_everybody(void)
 		missing = -1;
 		for (int i = 0; i < registered; i++) {
 			struct registration *registration = &registrations[i];
-			int c = registration->connection, instance;
+			int c = registration->connection;
 			if (c < 0 || registration->pending || !(registration->events & EPOLLIN) || !is_due(registration))
 				continue;
 			/* Where no byte could come any more, the end may have been told long ago. */
@@ -122,13 +122,12 @@ static void tell_everybody(void)
 				continue;
 			missing = i;
 			struct epoll_event events[64];
-			if (listening_for(registration->fd, registration->events, &instance))
-				heard(events, epoll_wait(instance, events, 64, 1));
+			heard(events, epoll_wait(instance_of(registration), events, 64, 1));
 		}
 		if (missing < 0)
 			return;
 	}
-	printf("! %d is never told of by registration %d\n", registrations[missing].fd, missing);
+	WRONG("%d is never told of by registration %d", registrations[missing].fd, missing);
 }
 
 /* The end of every program: nothing may be lost. Each connection gets a byte more, must be told of, and be read to its

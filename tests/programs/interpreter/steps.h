@@ -229,7 +229,7 @@ static void do_poll(int a, int b, int c)
 			tell_events(numbers[set[i].fd].connection, set[i].revents);
 	}
 	if (n >= 0 && n != others)
-		printf("\n! poll returns %d, and %d are ready\n", n, others);
+		WRONG("poll returns %d, and %d are ready", n, others);
 	show_told(told, told_count, 1);
 }
 
@@ -276,7 +276,7 @@ static void do_select(int a, int b, int c)
 			tell_events(numbers[fd].connection, readable | writable);
 	}
 	if (n >= 0 && n != others)
-		printf("\n! select returns %d, and %d are ready\n", n, others);
+		WRONG("select returns %d, and %d are ready", n, others);
 	show_told(told, told_count, 1);
 }
 

@@ -86,11 +86,11 @@ static void judge_read(int fd, enum how how, ssize_t n)
 		return;
 	if (n > 0) {
 		if (connection->packets || !connection->http || is_blocking(fd))
-			printf("! %s of %d has %zd bytes, and there are more\n", hows[how], fd, n);
+			WRONG("%s of %d has %zd bytes, and there are more", hows[how], fd, n);
 	} else if (is_blocking(fd) || how == PEEK || !connection->http) {
-		printf("! %s of %d answers EAGAIN, and there is something\n", hows[how], fd);
+		WRONG("%s of %d answers EAGAIN, and there is something", hows[how], fd);
 	} else if (connection->told_readable) {
-		printf("! spurious: %s of %d answers EAGAIN after it was reported readable\n", hows[how], fd);
+		WRONG("spurious: %s of %d answers EAGAIN after it was reported readable", hows[how], fd);
 	}
 }
 
@@ -168,7 +168,7 @@ static size_t receive(int fd)
 			length += n;
 		was_held |= early;
 		if (early && now() - begin > 2 * PATIENCE) {
-			printf("! %d has bytes that are never read\n", fd);
+			WRONG("%d has bytes that are never read", fd);
 			break;
 		}
 		/* Below the low-water mark nobody tells of anything. */
@@ -176,7 +176,7 @@ static size_t receive(int fd)
 			usleep(1000);
 		/* After a read that was cut, some programs read once more, and others wait. */
 		else if (early && (n < 0 || number % 2) && !await(fd, EPOLLIN)) {
-			printf("! %d is never reported readable\n", fd);
+			WRONG("%d is never reported readable", fd);
 			break;
 		}
 		errno = error;
@@ -242,15 +242,15 @@ static void judge_write(int fd, const struct source *source, ssize_t n)
 	if (replaying)
 		return;
 	if (is_blocking(fd))
-		printf("! %s to %d, which is blocking, is early\n", way, fd);
+		WRONG("%s to %d, which is blocking, is early", way, fd);
 	else if (connection->packets)
-		printf("! %s to %d cuts a message: %zd\n", way, fd, n);
+		WRONG("%s to %d cuts a message: %zd", way, fd, n);
 	else if (sent < source->head_size)
-		printf("! refused: %s to %d of memory that no file was read into: %zd\n", way, fd, n);
+		WRONG("refused: %s to %d of memory that no file was read into: %zd", way, fd, n);
 	else if (!connection->answering)
-		printf("! refused: %s to %d, the first of an answer: %zd\n", way, fd, n);
+		WRONG("refused: %s to %d, the first of an answer: %zd", way, fd, n);
 	else if (n < 0 && connection->told_writable)
-		printf("! spurious: %s to %d answers EAGAIN after it was reported writable\n", way, fd);
+		WRONG("spurious: %s to %d answers EAGAIN after it was reported writable", way, fd);
 }
 
 /* One write to a connection; `early` tells whether it sent less than it could. */
@@ -317,7 +317,7 @@ static void put_all(int fd, struct source source)
 		source.body += source.body ? sent - head : 0;
 		source.size -= sent - head;
 		if (early && (!await(fd, EPOLLOUT) || now() - begin > 2 * PATIENCE)) {
-			printf("! %d is never reported writable\n", fd);
+			WRONG("%d is never reported writable", fd);
 			break;
 		}
 		errno = error;

@@ -85,7 +85,7 @@ static int performed(struct asked *asked)
 	else
 		perform(asked);
 	if (asked->result == 0 && asked->timeout < 0)
-		printf("! a wait without a timeout returns 0\n");
+		WRONG("a wait without a timeout returns 0");
 	errno = asked->error;
 	return asked->result;
 }
@@ -176,11 +176,8 @@ static void show_told(struct told *told, int count, int in_set)
 /* A registration's descriptor is ready and its interest is armed: an instance tells of it at any time. */
 static int is_due(struct registration *registration)
 {
-	int fd = registration->fd, any;
-	return registration->live && !registration->fired && numbers[fd].description == registration->description &&
-	       numbers[fd].kind != NOTHING && numbers[fd].kind != DOCUMENT &&
-	       listening_for(fd, registration->events, &any) &&
-	       polled(fd, registration->events & (EPOLLIN | EPOLLOUT)) & registration->events & (EPOLLIN | EPOLLOUT);
+	unsigned events = registration->events & (EPOLLIN | EPOLLOUT);
+	return !registration->fired && instance_of(registration) >= 0 && polled(registration->fd, events) & events;
 }
 
 /* Whether a wait in an instance ends by itself. */
@@ -201,14 +198,14 @@ static void heard(const struct epoll_event *events, int n)
 	for (int i = 0; i < n; i++) {
 		uint64_t data = events[i].data.u64;
 		if (data >= (uint64_t)registered) {
-			printf("\n! data %lu was never registered\n", data);
+			WRONG("data %lu was never registered", data);
 			continue;
 		}
 		struct registration *registration = &registrations[data];
 		if (!registration->live && registration->connection >= 0)
-			printf("\n! %d is told of by a registration that has been changed\n", registration->fd);
+			WRONG("%d is told of by a registration that has been changed", registration->fd);
 		if (registration->fired && !registration->unknown)
-			printf("\n! %d is told of once more by a one-shot interest\n", registration->fd);
+			WRONG("%d is told of once more by a one-shot interest", registration->fd);
 		registration->pending |= events[i].events;
 		registration->fired |= !!(registration->events & EPOLLONESHOT);
 		tell_events(registration->connection, events[i].events);

@@ -89,6 +89,9 @@ static char bytes[1 << 20], from_file[1 << 16], own[1 << 13];
 static size_t from_file_length;
 static const char *documents;
 
+/* Something that is wrong whatever another run shows. */
+#define WRONG(...) (printf("\n! " __VA_ARGS__), printf("\n"))
+
 static uint64_t digest_from(uint64_t state, const void *data, size_t length)
 {
 	for (const unsigned char *c = data; length > 0; c++, length--)
@@ -328,19 +331,25 @@ static void document(char *path, int which)
 	snprintf(path, PATH_MAX, "%s/f%d.html", documents, which % (DOCUMENTS + 1));
 }
 
+/* A number of the instance in which a registration is, where both are still what they were; or -1. */
+static int instance_of(const struct registration *registration)
+{
+	if (!registration->live || numbers[registration->fd].kind == NOTHING ||
+	    registration->description != numbers[registration->fd].description)
+		return -1;
+	for (int instance = 0; instance < NUMBERS; instance++)
+		if (numbers[instance].kind == INSTANCE && numbers[instance].description == registration->instance)
+			return instance;
+	return -1;
+}
+
 /* The registration of a number by which a program hears of an event, and the instance's number. */
 static struct registration *listening_for(int fd, uint32_t wanted, int *instance)
 {
-	for (int i = 0; i < registered; i++) {
-		struct registration *registration = &registrations[i];
-		if (!registration->live || registration->fd != fd || !(registration->events & wanted) ||
-		    registration->description != numbers[fd].description)
-			continue;
-		for (*instance = 0; *instance < NUMBERS; ++*instance)
-			if (numbers[*instance].kind == INSTANCE &&
-			    numbers[*instance].description == registration->instance)
-				return registration;
-	}
+	for (int i = 0; i < registered; i++)
+		if (registrations[i].fd == fd && registrations[i].events & wanted &&
+		    (*instance = instance_of(&registrations[i])) >= 0)
+			return &registrations[i];
 	return NULL;
 }
 #endif

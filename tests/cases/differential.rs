@@ -66,8 +66,7 @@ impl Counted {
     }
 }
 
-/// How the library is loaded: it acts, it only observes, or it is off (`LAIO_FUZZ_LIBRARY`). The two others find nothing
-/// wrong unless it is the comparison that is.
+/// How the library is loaded (`LAIO_FUZZ_LIBRARY`): it acts, or it is off. Off, nothing is wrong but the comparison.
 fn mode() -> String {
     std::env::var("LAIO_FUZZ_LIBRARY").unwrap_or_else(|_| "on".into())
 }
@@ -157,7 +156,9 @@ impl Place {
                 String::from_utf8_lossy(&stock.stderr)
             );
         }
-        gates.with_context(|| said.into_owned())?;
+        if mode() != "off" {
+            gates.with_context(|| said.into_owned())?;
+        }
         Ok(())
     }
 

@@ -294,30 +294,26 @@ static void peer_leaves(int c, int reset)
 	settle_connection(c);
 }
 
-/* Reads what has been written to the peer. */
+/* Reads what has been written to the peer, as it comes: its window may be too small for all of it. */
 static void peer_reads(int c)
 {
-	struct connection *connection = &world->connections[c];
-	int have = 0;
-	if (connection->gone)
-		return;
-	for (int i = 0; i < PATIENCE && have < connection->written - connection->answered; i++) {
-		syscall(SYS_ioctl, connection->peer, FIONREAD, &have);
-		if (have < connection->written - connection->answered)
-			usleep(100);
-	}
 	static char answer[4 * UNREAD];
-	long n;
-	do {
-		n = syscall(SYS_recvfrom, connection->peer, answer, sizeof answer, 0, NULL, NULL);
-		if (n > 0) {
-			connection->answered += n;
-			connection->answer = digest_from(connection->answer, answer, n);
-			/* Where a packet ends is part of what arrives. */
-			if (connection->packets)
-				connection->answer = digest_from(connection->answer, &n, sizeof n);
+	struct connection *connection = &world->connections[c];
+	for (int i = 0; !connection->gone && i < PATIENCE && connection->answered < connection->written; i++) {
+		long n = syscall(SYS_recvfrom, connection->peer, answer, sizeof answer, 0, NULL, NULL);
+		if (n < 0 && errno == EAGAIN) {
+			usleep(100);
+			continue;
 		}
-	} while (n > 0 && connection->packets);
+		if (n <= 0)
+			return;
+		i = 0;
+		connection->answered += n;
+		connection->answer = digest_from(connection->answer, answer, n);
+		/* Where a packet ends is part of what arrives. */
+		if (connection->packets)
+			connection->answer = digest_from(connection->answer, &n, sizeof n);
+	}
 }
 
 static void show_answer(int c)

@@ -99,9 +99,6 @@ static int may_be_later(int c, unsigned events)
 	if (c < 0 || events & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
 		return 0;
 	struct connection *connection = &world->connections[c];
-	int fd = number_of(c);
-	if (fd >= 0 && is_blocking(fd))
-		return 0;
 	return (!(events & (EPOLLIN | EPOLLRDHUP)) || connection->http) && (!(events & EPOLLOUT) || connection->written > 0);
 }
 

@@ -276,6 +276,7 @@ static ssize_t put(int fd, const struct source *source, int *early)
 	else
 		n = send_source(fd, source, size);
 	int error = errno;
+	connection->attempted = 1;
 	*early = writable && (n < 0 ? error == EAGAIN : (size_t)n < possible);
 	if (*early)
 		judge_write(fd, source, n);

@@ -93,13 +93,14 @@ static int performed(struct asked *asked)
 /* What waits may tell otherwise than the kernel does: readiness may come later, and no other. The run that replays has the
  * kernel's own answers, and judges by them what the recorded run was told. */
 
-/* Whether readiness of a connection may be held back. Its end and its errors may not. */
+/* Whether readiness of a connection may be held back, having sent a request, or having been written to. Its end and its
+ * errors may not. */
 static int may_be_later(int c, unsigned events)
 {
 	if (c < 0 || events & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
 		return 0;
 	struct connection *connection = &world->connections[c];
-	return (!(events & (EPOLLIN | EPOLLRDHUP)) || connection->http) && (!(events & EPOLLOUT) || connection->written > 0);
+	return (!(events & (EPOLLIN | EPOLLRDHUP)) || connection->http) && (!(events & EPOLLOUT) || connection->attempted);
 }
 
 /* Whether a wait may have told `other` where the kernel tells `own`. A set has no registration. */
@@ -282,6 +283,11 @@ static int await(int fd, uint32_t wanted)
 		struct epoll_event events[64];
 		if (now() - begin > PATIENCE)
 			return 0;
+		/* It told of something else, and is used up. */
+		if (registration->fired) {
+			usleep(500);
+			arm(instance, registration);
+		}
 		heard(events, epoll_wait(instance, events, 64, 1));
 	}
 	return 1;

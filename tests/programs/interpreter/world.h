@@ -44,8 +44,8 @@ struct registration {
 /* What parent and children share: the peer's side, registrations, and what the recorded run did. */
 static struct world {
 	struct connection {
-		/* `packets`: a SOCK_SEQPACKET connection. */
-		int peer, packets, http, finished, gone, taken;
+		/* `packets`: a SOCK_SEQPACKET connection; `http`: a request was sent; `attempted`: a write was. */
+		int peer, packets, http, attempted, finished, gone, taken;
 		long sent, consumed, written, answered;
 		uint64_t answer;
 		/* A wait has told that it is readable since the last read that emptied it, or writable since the last write that

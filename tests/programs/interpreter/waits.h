@@ -100,7 +100,10 @@ static int may_be_later(int c, unsigned events)
 	if (c < 0 || events & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
 		return 0;
 	struct connection *connection = &world->connections[c];
-	return (!(events & (EPOLLIN | EPOLLRDHUP)) || connection->http) && (!(events & EPOLLOUT) || connection->attempted);
+	/* An edge comes as a whole. */
+	if (events & (EPOLLIN | EPOLLRDHUP))
+		return connection->http;
+	return !events || connection->attempted;
 }
 
 /* Whether a wait may have told `other` where the kernel tells `own`. A set has no registration. */

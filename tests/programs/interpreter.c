@@ -227,6 +227,9 @@ int main(int argc, char **argv)
 	char line[200];
 	while (count < STEPS && fgets(line, sizeof line, stdin)) {
 		struct step *step = &steps[count];
+		/* Behind a program that failed stands what was wrong. */
+		if (line[0] == '\n' && count > 0)
+			break;
 		count += sscanf(line, "%19s %d %d %d", step->word, &step->a, &step->b, &step->c) > 0 && isalpha(line[0]);
 	}
 	run(0, count);

@@ -14,10 +14,12 @@ use laio_tests::{docroot, run, skip, Preload, Result, Test};
 use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::TestRunner;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How many programs the ordinary tests run.
@@ -29,12 +31,33 @@ const PORTION: u32 = 20;
 /// How often a program that may fail is run: what a helper does at the same time is not the same every time.
 const ATTEMPTS: u32 = 20;
 
+/// How many of them have been kept.
+static KEPT: AtomicU32 = AtomicU32::new(0);
+
 /// How long a failing program is made smaller.
 const SHRINKING: Duration = Duration::from_secs(60);
 
+/// How many failures there are of each kind.
+type Kinds = Mutex<BTreeMap<String, u32>>;
+
+/// What is wrong, without the numbers: the line with an exclamation mark, or the words of the first that differ.
+fn kind_of(error: &str) -> String {
+    let first = |start: &str| error.lines().find(|line| line.starts_with(start));
+    let words = |line: Option<&str>| {
+        let words = line
+            .unwrap_or_default()
+            .split(|c: char| !c.is_ascii_alphabetic());
+        let words: Vec<_> = words.filter(|word| word.len() > 2).collect();
+        words.join(" ")
+    };
+    first("! ").map_or_else(
+        || format!("{} / {}", words(first("  - ")), words(first("  + "))),
+        |line| words(Some(line)),
+    )
+}
+
 /// A directory in which programs are run, one after another.
 struct Place {
-    name: String,
     dir: PathBuf,
     documents: PathBuf,
     program: PathBuf,
@@ -95,7 +118,6 @@ impl Place {
         let program = compile("interpreter", Build::Program)?;
         Ok(Self {
             dir,
-            name: name.to_owned(),
             documents,
             program,
             on,
@@ -162,9 +184,10 @@ impl Place {
         Ok(())
     }
 
-    /// Runs so many random programs; an error has the first that fails, made as small as it can be in a minute.
-    fn fuzz(&self, cases: u32) -> Result {
-        let mut first = Ok(());
+    /// Runs so many random programs; returns the first of each kind of failure that no other place has had before, made
+    /// as small as it can be in a minute.
+    fn fuzz(&self, cases: u32, kinds: &Kinds) -> Result<Vec<anyhow::Error>> {
+        let mut failures = Vec::new();
         for _ in 0..cases {
             let tree = random::program().new_tree(&mut TestRunner::default());
             let mut tree = tree.map_err(|reason| anyhow::anyhow!("{reason}"))?;
@@ -172,26 +195,39 @@ impl Place {
             let Err(error) = self.check(&text) else {
                 continue;
             };
+            let error = format!("{error:#}");
             let mut counted = self.counted.get();
             counted.failures += 1;
-            if counted.failures == 1 {
-                first = Err(self.shrink(&mut tree, format!("{text}\n{error:#}")));
+            let is_new = kinds.lock().is_ok_and(|mut kinds| {
+                let count = kinds.entry(kind_of(&error)).or_default();
+                *count += 1;
+                *count == 1
+            });
+            if is_new {
+                failures.push(self.shrink(&mut tree, &error)?);
             }
             // Attempts at smaller ones are no cases.
             self.counted.set(counted);
         }
-        first
+        Ok(failures)
     }
 
-    /// Makes a failing program smaller; `failure` is its text with what is wrong.
+    /// Makes a failing program smaller; returns its text with what is wrong, which is also kept in a file.
     fn shrink(
         &self,
         tree: &mut impl ValueTree<Value = random::Program>,
-        mut failure: String,
-    ) -> anyhow::Error {
+        error: &str,
+    ) -> Result<anyhow::Error> {
         let begin = Instant::now();
+        let kind = kind_of(error);
+        // Another failure is not a smaller one.
+        let failure_of = |text: &str| {
+            let error = format!("{:#}", self.check(text).err()?);
+            (kind_of(&error) == kind).then(|| format!("{text}\n{error}"))
+        };
         let first = tree.current().to_string();
-        let always = (0..3).all(|_| self.check(&first).is_err());
+        let mut failure = format!("{first}\n{error}");
+        let always = (0..3).all(|_| failure_of(&first).is_some());
         let attempts = if always { 2 } else { ATTEMPTS };
         let mut fails = true;
         while begin.elapsed() < SHRINKING {
@@ -204,18 +240,17 @@ impl Place {
                 break;
             }
             let text = tree.current().to_string();
-            let error = (0..attempts).find_map(|_| self.check(&text).err());
-            fails = error.is_some();
-            if let Some(error) = error {
-                failure = format!("{text}\n{error:#}");
-            }
+            let smaller = (0..attempts).find_map(|_| failure_of(&text));
+            fails = smaller.is_some();
+            failure = smaller.unwrap_or(failure);
         }
-        let kept = work_dir().join(format!("differential-{}.txt", self.name));
-        let written = fs::write(&kept, &failure);
-        let file = written.map_or_else(|e| e.to_string(), |()| kept.display().to_string());
-        anyhow::anyhow!(
-            "this program shows a difference (again by scripts/fuzz --program {file}):\n{failure}"
-        )
+        let number = KEPT.fetch_add(1, Relaxed);
+        let kept = work_dir().join(format!("differential-{number}.txt"));
+        fs::write(&kept, &failure)?;
+        Ok(anyhow::anyhow!(
+            "this program shows a difference (again by scripts/fuzz --program {}):\n{failure}",
+            kept.display()
+        ))
     }
 }
 
@@ -235,18 +270,18 @@ fn random_programs(cases: u32) -> Result {
         })
         .collect::<Result<_>>()?;
     let left = AtomicU32::new(cases);
-    let run = |place: Place| {
+    let kinds = &Kinds::default();
+    let run = |place: Place| -> Result<_> {
         let portion = || {
             let taken =
                 left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(PORTION)));
             taken.map_or(0, |left| left.min(PORTION))
         };
-        let mut outcome = Ok(());
+        let mut failures = Vec::new();
         while let cases @ 1.. = portion() {
-            let portion = place.fuzz(cases);
-            outcome = outcome.and(portion);
+            failures.extend(place.fuzz(cases, kinds)?);
         }
-        (outcome, place.counted.get())
+        Ok((failures, place.counted.get()))
     };
     let run = &run;
     let outcomes: Vec<_> = std::thread::scope(|scope| {
@@ -258,16 +293,19 @@ fn random_programs(cases: u32) -> Result {
     });
     let (mut all, mut failures) = (Counted::default(), Vec::new());
     for outcome in outcomes {
-        let (result, counted) = outcome.map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+        let outcome = outcome.map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+        let (of_place, counted) = outcome?;
         all.add(counted);
-        failures.extend(result.err());
+        failures.extend(of_place);
     }
     println!(
         "{} programs run, {} requests held back in {} of them, {} EAGAIN after reported readiness, {} writes refused \
          that may not be, {} failures",
         all.cases, all.gates, all.with_gates, all.spurious, all.refused, all.failures
     );
-    // One of each place.
+    for (kind, count) in kinds.lock().iter().flat_map(|kinds| kinds.iter()) {
+        println!("  {count} of the failures: {kind}");
+    }
     for failure in failures.iter().skip(1) {
         println!("{failure:#}\n");
     }

@@ -222,6 +222,8 @@ static void do_poll(int a, int b, int c)
 	printf("poll %x:%s", wanted[b % 6], error_name(n));
 	for (int i = 0; i < count; i++) {
 		others += set[i].revents != 0;
+		if (n >= 0 && set[i].fd >= 0 && numbers[set[i].fd].kind == CONNECTION)
+			tell_nothing(numbers[set[i].fd].connection, set[i].events, set[i].revents);
 		if (!set[i].revents || n < 0)
 			continue;
 		told[told_count++] = (struct told){ set[i].fd, set[i].revents };
@@ -263,6 +265,8 @@ static void do_select(int a, int b, int c)
 	printf("select:%s", error_name(n));
 	for (int fd = 0; fd < FD_SETSIZE && n >= 0; fd++) {
 		unsigned readable = FD_ISSET(fd, &in) ? EPOLLIN : 0, writable = FD_ISSET(fd, &out) ? EPOLLOUT : 0;
+		if (fd < NUMBERS && numbers[fd].kind == CONNECTION)
+			tell_nothing(numbers[fd].connection, b % 2 ? EPOLLIN | EPOLLOUT : EPOLLIN, readable | writable);
 		if (!readable && !writable)
 			continue;
 		/* What is beyond the table is neither looked at nor counted, and stays. */

@@ -18,6 +18,17 @@ static void tell_events(int c, unsigned events)
 	tell(c, !!(events & (EPOLLIN | EPOLLRDHUP | both)), !!(events & (EPOLLOUT | both)));
 }
 
+/* A level-triggered wait in which a connection is, and that did not tell of it: what was told before holds no longer. */
+static void tell_nothing(int c, unsigned wanted, unsigned events)
+{
+	if (c < 0)
+		return;
+	if (wanted & EPOLLIN && !(events & ~EPOLLOUT))
+		world->connections[c].told_readable = 0;
+	if (wanted & EPOLLOUT && !(events & ~EPOLLIN))
+		world->connections[c].told_writable = 0;
+}
+
 /* One call that waits. */
 
 enum whose { BY_LIBC, BY_SYSTEM_CALL, BY_THREAD };
@@ -235,6 +246,10 @@ static void wait_in(struct asked asked)
 	for (int i = 0; i < n; i++)
 		if (events[i].data.u64 < (uint64_t)registered)
 			told[count++] = (struct told){ events[i].data.u64, events[i].events };
+	for (int i = 0; i < registered && n >= 0; i++)
+		if (instance_of(&registrations[i]) >= 0 && !(registrations[i].events & (EPOLLET | EPOLLONESHOT)) &&
+		    registrations[i].instance == numbers[asked.instance].description)
+			tell_nothing(registrations[i].connection, registrations[i].events, events_of(told, count, i));
 	show_told(told, count, 0);
 }
 

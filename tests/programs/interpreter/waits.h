@@ -104,36 +104,41 @@ static int performed(struct asked *asked)
 /* What waits may tell otherwise than the kernel does: readiness may come later, and no other. The run that replays has the
  * kernel's own answers, and judges by them what the recorded run was told. */
 
-/* Whether readiness of a connection may be held back, having sent a request, or having been written to. Its end and its
- * errors may not. */
-static int may_be_later(int c, unsigned events)
+/* Whether readiness of a connection may come later: it sent a request, or was written to. An end or an error may, where all
+ * that there is comes with it. */
+static int may_be_later(int c, unsigned later, unsigned other)
 {
-	if (c < 0 || events & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
+	if (c < 0)
 		return 0;
 	struct connection *connection = &world->connections[c];
+	if (later & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
+		return connection->http && other == 0;
 	/* An edge comes as a whole. */
-	if (events & (EPOLLIN | EPOLLRDHUP))
+	if (later & (EPOLLIN | EPOLLRDHUP))
 		return connection->http;
-	return !events || connection->attempted;
+	return connection->attempted;
+}
+
+/* Whether an event may be one more: of readiness that was given back, and there is something. */
+static int may_be_more(int c, struct registration *registration, unsigned more)
+{
+	int fd = c >= 0 ? number_of(c) : -1;
+	if (!registration || !registration->live || (fd >= 0 && (polled(fd, more) & more) != more))
+		return 0;
+	/* An edge may be reported once more than there was one. */
+	if (registration->events & EPOLLET && !(registration->events & EPOLLONESHOT) && c >= 0 && world->connections[c].http)
+		return 1;
+	return registration->more || registration->later;
 }
 
 /* Whether a wait may have told `other` where the kernel tells `own`. A set has no registration. */
 static int is_legal(int c, struct registration *registration, unsigned own, unsigned other)
 {
-	unsigned later = own & ~other, sooner = other & ~own;
-	if (own == other)
+	unsigned later = own & ~other, more = other & ~own;
+	if (own == other || (registration && registration->unknown))
 		return 1;
-	if (registration && registration->unknown)
-		return 1;
-	if (later && !may_be_later(c, later))
+	if ((later && !may_be_later(c, later, other)) || (more && !may_be_more(c, registration, more)))
 		return 0;
-	if (sooner) {
-		int fd = c >= 0 ? number_of(c) : -1;
-		if (!registration || !(registration->more || registration->later) || !registration->live)
-			return 0;
-		if (fd >= 0 && (polled(fd, sooner) & sooner) != sooner)
-			return 0;
-	}
 	if (registration)
 		registration->later = later && registration->events & (EPOLLET | EPOLLONESHOT);
 	return 1;

@@ -285,7 +285,8 @@ static ssize_t put(int fd, const struct source *source, int *early)
 		connection->written += n;
 		connection->answering = 1;
 	}
-	if (n < 0 ? error == EAGAIN : (size_t)n < possible)
+	/* How much room there was, nobody was told: one write has it. */
+	if (n < 0 ? error == EAGAIN : n > 0)
 		connection->told_writable = 0;
 	if (connection->written - connection->answered > UNREAD)
 		peer_reads(c);

@@ -48,8 +48,7 @@ static struct world {
 		int peer, packets, http, attempted, finished, gone, taken;
 		long sent, consumed, written, answered;
 		uint64_t answer;
-		/* A wait has told that it is readable since the last read that emptied it, or writable since the last write that
-		 * took less than all. */
+		/* A wait has told that it is readable since the last read that emptied it, or writable since the last write. */
 		int told_readable, told_writable;
 		/* Something was written since the last read that brought bytes: an answer is under way. */
 		int answering;

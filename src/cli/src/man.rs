@@ -96,10 +96,10 @@ fn liblaio() -> Result<Vec<u8>> {
         "A single-threaded event-driven server stops serving everyone while one request waits for the disk. \
          `liblaio.so` holds that request back until the files that its handler will touch are in memory, while all \
          other clients are served. Nothing is configured: it learns from what the server does.",
-        "It looks at a request before the server reads it, predicts which files will be opened, and asks the kernel \
-         whether they are in memory. If not, the read answers `EAGAIN`, the connection's readiness is withheld, and a \
-         helper thread brings the files in. Large bodies are held back in the same way, window by window. No result is \
-         faked and no byte is held.",
+        "It looks at a request before the server is told of it, predicts which files will be opened, and asks the \
+         kernel whether they are in memory. If not, the connection's readiness is withheld, the server's wait goes on, \
+         and a helper thread brings the files in. Large bodies are held back in the same way, window by window. What was \
+         reported ready succeeds. No result is faked and no byte is held.",
         "What was not predicted blocks as it always did, and is counted as a stall. Writes are never held back; those \
          that block are counted as own waits. `laio stats` shows both.",
     ]);

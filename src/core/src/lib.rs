@@ -3,7 +3,8 @@
 //! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
 //! [`rules`] makes [`predictions`] of the files that its handler will touch, [`warmth`] remembers
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
-//! whom.
+//! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
+//! is told at once while nothing is looked at.
 //! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
 //! say which of them wait for a descriptor.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.

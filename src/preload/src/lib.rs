@@ -1,8 +1,7 @@
 //! `liblaio.so`: lazy asynchronous I/O for unmodified event-driven servers, by `LD_PRELOAD`.
 //!
-//! A request's way through the library: `hooks` `wait` → the server → `hooks` `socket` →
-//! `event_loop` → `laio_core` recognise and rules → `engine` probe → (engine pool →
-//! `readiness`) → the server's own wait. `native` is the interface of the paper, for programs that are
+//! A request's way through the library: `hooks` `wait` or `polling` → `event_loop` `admit` → `laio_core` recognise and
+//! rules → `engine` probe → (`engine` pool → `readiness` → the same wait) → the server → `hooks` `socket`. `native` is the interface of the paper, for programs that are
 //! written for it. `guest` is what a library owes the process that it is a
 //! guest in: start-up, fork, logging, the clock.
 

@@ -2,8 +2,8 @@
 //!
 //! The library puts nothing into the application's epoll instances and keeps no descriptor in its
 //! table: readiness is withheld and restored with `epoll_ctl` on the application's own registration,
-//! so that all that a wait returns is the kernel's own truth. For `poll` and `select`, which register
-//! nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
+//! so that every wait, also one that no hook sees, finds nothing that is not the application's. For `poll` and
+//! `select`, which register nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
 
 pub mod bell;
 mod cookies;

@@ -121,6 +121,7 @@ pub struct Undo {
     before: Option<Registration>,
     after: Option<Registration>,
     several: bool,
+    armed: bool,
 }
 
 /// The state of one accepted connection.
@@ -192,6 +193,12 @@ impl Descriptor {
     /// Whether the application has registered it with this flag.
     pub fn asks_for(&self, flag: u32) -> bool {
         self.registration.is_some_and(|r| r.events & flag != 0)
+    }
+
+    /// Whether the kernel reports nothing of what is held back: it is masked, not just reported once.
+    pub fn masks(&self, events: u32) -> bool {
+        let level = |r: Registration| r.events & (EDGE | ONESHOT) == 0;
+        self.held() & events != 0 && self.registration.is_some_and(level)
     }
 
     /// Whether the kernel may report these events of it by what the application has registered. If not, it was
@@ -316,7 +323,7 @@ impl Descriptor {
     /// to make first, and what to undo if the kernel refuses.
     pub fn control(&mut self, wanted: Control) -> (u32, Controls, Undo) {
         let before = self.registration;
-        let several = self.several;
+        let (several, armed) = (self.several, self.armed);
         let Control {
             instance,
             operation,
@@ -362,8 +369,16 @@ impl Descriptor {
             before,
             after: self.registration,
             several,
+            armed,
         };
         (passed, first, undo)
+    }
+
+    /// The connection has another number, or another process has it: readiness is not ours to hold back any more.
+    pub fn share(&mut self) -> Controls {
+        let restore = self.abandon();
+        self.several = true;
+        restore
     }
 
     /// The number of this instance goes, by which readiness is given back; the instance itself may
@@ -384,6 +399,7 @@ impl Descriptor {
         if self.registration == undo.after {
             self.registration = undo.before;
             self.several = undo.several;
+            self.armed = undo.armed;
         }
     }
 }
@@ -516,6 +532,26 @@ mod tests {
         let (ticket, _) = descriptor.close_gate(Side::Read, true).unwrap();
         descriptor.delivered();
         assert!(descriptor.complete(ticket).unwrap().1.is_empty());
+    }
+
+    /// Without it, a call that fails had a report made that the application has not asked for.
+    #[test]
+    fn a_refused_call_does_not_arm_a_one_shot() {
+        let mut descriptor = registered(IN | OUT | ONESHOT);
+        let (ticket, _) = descriptor.close_gate(Side::Read, false).unwrap();
+        descriptor.delivered();
+        let (_, _, undo) = descriptor.control(add(IN | OUT | ONESHOT));
+        descriptor.refused(undo);
+        assert!(descriptor.complete(ticket).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn what_is_shared_is_not_held() {
+        let mut descriptor = registered(IN);
+        let (ticket, _) = descriptor.close_gate(Side::Read, true).unwrap();
+        assert_eq!(descriptor.share().as_slice(), [modify(IN)]);
+        assert!(descriptor.complete(ticket).is_none());
+        assert!(descriptor.close_gate(Side::Read, true).is_none());
     }
 
     #[test]

@@ -147,8 +147,8 @@ macro_rules! symbols {
                 epoll_create(size: c_int) -> c_int => created(size);
             }
             "epoll_wait", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
-                epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited(instance, events, most, timeout, null());
-                epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited(instance, events, most, timeout, mask);
+                epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited(instance, events, most, timeout);
+                epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited_masked(instance, events, most, timeout, mask);
                 epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited_precisely(instance, events, most, timeout, mask);
             }
             "poll", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
@@ -159,7 +159,7 @@ macro_rules! symbols {
             }
             "select", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
                 select(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *mut timeval) -> c_int => selected(count, [readable, writable, exceptional], timeout);
-                pselect(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int => selected_masked(count, [readable, writable, exceptional], nanoseconds(timeout), mask);
+                pselect(count: c_int, readable: *mut fd_set, writable: *mut fd_set, exceptional: *mut fd_set, timeout: *const timespec, mask: *const sigset_t) -> c_int => selected_masked(count, [readable, writable, exceptional], timeout, mask);
             }
             "epoll_ctl", "remembers what a connection is registered for; withholds held-back interest" {
                 epoll_ctl(instance: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int => registered(instance, operation, fd, event);
@@ -174,11 +174,11 @@ macro_rules! symbols {
                 closefrom(first: c_int) -> () => closed_from(first);
             }
             "dup", "settles what a held-back connection is owed before its number is taken over" {
-                dup(fd: c_int) -> c_int => duplicated();
+                dup(fd: c_int) -> c_int => duplicated(fd);
                 dup2(fd: c_int, onto: c_int) -> c_int => replaced(fd, onto);
                 dup3(fd: c_int, onto: c_int, flags: c_int) -> c_int => replaced(fd, onto);
-                fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
-                fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(command);
+                fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(fd, command);
+                fcntl64(fd: c_int, command: c_int, argument: *mut c_void) -> c_int => controlled(fd, command);
             }
             "exec", "what is held back is given back before: the new program knows nothing of it" {
                 execve(path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
@@ -189,7 +189,7 @@ macro_rules! symbols {
                 execveat(at: c_int, path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char, flags: c_int) -> c_int => executed();
             }
             "restriction", "helpers leave before the process gives up a right; behind a seccomp filter the library does nothing" {
-                prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int => process_controlled(option);
+                prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int => process_controlled(option, a);
                 unshare(flags: c_int) -> c_int => restricted();
                 setns(namespace: c_int, kind: c_int) -> c_int => restricted();
                 capset(header: *mut c_void, rights: *const c_void) -> c_int => restricted();
@@ -197,7 +197,7 @@ macro_rules! symbols {
                 setfsgid(group: gid_t) -> c_int => restricted();
             }
             "syscall", "a raw call by which a process gives up a right, or registers a connection, is taken as the C library's" {
-                syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long => called(number, [a, b, c, d]);
+                syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long => called(number, [a, b, c, d, e, f]);
             }
         }
     };

@@ -32,7 +32,11 @@ impl EventLoop {
             let (reported, data) = (event.events, event.u64);
             let shown = match connection_of(instance, data, reported) {
                 Some((fd, slot, one_shot)) => self.admit(fd, slot, reported, one_shot),
-                None => reported,
+                None => {
+                    // It may be a connection's, under another number of the instance.
+                    self.trusted_since = self.iteration;
+                    reported
+                }
             };
             if shown == 0 {
                 continue;
@@ -74,7 +78,7 @@ impl EventLoop {
                 Look::Warm | Look::Empty => {}
             }
         }
-        let missing = (looks && shown & WRITE != 0)
+        let missing = (looks && shown & WRITE != 0 && self.gates_bodies())
             .then(|| self.missing_part(slot))
             .flatten();
         if missing.is_some() {
@@ -83,7 +87,8 @@ impl EventLoop {
         if shown == 0 && cold.is_none() && missing.is_none() && one_shot {
             slot.swallowed(fd);
         }
-        let swallowed = shown == 0;
+        // What `poll` reports is reported by an epoll instance as well.
+        let swallowed = shown == 0 && !self.waits_in_sets;
         if let Some(request) = cold {
             if !self.hold_back(fd, slot, request, swallowed) {
                 shown |= reported & READ;
@@ -112,6 +117,6 @@ impl EventLoop {
             self.counters.count_alone(Counter::Full);
             return Look::Warm;
         }
-        self.look(fd, slot)
+        self.look(fd, slot, self.knows_errors)
     }
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// A timer of the application's is taken to be over so much before the time for which it waits: its clock is another.
 const MARGIN: Duration = Duration::from_millis(2);
 
+/// The kernel's `EP_MAX_EVENTS`.
+const MOST_EVENTS: c_int = c_int::MAX / size_of::<epoll_event>() as c_int;
+
 /// The application's call.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -38,6 +41,15 @@ struct Plan {
     over: bool,
 }
 
+/// How long the kernel is left to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slice {
+    /// As long as the application asks.
+    Whole,
+    /// So long, or until something is ready.
+    Part(Option<Duration>),
+}
+
 /// Waits. `real` is the application's own call, `again` one for so many events and so long, at an offset from the
 /// first event.
 pub fn wait(
@@ -45,20 +57,19 @@ pub fn wait(
     call: Call,
     timeout: impl Fn() -> Timeout,
     real: impl Fn() -> c_int,
-    again: impl Fn(usize, c_int, Option<Duration>) -> c_int,
+    again: impl Fn(usize, c_int, Slice) -> c_int,
 ) -> c_int {
     let Some(mut plan) = here.with(|state| state.plan(call, timeout)) else {
         return real();
     };
     loop {
-        let left = plan.time.and_then(Time::left);
-        let slice = here.with(|state| state.slice(&plan, left)).flatten();
-        let plain = plan.most == call.most && !plan.begun && slice == left;
-        let count = match plain {
+        let slice = here.with(|state| state.slice(&plan));
+        let slice = slice.unwrap_or(Slice::Whole);
+        let count = match slice == Slice::Whole && plan.most == call.most {
             true => cancellable(&real),
             false => cancellable(|| again(0, plan.most, slice)),
         };
-        let more = |offset, most| again(offset, most, Some(Duration::ZERO));
+        let more = |offset, most| again(offset, most, Slice::Part(Some(Duration::ZERO)));
         match here.with(|state| state.collect(call, &mut plan, count, more)) {
             Some(Some(count)) => return count,
             Some(None) => {}
@@ -71,7 +82,10 @@ impl EventLoop {
     fn plan(&mut self, call: Call, timeout: impl Fn() -> Timeout) -> Plan {
         self.turn_ends();
         self.waits_in_sets = false;
-        let admits = self.admits();
+        self.knows_errors = true;
+        // More than the kernel takes, or nothing, is refused.
+        let is_valid = (1..=MOST_EVENTS).contains(&call.most);
+        let admits = is_valid && self.admits();
         let mut plan = Plan {
             most: call.most,
             admits,
@@ -79,11 +93,11 @@ impl EventLoop {
             begun: false,
             over: false,
         };
-        if self.config.mode == Mode::On && !admits {
+        if self.config.mode == Mode::On && !admits && is_valid {
             let most = c_int::try_from(self.told_at_once.most()).unwrap_or(c_int::MAX);
             plan.most = call.most.min(most);
         }
-        if admits || plan.most != call.most {
+        if admits {
             match Time::begin(timeout()) {
                 Some(time) => plan.time = Some(time),
                 // The kernel's own error is due.
@@ -101,12 +115,16 @@ impl EventLoop {
     }
 
     /// How long the kernel is left to wait, where that is limited.
-    fn slice(&mut self, plan: &Plan, left: Option<Duration>) -> Option<Duration> {
+    fn slice(&mut self, plan: &Plan) -> Slice {
         let holds = self.time_of_holds().filter(|_| plan.admits);
-        match (holds, left) {
+        if holds.is_none() && !plan.begun {
+            return Slice::Whole;
+        }
+        let left = plan.time.and_then(Time::left);
+        Slice::Part(match (holds, left) {
             (Some(holds), Some(left)) => Some(holds.min(left)),
             (holds, left) => holds.or(left),
-        }
+        })
     }
 
     /// The kernel has come back: how many events the application is told of, or nothing where the wait goes on.
@@ -130,6 +148,12 @@ impl EventLoop {
         }
         let ready = usize::try_from(count).unwrap_or(0);
         let mut told = self.admit_at(call, 0, ready);
+        if told > 0 && !self.has_holds() {
+            // Usual, and the clock is not asked.
+            self.saw_events = true;
+            self.hand_over();
+            return Some(told as c_int);
+        }
         let left = plan.time.and_then(Time::left);
         let over = left.is_some_and(|left| left <= MARGIN) && !plan.over;
         plan.over |= over;

@@ -167,9 +167,11 @@ fn held_by(fd: c_int, number: usize) -> u32 {
 
 impl EventLoop {
     /// The loop is about to wait in `poll` or `select`: whether what is ready is looked at.
-    pub fn begins_to_wait_in_sets(&mut self) -> bool {
+    /// It tells of errors (`poll`), or does not.
+    pub fn begins_to_wait_in_sets(&mut self, knows_errors: bool) -> bool {
         self.turn_ends();
         self.waits_in_sets = true;
+        self.knows_errors = knows_errors;
         self.is_full = false;
         self.admits()
     }

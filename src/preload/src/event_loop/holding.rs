@@ -36,6 +36,11 @@ impl EventLoop {
         }
     }
 
+    /// Whether there are any.
+    pub(super) fn has_holds(&self) -> bool {
+        !self.holding.list.is_empty()
+    }
+
     /// How long the kernel may be left to wait before something is to be done for a request that is held back.
     pub(super) fn time_of_holds(&self) -> Option<Duration> {
         let holds = self.holds_back() && !self.holding.list.is_empty();

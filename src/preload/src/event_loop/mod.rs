@@ -179,6 +179,7 @@ pub fn has_waited_unseen() {
     if let Some(here) = here() {
         here.with(|state| {
             state.iteration += UNSEEN;
+            state.trusted_since = state.iteration;
             state.saw_events = false;
             state.waited_unseen = true;
         });
@@ -248,12 +249,16 @@ pub struct EventLoop {
     now: u64,
     /// The number of this turn, which no other loop's has.
     iteration: u64,
+    /// Since which turn all is known of what was reported of connections.
+    trusted_since: u64,
     /// The wait before it has told of something.
     saw_events: bool,
     /// There was another one since, of which nobody knows what it told.
     waited_unseen: bool,
     /// The loop waits in `poll` or `select`.
     waits_in_sets: bool,
+    /// Its waits tell of errors, which `select` does not.
+    knows_errors: bool,
     /// As many connections are open as the application has made room for.
     is_full: bool,
     /// How much it is told of at once.
@@ -325,9 +330,11 @@ impl EventLoop {
             suspicious_until: now,
             now,
             iteration: ((number as u64) << ITERATION_BITS) + 1,
+            trusted_since: 0,
             saw_events: false,
             waited_unseen: false,
             waits_in_sets: false,
+            knows_errors: true,
             is_full: false,
             told_at_once: Batch::default(),
             bodies: 0,
@@ -355,6 +362,9 @@ impl EventLoop {
 
     /// Something was cold: from now on requests are looked at.
     fn stays_attentive(&mut self) {
+        if !self.attentive() {
+            self.trusted_since = self.iteration;
+        }
         self.attentive_until = self.now + self.config.quiet_ms;
     }
 

@@ -89,12 +89,14 @@ impl EventLoop {
         if slot.told.is_readable(self.iteration) {
             return Verdict::Seen;
         }
-        let registered = slot.cookie_hash() != 0 || self.waits_in_sets;
-        if !slot.told.may_refuse_read(self.iteration, registered) || !may_be_refused(fd) {
+        let may_refuse = slot
+            .told
+            .may_refuse_read(self.iteration, self.waits_in_sets);
+        if slot.is_shared() || !may_refuse || !may_be_refused(fd) {
             return Verdict::Unseen;
         }
         // Nothing was reported: what has come meanwhile is looked at when it is.
-        match self.look(fd, slot) {
+        match self.look(fd, slot, false) {
             Look::Warm => return Verdict::Seen,
             Look::Cold(cold) => self.pool.give_back(cold.job),
             // The answer of the real read, given at once: a request that arrives in between would
@@ -124,14 +126,18 @@ impl EventLoop {
         }
     }
 
-    /// What is in a connection's socket: requests whose files are in memory, or not.
-    pub(super) fn look(&mut self, fd: i32, slot: &Slot) -> Look {
+    /// What is in a connection's socket: requests whose files are in memory, or not. `is_sound` tells that the kernel has
+    /// just reported it, and no error of it: a look would take that away.
+    pub(super) fn look(&mut self, fd: i32, slot: &Slot, is_sound: bool) -> Look {
         if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
             self.counters.count_alone(Counter::BelowBreakEven);
             return Look::Warm;
         }
         // SAFETY: the application has passed this number to a call, just now or to wait for it.
         let socket = unsafe { descriptors::borrow(fd) };
+        if !is_sound && rustix::io::ioctl_fionread(socket).unwrap_or(0) == 0 {
+            return Look::Empty;
+        }
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         match rustix::net::recv(socket, &mut self.look[..], flags) {
             Ok((0, _)) => Look::Warm,
@@ -157,6 +163,11 @@ impl EventLoop {
     }
 
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
+        if !slot.told.is_clean(self.trusted_since, self.iteration) {
+            // It may have been reported before the gate was closed.
+            slot.abandon(fd);
+            return Verdict::Unseen;
+        }
         match self.stays_closed(fd, slot, Counter::ReadWhileClosed) {
             true => Verdict::Fail(Errno::AGAIN),
             false => Verdict::Unseen,

@@ -7,7 +7,7 @@
 
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 /// One of the application's numbers, for a call of ours. Rust knows no descriptor -1, and panics where it
 /// is to borrow that; so a number that names nothing, ever, stands for all that are negative. The kernel's
@@ -33,6 +33,57 @@ static ENOUGH: AtomicI32 = AtomicI32::new(i32::MAX);
 /// The largest number beyond that which was seen.
 static BEYOND: AtomicI32 = AtomicI32::new(0);
 
+/// How many numbers the application's table would have room for without us; all, as long as we have made none.
+static STOCK: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// How many of these numbers `select` would look at without us: it passes over those beyond the table, and refuses those
+/// in it that name nothing.
+#[inline]
+pub fn within_stock(count: i32) -> i32 {
+    match u32::try_from(count) {
+        Ok(numbers) if numbers > STOCK.load(Relaxed) => cut_to_stock(count),
+        _ => count,
+    }
+}
+
+/// The table may have grown since, for a number that is open.
+#[cold]
+fn cut_to_stock(count: i32) -> i32 {
+    let known = STOCK.load(Relaxed).cast_signed();
+    // SAFETY: it is asked whether the number names anything.
+    let is_open = |number: &i32| rustix::io::fcntl_getfd(unsafe { borrow(*number) }).is_ok();
+    // A set has no more bits than that in any C library.
+    const MOST: i32 = 1 << 16;
+    if let Some(highest) = (known..count.min(MOST)).rev().find(is_open) {
+        STOCK.fetch_max(kernels_size(highest.unsigned_abs()), Relaxed);
+    }
+    count.min(i32::try_from(STOCK.load(Relaxed)).unwrap_or(i32::MAX))
+}
+
+/// The kernel's size of a table in which this number fits.
+fn kernels_size(number: u32) -> u32 {
+    const SMALLEST: u32 = 64;
+    const STEP: u32 = 1024 / size_of::<usize>() as u32;
+    match number < SMALLEST {
+        true => SMALLEST,
+        false => (number / STEP + 1).next_power_of_two().saturating_mul(STEP),
+    }
+}
+
+/// The size of this process' table; nothing without `/proc`.
+fn size() -> Option<u32> {
+    use rustix::fs::{open, Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = open("/proc/self/status", flags, Mode::empty()).ok()?;
+    let mut bytes = [0; 1024];
+    let length = rustix::io::read(&file, &mut bytes).ok()?;
+    let status = String::from_utf8_lossy(bytes.get(..length)?);
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("FDSize:"))?;
+    line.trim().parse().ok()
+}
+
 /// The application was given this number.
 #[inline]
 pub fn seen(fd: i32) {
@@ -53,6 +104,11 @@ pub fn wanted() -> Option<i32> {
 
 /// Makes room for twice that number. The caller waits, where threads share the table.
 pub fn make_room(number: i32) {
+    if STOCK.load(Relaxed) == u32::MAX {
+        // Without `/proc`, what fits the number that is known of.
+        let size = size().unwrap_or(kernels_size(number.unsigned_abs()));
+        STOCK.store(size, Relaxed);
+    }
     let limit = limit();
     // The kernel's own sizes: up to one of them all numbers are to be had, and the next is as far again.
     let double = (number.unsigned_abs() + 1).saturating_mul(2).max(LEAST);
@@ -77,6 +133,7 @@ pub fn limit() -> u32 {
 pub fn abandon() {
     ENOUGH.store(i32::MAX, Relaxed);
     BEYOND.store(0, Relaxed);
+    STOCK.store(u32::MAX, Relaxed);
 }
 
 /// Has the kernel enlarge this thread's descriptor table to `room` numbers, without taking one of them: it
@@ -105,9 +162,7 @@ mod tests {
     }
 
     fn size() -> u32 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
-        line.unwrap().trim().parse().unwrap()
+        super::size().unwrap()
     }
 
     /// Without it, a server with many files would stop for 10 ms each time that their number doubles.

@@ -19,6 +19,7 @@ pub fn watch() {
 }
 
 extern "C" fn before() {
+    crate::readiness::table::has_forked();
     bell::hold_still();
 }
 

@@ -1,6 +1,7 @@
 //! Writes to client connections: the body gate.
 
 use super::change::changed;
+use super::descriptor::shared;
 use crate::event_loop::{self, EventLoop, Transfer};
 use crate::guest::address::is_readable;
 use crate::guest::errno;
@@ -96,7 +97,33 @@ pub fn sent_message(
         // SAFETY: the application's message with a vector of our own, as in `wrote_vector`.
         unsafe { super::sendmsg::real(fd, &message, flags) }
     };
-    produced(real, fd, parts, Some(cut), false)
+    let sent = produced(real, fd, parts, Some(cut), false);
+    // SAFETY: the kernel has just read this message, and what control data there is.
+    if let Some(message) = (sent >= 0).then(|| unsafe { &*message }) {
+        if message.msg_controllen > 0 {
+            passed_on(message);
+        }
+    }
+    sent
+}
+
+/// What a message hands to another process is shared with it.
+#[cold]
+fn passed_on(message: &msghdr) {
+    // SAFETY: the kernel has read the control data, and the macros of the C library stay within it.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while let Some(part) = header.as_ref() {
+            if (part.cmsg_level, part.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let first: *const c_int = libc::CMSG_DATA(header).cast();
+                let length = part.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+                for number in 0..length / size_of::<c_int>() {
+                    shared(first.add(number).read_unaligned());
+                }
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
 }
 
 /// `splice` from a pipe.

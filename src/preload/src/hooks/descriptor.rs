@@ -50,10 +50,22 @@ pub fn closed_from(real: impl FnOnce(), first: c_int) {
 
 /// `dup`: the new number may have been a connection's, closed by ways that no hook sees.
 #[inline]
-pub fn duplicated(real: impl FnOnce() -> c_int) -> c_int {
-    let fd = real();
-    table::forget(fd);
-    fd
+pub fn duplicated(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
+    let new = real();
+    table::forget(new);
+    if new >= 0 {
+        shared(fd);
+    }
+    new
+}
+
+/// This number is not the only one of what it names from now on.
+#[inline]
+pub fn shared(fd: c_int) {
+    if let Some(slot) = table::accepted(fd) {
+        let _kept = errno::Kept::new();
+        slot.share(fd);
+    }
 }
 
 /// `dup2` and `dup3` close the number that they take over.
@@ -62,14 +74,18 @@ pub fn replaced(real: impl FnOnce() -> c_int, fd: c_int, onto: c_int) -> c_int {
     if fd != onto {
         table::forget(onto);
     }
-    real()
+    let new = real();
+    if new >= 0 && fd != onto {
+        shared(fd);
+    }
+    new
 }
 
 /// `fcntl`: of interest only where it makes a new number.
 #[inline]
-pub fn controlled(real: impl FnOnce() -> c_int, command: c_int) -> c_int {
+pub fn controlled(real: impl FnOnce() -> c_int, fd: c_int, command: c_int) -> c_int {
     if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) {
-        duplicated(real)
+        duplicated(real, fd)
     } else {
         real()
     }

@@ -6,7 +6,7 @@
 
 use crate::event_loop::time::{cancellable, Time, Timeout};
 use crate::event_loop::{self, held_wait, Here};
-use crate::guest::program;
+use crate::guest::{descriptors, program};
 use crate::readiness::sets::{self, PollSet, SelectSet};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
@@ -62,9 +62,15 @@ pub fn selected_masked(
     real: impl Fn() -> c_int,
     count: c_int,
     sets: [*mut fd_set; 3],
-    timeout: Timeout,
+    given: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
+    let timeout = nanoseconds(given);
+    let (count, real) = within_stock(real, count, |count| {
+        let [readable, writable, exceptional] = sets;
+        // SAFETY: the application's own arguments, but for the count, which is smaller.
+        unsafe { super::pselect::real(count, readable, writable, exceptional, given, mask) }
+    });
     let several = || are_several(count, sets);
     let held = |here, time, begun| {
         // SAFETY: as in `polled`.
@@ -92,6 +98,11 @@ pub fn selected(
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> c_int {
+    let (count, real) = within_stock(real, count, |count| {
+        let [readable, writable, exceptional] = sets;
+        // SAFETY: the application's own arguments, but for the count, which is smaller.
+        unsafe { super::select::real(count, readable, writable, exceptional, timeout) }
+    });
     let several = || are_several(count, sets);
     let whole = || {
         // SAFETY: the C library reads it as well; null is none.
@@ -115,6 +126,20 @@ pub fn selected(
     };
     waited(real, several, whole, true, held, |admit| {
         admit_selected(count, sets, admit)
+    })
+}
+
+/// How many numbers a `select` looks at, and the call: as it would be if the library had not enlarged the table.
+#[inline]
+fn within_stock(
+    real: impl Fn() -> c_int,
+    count: c_int,
+    fewer: impl Fn(c_int) -> c_int,
+) -> (c_int, impl Fn() -> c_int) {
+    let within = descriptors::within_stock(count);
+    (within, move || match within == count {
+        true => real(),
+        false => fewer(within),
     })
 }
 
@@ -146,7 +171,7 @@ fn waited(
     let Some(here) = event_loop::waits_here(several) else {
         return real();
     };
-    let admits = here.with(|state| state.begins_to_wait_in_sets());
+    let admits = here.with(|state| state.begins_to_wait_in_sets(!overwrites));
     let time = admits
         .filter(|admits| *admits)
         .and_then(|_| Time::begin(timeout()));

@@ -4,7 +4,7 @@
 use super::wait::registered;
 use crate::engine::crew;
 use crate::event_loop;
-use crate::guest::{errno, program};
+use crate::guest::{descriptors, errno, program};
 use libc::*;
 
 /// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
@@ -14,13 +14,18 @@ pub fn restricted<R>(real: impl FnOnce() -> R) -> R {
     real()
 }
 
-/// `prctl`: of interest only where it installs a filter.
+/// `prctl`: of interest only where it installs a filter, or has the processor's clock end the thread that reads it.
 #[inline]
-pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int) -> c_int {
-    if option == PR_SET_SECCOMP {
-        filtered(real)
-    } else {
-        real()
+pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int, value: c_ulong) -> c_int {
+    match option {
+        PR_SET_SECCOMP => filtered(real),
+        PR_SET_TSC if value == PR_TSC_SIGSEGV as c_ulong && program::is_same_process() => {
+            send_helpers_away();
+            let _kept = errno::Kept::new();
+            program::sleep();
+            real()
+        }
+        _ => real(),
     }
 }
 
@@ -28,7 +33,11 @@ pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int) -> c_int 
 /// is done for one thread where the C library's function reaches all.
 #[inline]
 #[allow(non_upper_case_globals)] // These are the kernel's names.
-pub fn called(real: impl FnOnce() -> c_long, number: c_long, [a, b, c, d]: [c_long; 4]) -> c_long {
+pub fn called(
+    real: impl FnOnce() -> c_long,
+    number: c_long,
+    [a, b, c, d, e, f]: [c_long; 6],
+) -> c_long {
     match number {
         SYS_seccomp
             if matches!(
@@ -57,9 +66,19 @@ pub fn called(real: impl FnOnce() -> c_long, number: c_long, [a, b, c, d]: [c_lo
             let event = d as *mut epoll_event;
             registered(control, a as c_int, b as c_int, c as c_int, event).into()
         }
-        SYS_epoll_wait | SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_poll | SYS_ppoll | SYS_select
-        | SYS_pselect6 | SYS_io_uring_enter => {
+        SYS_epoll_wait | SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_poll | SYS_ppoll
+        | SYS_io_uring_enter => {
             let result = real();
+            event_loop::has_waited_unseen();
+            result
+        }
+        SYS_select | SYS_pselect6 => {
+            let within = descriptors::within_stock(a as c_int);
+            let result = match within == a as c_int {
+                true => real(),
+                // SAFETY: the application's own arguments, but for the count, which is smaller.
+                false => unsafe { super::syscall::real(number, within.into(), b, c, d, e, f) },
+            };
             event_loop::has_waited_unseen();
             result
         }

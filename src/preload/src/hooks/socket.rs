@@ -131,7 +131,9 @@ fn has_room(vector: *const iovec, count: usize) -> bool {
     }
     // SAFETY: so many entries can be read.
     let parts = unsafe { std::slice::from_raw_parts(vector, count) };
-    parts.iter().any(|part| part.iov_len > 0)
+    let is_sound = |part: &iovec| part.iov_len <= isize::MAX as usize;
+    let first = parts.iter().find(|part| part.iov_len > 0);
+    parts.iter().all(is_sound) && first.is_some_and(|part| is_readable(part.iov_base.cast()))
 }
 
 /// Room for one byte, where there is any.

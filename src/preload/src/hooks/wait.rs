@@ -1,6 +1,6 @@
 //! The wait of an event loop in `epoll_wait`, and what it waits for.
 
-use crate::event_loop::epoll_wait::{self, Call};
+use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
 use crate::event_loop::{self, Here};
 use crate::guest::address::is_readable;
@@ -11,9 +11,8 @@ use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
 use libc::{c_int, epoll_event, sigset_t, timespec};
 use std::ptr::null;
 use std::sync::MutexGuard;
-use std::time::Duration;
 
-/// `epoll_wait` and `epoll_pwait`.
+/// `epoll_wait`.
 #[inline]
 pub fn waited(
     real: impl Fn() -> c_int,
@@ -21,22 +20,41 @@ pub fn waited(
     events: *mut epoll_event,
     most: c_int,
     timeout: c_int,
+) -> c_int {
+    let call = Call {
+        instance,
+        events,
+        most,
+    };
+    let asked = || Timeout::milliseconds(timeout);
+    waited_by(real, call, asked, |offset, most, slice| {
+        let timeout = milliseconds_of(slice, timeout);
+        // SAFETY: the application's own arguments, with less room and another time.
+        unsafe { super::epoll_wait::real(instance, events.add(offset), most, timeout) }
+    })
+}
+
+/// `epoll_pwait`.
+#[inline]
+pub fn waited_masked(
+    real: impl Fn() -> c_int,
+    instance: c_int,
+    events: *mut epoll_event,
+    most: c_int,
+    timeout: c_int,
     mask: *const sigset_t,
 ) -> c_int {
-    waited_by(
-        real,
-        Call {
-            instance,
-            events,
-            most,
-        },
-        || Timeout::milliseconds(timeout),
-        |offset, most, time| {
-            let timeout = to_milliseconds(time);
-            // SAFETY: the application's own arguments, with less room and another time.
-            unsafe { super::epoll_pwait::real(instance, events.add(offset), most, timeout, mask) }
-        },
-    )
+    let call = Call {
+        instance,
+        events,
+        most,
+    };
+    let asked = || Timeout::milliseconds(timeout);
+    waited_by(real, call, asked, |offset, most, slice| {
+        let timeout = milliseconds_of(slice, timeout);
+        // SAFETY: as in `waited`.
+        unsafe { super::epoll_pwait::real(instance, events.add(offset), most, timeout, mask) }
+    })
 }
 
 /// `epoll_pwait2`.
@@ -49,21 +67,31 @@ pub fn waited_precisely(
     timeout: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
-    waited_by(
-        real,
-        Call {
-            instance,
-            events,
-            most,
-        },
-        || Timeout::kernels_nanoseconds(timeout),
-        |offset, most, time| {
-            let time = time.map(to_timespec);
-            let timeout = time.as_ref().map_or(null(), |time| time);
-            // SAFETY: as in `waited`; the time outlives the call.
-            unsafe { super::epoll_pwait2::real(instance, events.add(offset), most, timeout, mask) }
-        },
-    )
+    let call = Call {
+        instance,
+        events,
+        most,
+    };
+    let asked = || Timeout::kernels_nanoseconds(timeout);
+    waited_by(real, call, asked, |offset, most, slice| {
+        let time = match slice {
+            Slice::Part(time) => time.map(to_timespec),
+            Slice::Whole => None,
+        };
+        let timeout = match slice {
+            Slice::Part(_) => time.as_ref().map_or(null(), |time| time),
+            Slice::Whole => timeout,
+        };
+        // SAFETY: as in `waited`; the time outlives the call.
+        unsafe { super::epoll_pwait2::real(instance, events.add(offset), most, timeout, mask) }
+    })
+}
+
+fn milliseconds_of(slice: Slice, asked: c_int) -> c_int {
+    match slice {
+        Slice::Whole => asked,
+        Slice::Part(time) => to_milliseconds(time),
+    }
 }
 
 #[inline]
@@ -71,7 +99,7 @@ fn waited_by(
     real: impl Fn() -> c_int,
     call: Call,
     timeout: impl Fn() -> Timeout,
-    again: impl Fn(usize, c_int, Option<Duration>) -> c_int,
+    again: impl Fn(usize, c_int, Slice) -> c_int,
 ) -> c_int {
     let here: Option<Here> = event_loop::waits_here(|| true);
     match here {
@@ -102,12 +130,21 @@ pub fn registered(
     fd: c_int,
     event: *mut epoll_event,
 ) -> c_int {
-    let Some(slot) = table::accepted(fd) else {
-        return real();
-    };
     if !matches!(operation, ADD | DEL | MOD) {
         return real();
     }
+    let Some(slot) = table::accepted(fd) else {
+        let result = real();
+        if result == 0 {
+            let cookie = (operation != DEL).then(|| {
+                // SAFETY: the kernel has just read it; the structure may be packed.
+                let event = unsafe { std::ptr::read_unaligned(event) };
+                (instance, event.u64)
+            });
+            table::register_other(fd, cookie);
+        }
+        return result;
+    };
     let wanted = || {
         let (events, data) = match operation {
             DEL => (0, 0),

@@ -1,8 +1,7 @@
 //! Which connection an event of `epoll_wait` is about: the kernel names a registration by the application's cookie.
 //!
 //! A hash table of descriptor numbers, in levels that are made as they are needed. What it says is a hint: each slot
-//! says by itself under which cookie it is registered. Two connections of one cookie cannot be told apart, and are
-//! left alone. It has no lock, for `epoll_ctl` may be a signal handler's: a hint that is lost is a connection
+//! says by itself under which cookie it is registered. Several connections may have the same one. It has no lock, for `epoll_ctl` may be a signal handler's: a hint that is lost is a connection
 //! that is not looked at until it is registered anew.
 
 use super::table::{self, Slot};
@@ -23,6 +22,12 @@ type Bucket = [AtomicI32; WAYS];
 
 static LEVELS: [AtomicPtr<Bucket>; MOST_LEVELS] =
     [const { AtomicPtr::new(null_mut()) }; MOST_LEVELS];
+
+/// Connections that have the same cookie, looked at to tell which one an event is about.
+pub const MOST: usize = 8;
+
+/// Some connections, by number.
+pub type Candidates = arrayvec::ArrayVec<(i32, &'static Slot), MOST>;
 
 /// The hash of a registration; never 0.
 pub fn hash(instance: i32, data: u64) -> u64 {
@@ -65,25 +70,25 @@ pub fn insert(hash: u64, fd: i32) {
 /// Whether the number in a bucket is still that of a registration that hashes to it.
 fn belongs(level: usize, hash: u64, fd: i32) -> bool {
     let place = |hash: u64| (hash >> 32) as usize % buckets(level);
-    let named = table::accepted(fd).map_or(0, Slot::cookie_hash);
+    let named = table::any(fd).map_or(0, Slot::cookie_hash);
     named != 0 && place(named) == place(hash)
 }
 
-/// The only connection that may be registered under this cookie; nothing where there is none or are several.
-pub fn find(hash: u64) -> Option<(i32, &'static Slot)> {
-    let mut found = None;
+/// What may be registered under this cookie, connections and others; nothing where there are too many.
+pub fn find(hash: u64) -> Candidates {
+    let mut found = Candidates::new();
     for level in 0..MOST_LEVELS {
         let Some(bucket) = bucket(level, hash) else {
             break;
         };
         for way in bucket {
             let fd = way.load(Acquire) - 1;
-            let Some(slot) = table::accepted(fd).filter(|slot| slot.cookie_hash() == hash) else {
+            let Some(slot) = table::any(fd).filter(|slot| slot.cookie_hash() == hash) else {
                 continue;
             };
-            match found {
-                Some((other, _)) if other != fd => return None,
-                _ => found = Some((fd, slot)),
+            let is_known = found.iter().any(|(other, _)| *other == fd);
+            if !is_known && found.try_push((fd, slot)).is_err() {
+                return Candidates::new();
             }
         }
     }
@@ -118,17 +123,16 @@ mod tests {
         let (first, second) = (900, 901);
         table::accept(first);
         table::accept(second);
-        let slot = |fd| table::accepted(fd).unwrap();
+        let slot = |fd| table::any(fd).unwrap();
         slot(first).set_cookie(Some((3, 77)), first);
         slot(second).set_cookie(Some((3, 78)), second);
-        let number = |data| find(hash(3, data)).map(|found| found.0);
+        let number = |data| find(hash(3, data)).first().map(|found| found.0);
         assert_eq!(
             (number(77), number(78), number(79)),
             (Some(first), Some(second), None)
         );
-        // Of one cookie: nobody knows which.
         slot(second).set_cookie(Some((3, 77)), second);
-        assert_eq!((number(77), number(78)), (None, None));
+        assert_eq!((find(hash(3, 77)).len(), number(78)), (2, None));
         slot(second).set_cookie(None, second);
         assert_eq!(number(77), Some(first));
     }
@@ -138,11 +142,12 @@ mod tests {
         let numbers = || 1000..9000;
         for fd in numbers() {
             table::accept(fd);
-            table::accepted(fd)
+            table::any(fd)
                 .unwrap()
                 .set_cookie(Some((4, 5 * fd as u64)), fd);
         }
-        let lost = numbers().filter(|&fd| find(hash(4, 5 * fd as u64)).map(|f| f.0) != Some(fd));
+        let lost =
+            numbers().filter(|&fd| find(hash(4, 5 * fd as u64)).first().map(|f| f.0) != Some(fd));
         assert_eq!(lost.count(), 0);
         assert!(!LEVELS[1].load(Acquire).is_null());
     }

@@ -30,15 +30,47 @@ pub fn carry_out(fd: i32, controls: Controls) {
 }
 
 /// The connection that an event of an epoll instance is about, and whether it was registered for one event only. Nothing
-/// where the application has registered it by ways that no hook sees, or more than one under this cookie.
+/// where the application has registered it by ways that no hook sees.
 pub fn connection_of(
     instance: i32,
     data: u64,
     events: u32,
 ) -> Option<(i32, &'static table::Slot, bool)> {
-    let (fd, slot) = cookies::find(cookies::hash(instance, data))?;
+    let candidates = cookies::find(cookies::hash(instance, data));
+    let &(fd, slot) = match candidates.as_slice() {
+        [] => return None,
+        [only] => only,
+        several => only_ready(several, events)?,
+    };
+    table::accepted(fd)?;
     let one_shot = slot.is_meant(instance, data, events)?;
     Some((fd, slot, one_shot))
+}
+
+/// The one of several connections that is ready for these events; nothing where none is, or more than one.
+#[cold]
+fn only_ready<'c>(
+    candidates: &'c [(i32, &'static table::Slot)],
+    events: u32,
+) -> Option<&'c (i32, &'static table::Slot)> {
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
+    let wanted = PollFlags::from_bits_retain(events as u16);
+    // SAFETY: the numbers are the application's, and are used for this one call.
+    let borrowed = candidates
+        .iter()
+        .map(|(fd, _)| unsafe { descriptors::borrow(*fd) });
+    let borrowed: arrayvec::ArrayVec<_, { cookies::MOST }> = borrowed.collect();
+    let mut set: arrayvec::ArrayVec<_, { cookies::MOST }> = borrowed
+        .iter()
+        .map(|socket| PollFd::new(socket, wanted))
+        .collect();
+    poll(&mut set, Some(&Timespec::default())).ok()?;
+    let ready = set.iter().map(|entry| entry.revents().contains(wanted));
+    let mut ready = candidates.iter().zip(ready).filter(|(_, ready)| *ready);
+    match (ready.next(), ready.next()) {
+        (Some((only, _)), None) => Some(only),
+        _ => None,
+    }
 }
 
 /// Whether a descriptor has `O_NONBLOCK`.

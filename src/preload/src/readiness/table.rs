@@ -3,7 +3,7 @@
 use super::told::Told;
 use super::{bell, carry_out, cookies};
 use crate::guest::lock::Lock;
-use crate::guest::{clock, errno};
+use crate::guest::{clock, descriptors, errno};
 use laio_core::gate::{Descriptor, Side, ONESHOT};
 pub use laio_core::stream::OpenFile;
 use laio_core::stream::Stream;
@@ -32,6 +32,10 @@ pub enum Read {
     Part,
 }
 
+const UNASKED: u8 = 0;
+const STREAM: u8 = 1;
+const OTHER: u8 = 2;
+
 const LOOK: u8 = 0;
 const PASS: u8 = 1;
 const WAIT: u8 = 2;
@@ -53,6 +57,12 @@ pub struct Slot {
     owners: AtomicU32,
     /// What the application has been told of it.
     pub told: Told,
+    /// It has another number, or another process has it.
+    shared: AtomicBool,
+    /// How many children the process had made when it was accepted.
+    born: AtomicU32,
+    /// Whether it is a stream ([`STREAM`]), or a socket of another kind, where that was asked.
+    kind: AtomicU8,
     /// An error that a look has met in place of the application: it is reported once.
     pub error: AtomicI32,
     /// Hash of the cookie under which it is registered, 0 for none. Written under the lock.
@@ -95,12 +105,16 @@ impl Slot {
     /// if so, whether that is for one event only.
     pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<bool> {
         let state = self.state.lock();
-        let is_its = state.is_registered_as(instance, data) && state.explains(events);
+        // What is masked is not reported: then it is another one's of the same cookie.
+        let is_its = state.is_registered_as(instance, data)
+            && state.explains(events)
+            && !state.masks(events);
         is_its.then(|| state.asks_for(ONESHOT))
     }
 
     /// The application has registered the connection elsewhere, which may have opened its gate.
     pub fn registered(&self, fd: i32, state: &Descriptor) {
+        self.told.registered();
         self.set_cookie(state.cookie(), fd);
         if !state.is_closed() && self.next_read.load(Acquire) > PASS || self.write_waits() {
             self.settle(fd, state);
@@ -153,6 +167,38 @@ impl Slot {
         self.keeper.load(Relaxed)
     }
 
+    /// Whether nobody else can have it: it has one number, and this process has made no child since it was accepted.
+    fn is_alone(&self) -> bool {
+        !self.is_shared() && self.born.load(Relaxed) == CHILDREN.load(Relaxed)
+    }
+
+    /// Whether it has another number, or another process has it.
+    pub fn is_shared(&self) -> bool {
+        self.shared.load(Relaxed)
+    }
+
+    /// It has from now on: what is told by one number is not known by the other.
+    pub fn share(&self, fd: i32) {
+        self.shared.store(true, Relaxed);
+        let mut state = self.state.lock();
+        let owed = state.share();
+        self.settle(fd, &state);
+        carry_out(fd, owed);
+    }
+
+    /// Whether it is a stream of bytes: messages are neither looked at one by one nor cut.
+    fn is_stream(&self, fd: i32) -> bool {
+        if self.kind.load(Relaxed) == UNASKED {
+            // SAFETY: the application has passed this number to a call, just now or to wait for it.
+            let socket = unsafe { descriptors::borrow(fd) };
+            let kind = rustix::net::sockopt::socket_type(socket);
+            let is_stream = kind == Ok(rustix::net::SocketType::STREAM);
+            let kind = if is_stream { STREAM } else { OTHER };
+            self.kind.store(kind, Relaxed);
+        }
+        self.kind.load(Relaxed) == STREAM
+    }
+
     /// Whether nothing is known of what waits in the socket.
     pub fn wants_look(&self) -> bool {
         self.next_read.load(Acquire) == LOOK
@@ -171,7 +217,8 @@ impl Slot {
         in_set: bool,
     ) -> Option<u32> {
         let mut state = self.state.lock();
-        if ALL_OPEN.load(SeqCst) > 0 || !state.is_registered() && !in_set {
+        let is_known = state.is_registered() || in_set;
+        if ALL_OPEN.load(SeqCst) > 0 || !is_known || !self.is_stream(fd) {
             return None;
         }
         let (ticket, masked) = state.close_gate(side, swallowed)?;
@@ -264,6 +311,14 @@ type Chunk = [Slot; CHUNK];
 
 static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
 
+/// Children that the process has made by `fork`.
+static CHILDREN: AtomicU32 = AtomicU32::new(0);
+
+/// The process makes a child, which has all connections as well.
+pub fn has_forked() {
+    CHILDREN.fetch_add(1, Relaxed);
+}
+
 /// Connections that the process has accepted, and has not closed.
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
@@ -293,12 +348,27 @@ pub fn accept(fd: i32) {
         slot.partial.store(false, Relaxed);
         slot.cut.store(false, Relaxed);
         slot.error.store(0, Relaxed);
+        slot.shared.store(false, Relaxed);
+        slot.born.store(CHILDREN.load(Relaxed), Relaxed);
+        slot.kind.store(UNASKED, Relaxed);
         slot.cookie.store(0, Relaxed);
         slot.told.reset(clock::milliseconds());
         if !slot.accepted.swap(true, AcqRel) {
             CONNECTIONS.fetch_add(1, Relaxed);
         }
     }
+}
+
+/// What is no connection was registered under this cookie, of which events are told apart from connections'.
+pub fn register_other(fd: i32, cookie: Option<(i32, u64)>) {
+    if let Some(slot) = slot(fd).or_else(|| grow(fd)) {
+        slot.set_cookie(cookie, fd);
+    }
+}
+
+/// What has this number, if it was ever registered or accepted.
+pub fn any(fd: i32) -> Option<&'static Slot> {
+    slot(fd)
 }
 
 /// The application has made an epoll instance for so many connections.
@@ -339,6 +409,7 @@ pub fn forget(fd: i32) {
         forget_instance(fd, slot);
     }
     if !slot.accepted.load(Acquire) {
+        slot.cookie.store(0, Release);
         return;
     }
     // A lock that is waited for may leave its own.
@@ -349,6 +420,9 @@ pub fn forget(fd: i32) {
         if !crate::guest::program::is_same_process() {
             return;
         }
+        if state.holds(Side::Read) && slot.is_alone() {
+            discard(fd);
+        }
         // The description may have another number (`dup`), under which the registration lives on.
         let owed = state.abandon();
         carry_out(fd, owed);
@@ -357,6 +431,23 @@ pub fn forget(fd: i32) {
     slot.cookie.store(0, Release);
     if slot.accepted.swap(false, AcqRel) {
         CONNECTIONS.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Reads what a client has sent, which the application closes without having been told of it: unread, it would have the
+/// kernel reset the connection, and what was sent to the client before could be lost.
+#[cold]
+fn discard(fd: i32) {
+    const TIMES: usize = 64;
+    let mut bytes = [0; 1024];
+    // SAFETY: the application passes this number to `close` right now.
+    let socket = unsafe { descriptors::borrow(fd) };
+    for _ in 0..TIMES {
+        let flags = rustix::net::RecvFlags::DONTWAIT;
+        match rustix::net::recv(socket, &mut bytes[..], flags) {
+            Ok((1.., _)) => {}
+            _ => break,
+        }
     }
 }
 
@@ -481,6 +572,9 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             keeper: AtomicUsize::new(0),
             owners: AtomicU32::new(0),
             told: Told::default(),
+            shared: AtomicBool::new(false),
+            born: AtomicU32::new(0),
+            kind: AtomicU8::new(UNASKED),
             error: AtomicI32::new(0),
             cookie: AtomicU64::new(0),
             capacity: AtomicU32::new(0),

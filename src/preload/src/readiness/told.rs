@@ -31,6 +31,10 @@ pub struct Told {
     emptied: AtomicU64,
     /// The iteration in which it was accepted, if nothing has happened to it since.
     accepted: AtomicU64,
+    /// It was registered in an epoll instance: some wait may know of it, whatever becomes of that registration.
+    registered: AtomicBool,
+    /// The last iteration in which it was accepted, or a read emptied it, if nothing was reported since.
+    clean: AtomicU64,
     /// The iteration in which a part of an answer was sent last.
     wrote: AtomicU64,
     /// Room was reported, and nothing has been written since.
@@ -49,6 +53,8 @@ impl Told {
         self.readable.store(NEVER, Relaxed);
         self.emptied.store(NEVER, Relaxed);
         self.accepted.store(NEVER, Relaxed);
+        self.clean.store(NEVER, Relaxed);
+        self.registered.store(false, Relaxed);
         self.wrote.store(NEVER, Relaxed);
         self.writable.store(false, Relaxed);
         self.answering.store(false, Relaxed);
@@ -59,11 +65,18 @@ impl Told {
     /// The loop has accepted it, in an iteration that a wait has begun.
     pub fn accepted(&self, iteration: u64) {
         self.accepted.store(iteration, Relaxed);
+        self.clean.store(iteration, Relaxed);
+    }
+
+    /// It is registered in an epoll instance.
+    pub fn registered(&self) {
+        self.registered.store(true, Relaxed);
     }
 
     /// A wait hands out that it can be read.
     pub fn readable(&self, iteration: u64, now: u64) {
         self.readable.store(iteration, Relaxed);
+        self.clean.store(NEVER, Relaxed);
         self.has_refused_read();
         self.active.store(now, Relaxed);
     }
@@ -73,13 +86,20 @@ impl Told {
         self.readable.load(Relaxed) == iteration
     }
 
-    /// Whether a read may be answered with `EAGAIN`: nothing was reported. `registered` tells that a wait may know of
-    /// the connection.
-    pub fn may_refuse_read(&self, iteration: u64, registered: bool) -> bool {
+    /// Whether a read may be answered with `EAGAIN`: nothing was reported. `in_set` tells that the loop waits
+    /// in `poll` or `select`, which may know of the connection.
+    pub fn may_refuse_read(&self, iteration: u64, in_set: bool) -> bool {
         let accepted = self.accepted.load(Relaxed);
         let straight = accepted != NEVER && iteration.wrapping_sub(accepted) < STRAIGHT;
-        let is_known = registered && accepted != iteration;
+        let is_known = in_set || self.registered.load(Relaxed);
+        let is_known = is_known && accepted != iteration;
         straight && !is_known || self.emptied.load(Relaxed) == iteration
+    }
+
+    /// Whether nothing was reported since it was accepted or emptied, which was not before the iteration `since`: from then
+    /// on all is known of what was reported.
+    pub fn is_clean(&self, since: u64, iteration: u64) -> bool {
+        (since..=iteration).contains(&self.clean.load(Relaxed))
     }
 
     /// A read was answered so. The next one of this iteration is not.
@@ -91,8 +111,10 @@ impl Told {
     /// The application has read so many bytes, and `emptied` the socket, as far as it can tell.
     pub fn has_read(&self, iteration: u64, now: u64, count: usize, emptied: bool) {
         let goes_on = self.is_readable(iteration) || self.may_refuse_read(iteration, false);
+        let clean = if emptied { iteration } else { NEVER };
         let emptied = if emptied && goes_on { iteration } else { NEVER };
         self.accepted.store(NEVER, Relaxed);
+        self.clean.store(clean, Relaxed);
         self.emptied.store(emptied, Relaxed);
         if count > 0 {
             self.wrote.store(NEVER, Relaxed);
@@ -151,6 +173,8 @@ mod tests {
         told.accepted(1);
         assert!(may_refuse(1) && !may_refuse(2));
         assert!(told.may_refuse_read(2, false), "no wait knows of it");
+        told.registered();
+        assert!(!told.may_refuse_read(2, false) && told.may_refuse_read(1, false));
         assert!(!told.may_refuse_read(1 + UNSEEN, false));
         told.readable(1, 0);
         assert!(!may_refuse(1));
@@ -160,6 +184,9 @@ mod tests {
         assert!(may_refuse(1) && !may_refuse(2));
         told.has_refused_read();
         assert!(!may_refuse(1), "once is enough");
+        assert!(told.is_clean(1, 5) && !told.is_clean(2, 5));
+        told.readable(6, 0);
+        assert!(!told.is_clean(1, 6), "it has not read what was reported");
     }
 
     #[test]

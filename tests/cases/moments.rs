@@ -103,9 +103,9 @@ fn while_gated(program: &str, moment: &str, way: &str) -> Result {
     Ok(())
 }
 
-/// What is closed while the helpers start. A pinned rule has them start without a stall.
-fn released() -> Result {
-    let program = compile("released", Build::Program)?;
+/// Where helpers start without a stall, by a pinned rule.
+fn pinned(name: &str) -> Result {
+    let program = compile(name, Build::Program)?;
     let stock = observe(&program, &[], &Preload::stock())?;
     let preload = Preload::on()?.with("LAIO_MAP", "/=/nowhere/");
     compare(&stock, &observe(&program, &[], &preload)?, &preload)
@@ -121,6 +121,10 @@ fn main() -> ExitCode {
     tests.extend(both_states("early_or_late"));
     // Without it, a handler that interrupts a hook could deadlock on the library's locks, or corrupt its state.
     tests.extend(both_states("in_handlers"));
+    // Without it, a handler could wait for the lock of a connection that its own thread holds.
+    tests.extend(both_states("handler_calls"));
+    // Without it, a wait in a handler that has interrupted `malloc` could start threads in the middle of that.
+    tests.push(Test::new("handler_polls", || pinned("handler_polls")));
     // Without it, a child could wait for helpers that only its parent has, or a vfork child could undo what its parent
     // knows.
     tests.extend(both_states("children"));
@@ -147,7 +151,7 @@ fn main() -> ExitCode {
         }));
     }
     // Without it, a helper's copy of the descriptor table could keep open for a moment what the program has closed.
-    tests.push(Test::new("released", released));
+    tests.push(Test::new("released", || pinned("released")));
     for part in ["identity", "jail", "filtered", "own_table"] {
         // Without it, helpers could keep the user that the process gave up, or the loop could hang once calls are denied.
         tests.push(

@@ -393,6 +393,15 @@ impl Descriptor {
         restore
     }
 
+    /// The application has called `epoll_ctl` where nothing could be recorded: in a signal handler that has interrupted a
+    /// record. Its readiness is not ours to hold back any more. Returns the calls to make.
+    pub fn called_unseen(&mut self, called: Control) -> (Controls, Controls) {
+        let (_, first, _) = self.control(called);
+        let owed = self.abandon();
+        self.several = true;
+        (first, owed)
+    }
+
     /// The kernel refused the call: what the application asked for did not happen.
     pub fn refused(&mut self, undo: Undo) {
         // Only if nothing else has happened to it meanwhile.
@@ -408,6 +417,32 @@ impl Descriptor {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Without it, a request could stay held back by a registration that a signal handler has changed.
+    #[test]
+    fn what_a_handler_has_registered_is_not_held_back() {
+        let control = |operation, events| Control {
+            instance: 3,
+            operation,
+            events,
+            data: 7,
+        };
+        let closed = || {
+            let mut state = Descriptor::default();
+            let _ = state.control(control(ADD, 1));
+            assert!(state.close_gate(Side::Read, false).is_some());
+            state
+        };
+        let mut state = closed();
+        let (first, owed) = state.called_unseen(control(MOD, 5));
+        assert!(first.is_empty() && !state.is_closed());
+        let owed: Vec<_> = owed.into_iter().map(|call| call.events).collect();
+        assert_eq!(owed.last(), Some(&5));
+        assert!(state.close_gate(Side::Read, false).is_none());
+        let mut state = closed();
+        let (first, owed) = state.called_unseen(control(DEL, 0));
+        assert!(first.is_empty() && owed.is_empty() && !state.is_closed());
+    }
 
     fn add(events: u32) -> Control {
         Control {

@@ -13,7 +13,7 @@ use super::crew::{self, spawn};
 use super::job::{Job, Worker};
 use super::pins::{Pins, HELD};
 use crate::guest::lock::{Lock, Signal};
-use crate::guest::{clock, descriptors, memory, program, refusals};
+use crate::guest::{clock, descriptors, handler, memory, program, refusals};
 use crate::readiness::table;
 use laio_core::places::Places;
 use laio_core::stats::{Counter, Counters};
@@ -324,7 +324,7 @@ impl Pool {
                 self.work.wake_one();
             }
         }
-        if let Some(number) = descriptors::wanted() {
+        if let Some(number) = descriptors::wanted().filter(|_| !handler::may_be_running()) {
             make_room_aside(number);
         }
         if self.is_outstanding() {
@@ -627,6 +627,8 @@ fn make_room_aside(number: i32) {
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.
 fn leave_descriptor_table() -> bool {
+    // The call passes our own hook, which sends threads away where it is the application's.
+    let _section = handler::enter();
     // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
     let done = unsafe {
         libc::syscall(

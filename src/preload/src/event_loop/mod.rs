@@ -23,7 +23,7 @@ use crate::guest::at_end::AtEnd;
 use crate::guest::clock::{self, TickRate, Usage};
 use crate::guest::local::{place, Local};
 use crate::guest::program::{self, STATS};
-use crate::guest::{errno, memory};
+use crate::guest::{errno, handler, memory};
 use crate::readiness::bell;
 use crate::readiness::sets::Room;
 use crate::readiness::table::Slot;
@@ -84,8 +84,6 @@ const ROOM: usize = 1 << 20;
 static CURRENT: Local<Cell<*mut EventLoop>> = Local::at(place::CURRENT);
 /// The same, while it is in use as well.
 static OWNED: Local<Cell<*mut EventLoop>> = Local::at(place::OWNED);
-/// The state is being made: a signal handler that comes in between does not make another.
-static BEGINNING: Local<Cell<bool>> = Local::at(place::BEGINNING);
 /// This thread waits as an event loop does.
 static WAITS: Local<Cell<bool>> = Local::at(place::WAITS);
 /// The thread ends, and its state is gone.
@@ -140,6 +138,11 @@ impl Here {
         // SAFETY: the place is this thread's (a `Here` cannot be sent to another), and has no
         // destructor: it is there until the thread ends.
         let place = unsafe { &*self.0 };
+        let section = handler::enter();
+        if section.is_inner() {
+            // A signal handler, where this thread may hold the lock of any connection.
+            return None;
+        }
         let taken = PutBack(place, place.replace(null_mut()));
         // SAFETY: the pointer comes from `begin` and lives until the thread ends; it has been taken
         // out of its place, so this is the only reference.
@@ -147,17 +150,19 @@ impl Here {
     }
 }
 
-/// This thread's state where it waits: one that waits like an event loop becomes one when its process serves.
+/// This thread's state where it waits: one that waits like an event loop becomes one when its process serves, but not in a
+/// signal handler, which may have interrupted `malloc`.
 #[inline]
 pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
-    here().or_else(|| {
-        let serves = program::SERVES.load(Relaxed);
-        if WAITS.get() && !serves || !like_a_loop() {
-            return None;
-        }
-        WAITS.set(true);
-        serves.then(begin)?
-    })
+    if let Some(here) = here() {
+        return Some(here);
+    }
+    let serves = program::SERVES.load(Relaxed);
+    if WAITS.get() && !serves || !like_a_loop() {
+        return None;
+    }
+    WAITS.set(true);
+    serves.then(begin)?
 }
 
 /// This thread has accepted a connection. A loop may have been waiting for its first one, and read that at once.
@@ -192,11 +197,15 @@ fn begin() -> Option<Here> {
     let _kept = errno::Kept::new();
     let config = program::config()?;
     // There is one already, in use further up the stack; or the thread is ending.
-    if BEGINNING.get() || ENDED.get() || !OWNED.get().is_null() || !memory::is_to_be_had(ROOM) {
+    let section = handler::enter();
+    if section.is_inner() || ENDED.get() || handler::may_be_running() {
+        return None;
+    }
+    leave_behind();
+    if !memory::is_to_be_had(ROOM) {
         return None;
     }
     let number = take_number()?;
-    BEGINNING.set(true);
     bell::make_place(number);
     let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
     if AT_END.give(state.cast()) {
@@ -208,13 +217,21 @@ fn begin() -> Option<Here> {
         drop(unsafe { Box::from_raw(state) });
     }
     memory::set_cushion_aside();
-    BEGINNING.set(false);
     here()
 }
 
 /// Whether this thread is inside the library further up the stack: a signal handler asks.
 pub fn is_in_use() -> bool {
-    BEGINNING.get() || CURRENT.get().is_null() && !OWNED.get().is_null()
+    handler::has_interrupted()
+}
+
+/// Where a signal handler has jumped out of the library while it used this thread's state: that may be half changed, and is
+/// left alone for ever, with its threads, which open what is held back. The thread begins anew.
+fn leave_behind() {
+    if !OWNED.get().is_null() {
+        AT_END.give(null_mut());
+        OWNED.set(null_mut());
+    }
 }
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
@@ -386,7 +403,7 @@ impl EventLoop {
             let _kept = errno::Kept::new();
             let submitted = std::mem::take(&mut self.submitted);
             self.pool.before_wait(&mut self.batch, submitted);
-        } else if self.attentive() && self.config.mode == Mode::On {
+        } else if self.attentive() && self.config.mode == Mode::On && !handler::may_be_running() {
             let _kept = errno::Kept::new();
             self.pool.start();
         }

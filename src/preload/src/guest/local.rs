@@ -15,8 +15,8 @@ pub mod place {
     pub const CURRENT: usize = 0;
     /// The same, from its beginning to its end.
     pub const OWNED: usize = 1;
-    /// The state is being made.
-    pub const BEGINNING: usize = 2;
+    /// Where on the stack it has entered a part of the library that no handler may enter.
+    pub const SECTION: usize = 2;
     /// The thread waits as an event loop does.
     pub const WAITS: usize = 3;
     /// The state is gone, since the thread ends.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod errno;
 pub mod fork;
+pub mod handler;
 pub mod local;
 pub mod lock;
 pub mod log;

@@ -4,7 +4,7 @@
 //! names that it stands in for, reads the environment and leaves. No thread, no descriptor and no
 //! table is made before a thread that waits in `epoll_wait` has accepted a connection.
 
-use super::{clock, errno, fork, log, program, stacks};
+use super::{clock, errno, fork, handler, log, program, stacks};
 use laio_core::config::Config;
 use libc::{c_char, c_int};
 
@@ -42,6 +42,7 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     program::wake(config, &first(count, arguments));
     if program::awake() {
         clock::TickRate::begin();
+        handler::remember_mask();
         crate::event_loop::prepare();
         fork::watch();
     }

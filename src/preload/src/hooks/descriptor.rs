@@ -1,9 +1,10 @@
 //! The life of a descriptor number.
 
+use super::restriction::restricted;
 use crate::event_loop;
 use crate::guest::{descriptors, errno, program};
 use crate::readiness::table;
-use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, F_DUPFD, F_DUPFD_CLOEXEC};
+use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_DUPFD, F_DUPFD_CLOEXEC};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `accept`.
@@ -38,7 +39,12 @@ pub fn closed_range(
     if flags & CLOSE_RANGE_CLOEXEC as c_int == 0 && first <= last {
         table::forget_range(first, last);
     }
-    real()
+    // Threads of ours would keep the table that this one leaves, and so what it closes from now on.
+    if flags as c_uint & CLOSE_RANGE_UNSHARE != 0 {
+        restricted(real)
+    } else {
+        real()
+    }
 }
 
 /// `closefrom`.

@@ -4,7 +4,7 @@
 use super::wait::registered;
 use crate::engine::crew;
 use crate::event_loop;
-use crate::guest::{descriptors, errno, program};
+use crate::guest::{descriptors, errno, handler, program};
 use libc::*;
 
 /// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
@@ -82,6 +82,7 @@ pub fn called(
             event_loop::has_waited_unseen();
             result
         }
+        SYS_close_range if c as c_uint & CLOSE_RANGE_UNSHARE != 0 => restricted(real),
         _ => real(),
     }
 }
@@ -114,6 +115,7 @@ fn send_helpers_away() {
     let _kept = errno::Kept::new();
     // A handler that has interrupted the library may have interrupted it with a lock held.
     if !event_loop::is_in_use() {
+        let _section = handler::enter();
         crew::dismiss();
     }
 }

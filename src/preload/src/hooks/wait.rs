@@ -4,7 +4,7 @@ use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
 use crate::event_loop::{self, Here};
 use crate::guest::address::is_readable;
-use crate::guest::errno;
+use crate::guest::{errno, handler};
 use crate::readiness::table::{self, Slot};
 use crate::readiness::{carry_out, epoll_ctl};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
@@ -163,8 +163,16 @@ pub fn registered(
     };
     table::register_in(instance);
     let kept = errno::Kept::new();
-    let mut state = slot.lock();
+    let section = handler::enter();
+    let locked = slot.lock(fd, &section);
     drop(kept);
+    let Some(mut state) = locked else {
+        let result = real();
+        if result == 0 {
+            slot.called_unseen(wanted());
+        }
+        return result;
+    };
     if state.is_closed() {
         let readable = operation == DEL || is_event(event);
         return match readable {

@@ -10,6 +10,7 @@ mod cookies;
 pub mod sets;
 pub mod table;
 pub mod told;
+mod unseen;
 
 use crate::guest::descriptors;
 use laio_core::gate::{Controls, DEL};

@@ -1,10 +1,11 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
 use super::told::Told;
+use super::unseen::Unseen;
 use super::{bell, carry_out, cookies};
 use crate::guest::lock::Lock;
-use crate::guest::{clock, descriptors, errno};
-use laio_core::gate::{Descriptor, Side, ONESHOT};
+use crate::guest::{clock, descriptors, errno, handler};
+use laio_core::gate::{Control, Descriptor, Side, DEL, ONESHOT};
 pub use laio_core::stream::OpenFile;
 use laio_core::stream::Stream;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
@@ -77,15 +78,60 @@ pub struct Slot {
     pub cut: AtomicBool,
     /// Whether it is an epoll instance with a connection in it.
     instance: AtomicBool,
+    /// What a signal handler has done to it while its state was locked.
+    unseen: Unseen,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
     /// while the application changes the registration of a connection whose gate is closed.
     state: Lock<Descriptor>,
 }
 
 impl Slot {
-    /// The connection's state, for the application's own `epoll_ctl`.
-    pub fn lock(&self) -> MutexGuard<'_, Descriptor> {
-        self.state.lock()
+    /// The connection's state, for a call of the application's. Nothing in a signal handler that may have interrupted the
+    /// thread that holds it.
+    pub fn lock(&self, fd: i32, section: &handler::Section) -> Option<MutexGuard<'_, Descriptor>> {
+        /// Another thread lets it go after a call.
+        const TIMES: usize = 20;
+        if !section.is_inner() {
+            return Some(self.settled(fd));
+        }
+        let lock = || {
+            let state = self.state.try_lock();
+            if state.is_none() {
+                std::thread::yield_now();
+            }
+            state
+        };
+        std::iter::repeat_with(lock).take(TIMES).flatten().next()
+    }
+
+    /// The connection's state, with what signal handlers have done to it.
+    fn settled(&self, fd: i32) -> MutexGuard<'_, Descriptor> {
+        let mut state = self.state.lock();
+        if let Some(done) = self.unseen.take() {
+            self.settle_unseen(fd, &mut state, done);
+        }
+        state
+    }
+
+    #[cold]
+    fn settle_unseen(&self, fd: i32, state: &mut Descriptor, done: Option<Control>) {
+        match done {
+            Some(called) => {
+                let (first, owed) = state.called_unseen(called);
+                carry_out(fd, first);
+                carry_out(fd, owed);
+                self.set_cookie(None, fd);
+                self.settle(fd, state);
+            }
+            // Closed, and perhaps another file's by now.
+            None => state.reset(),
+        }
+    }
+
+    /// A signal handler has called `epoll_ctl` while the state was locked: it is recorded by whoever locks it next.
+    pub fn called_unseen(&self, called: Control) {
+        self.cookie.store(0, Release);
+        self.unseen.called(called);
     }
 
     /// Hash of the cookie under which it is registered; 0 for none.
@@ -180,10 +226,12 @@ impl Slot {
     /// It has from now on: what is told by one number is not known by the other.
     pub fn share(&self, fd: i32) {
         self.shared.store(true, Relaxed);
-        let mut state = self.state.lock();
-        let owed = state.share();
-        self.settle(fd, &state);
-        carry_out(fd, owed);
+        // A handler leaves the gate to the thread that holds the lock, or has closed it.
+        if let Some(mut state) = self.lock(fd, &handler::enter()) {
+            let owed = state.share();
+            self.settle(fd, &state);
+            carry_out(fd, owed);
+        }
     }
 
     /// Whether it is a stream of bytes: messages are neither looked at one by one nor cut.
@@ -216,8 +264,8 @@ impl Slot {
         swallowed: bool,
         in_set: bool,
     ) -> Option<u32> {
-        let mut state = self.state.lock();
-        let is_known = state.is_registered() || in_set;
+        let mut state = self.settled(fd);
+        let is_known = (state.is_registered() || in_set) && !self.is_shared();
         if ALL_OPEN.load(SeqCst) > 0 || !is_known || !self.is_stream(fd) {
             return None;
         }
@@ -268,7 +316,7 @@ impl Slot {
     /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
     /// lock: a `close` in between would hand the number to somebody else.
     pub fn complete(&self, fd: i32, ticket: u32) {
-        let mut state = self.state.lock();
+        let mut state = self.settled(fd);
         let Some((side, owed)) = state.complete(ticket) else {
             return;
         };
@@ -281,8 +329,17 @@ impl Slot {
     }
 
     /// The number of an epoll instance goes: opens the gate if readiness is given back there.
-    fn lose_instance(&self, fd: i32, instance: i32) {
-        let mut state = self.state.lock();
+    fn lose_instance(&self, fd: i32, instance: i32, section: &handler::Section) {
+        let Some(mut state) = self.lock(fd, section) else {
+            // As if it had been taken out of it.
+            self.called_unseen(Control {
+                instance,
+                operation: DEL,
+                events: 0,
+                data: 0,
+            });
+            return;
+        };
         let owed = state.lose_instance(instance);
         self.registered(fd, &state);
         carry_out(fd, owed);
@@ -290,7 +347,7 @@ impl Slot {
 
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
-        self.abandon_locked(fd, &mut self.state.lock());
+        self.abandon_locked(fd, &mut self.settled(fd));
     }
 
     fn abandon_locked(&self, fd: i32, state: &mut Descriptor) {
@@ -341,8 +398,19 @@ pub fn open_file(fd: i32) -> Option<OpenFile> {
 /// Marks a number as a connection that has just been accepted.
 pub fn accept(fd: i32) {
     if let Some(slot) = slot(fd).or_else(|| grow(fd)) {
-        slot.lock().reset();
-        *slot.stream.lock() = Stream::default();
+        let section = handler::enter();
+        let stream = match section.is_inner() {
+            true => slot.stream.try_lock(),
+            false => Some(slot.stream.lock()),
+        };
+        let (Some(mut state), Some(mut stream)) = (slot.lock(fd, &section), stream) else {
+            // A signal handler has interrupted what is done for the number's last owner: this one goes straight.
+            leave(slot);
+            return;
+        };
+        state.reset();
+        *stream = Stream::default();
+        slot.unseen.take();
         slot.next_read.store(LOOK, Relaxed);
         slot.write_waits.store(false, Relaxed);
         slot.partial.store(false, Relaxed);
@@ -369,6 +437,14 @@ pub fn register_other(fd: i32, cookie: Option<(i32, u64)>) {
 /// What has this number, if it was ever registered or accepted.
 pub fn any(fd: i32) -> Option<&'static Slot> {
     slot(fd)
+}
+
+/// The number is no connection's any more.
+fn leave(slot: &Slot) {
+    slot.cookie.store(0, Release);
+    if slot.accepted.swap(false, AcqRel) {
+        CONNECTIONS.fetch_sub(1, Relaxed);
+    }
 }
 
 /// The application has made an epoll instance for so many connections.
@@ -414,7 +490,14 @@ pub fn forget(fd: i32) {
     }
     // A lock that is waited for may leave its own.
     let _kept = errno::Kept::new();
-    let mut state = slot.lock();
+    let section = handler::enter();
+    let Some(mut state) = slot.lock(fd, &section) else {
+        if crate::guest::program::is_same_process() {
+            slot.unseen.closed();
+            leave(slot);
+        }
+        return;
+    };
     if state.is_closed() {
         // A `vfork` child closes its own copy: the connection lives on in its parent.
         if !crate::guest::program::is_same_process() {
@@ -428,10 +511,7 @@ pub fn forget(fd: i32) {
         carry_out(fd, owed);
     }
     state.reset();
-    slot.cookie.store(0, Release);
-    if slot.accepted.swap(false, AcqRel) {
-        CONNECTIONS.fetch_sub(1, Relaxed);
-    }
+    leave(slot);
 }
 
 /// Reads what a client has sent, which the application closes without having been told of it: unread, it would have the
@@ -460,6 +540,7 @@ fn forget_instance(instance: i32, slot: &Slot) {
         return;
     }
     slot.instance.store(false, Release);
+    let section = handler::enter();
     for (number, chunk) in TABLE.iter().enumerate() {
         // SAFETY: as in `slot`.
         let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else {
@@ -467,7 +548,7 @@ fn forget_instance(instance: i32, slot: &Slot) {
         };
         for (place, slot) in chunk.iter().enumerate() {
             if slot.accepted.load(Acquire) {
-                slot.lose_instance((number * CHUNK + place) as i32, instance);
+                slot.lose_instance((number * CHUNK + place) as i32, instance, &section);
             }
         }
     }
@@ -514,6 +595,7 @@ pub fn open_all() -> AllOpen {
     const TIMES: usize = 10_000;
     // Seen under the lock of each connection: its gate is open before, and cannot be closed afterwards.
     ALL_OPEN.fetch_add(1, SeqCst);
+    let _section = handler::enter();
     for (number, chunk) in TABLE.iter().enumerate() {
         // SAFETY: as in `slot`.
         let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else {
@@ -582,6 +664,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             partial: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             instance: AtomicBool::new(false),
+            unseen: Unseen::default(),
             state: Lock::new(Descriptor::default()),
         };
         // SAFETY: within the mapping, which begins at a page and so is aligned.

@@ -1,0 +1,237 @@
+//! Signal handlers that run on a thread of the application: what they have interrupted.
+//!
+//! A handler may call every hook of an async-signal-safe function, at any moment, and may leave by `siglongjmp`. Two
+//! questions are asked.
+//!
+//! *Has it interrupted the library?* A thread notes its stack pointer where it enters a [`Section`], in which it holds
+//! locks or has the state of its loop. A call that finds such a note from further up the stack is a handler's: it waits
+//! for no lock. A note from further down was left behind by `siglongjmp`.
+//!
+//! *Does a handler run at all?* It may have interrupted the program's `malloc`, and must start no thread. The kernel blocks a
+//! handler's signal while it runs, so where a loop or its helpers are about to begin, which is seldom, the signal mask is asked for
+//! ([`may_be_running`]). A handler with `SA_NODEFER` is not seen. A thread that has signals with handlers blocked for good
+//! is taken for one at first, and begins somewhat later.
+
+use super::errno;
+use super::local::{place, Local};
+use libc::{c_int, c_void};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// The stack pointer at the outermost section that this thread is in; 0 for none.
+static SECTION: Local<Cell<u64>> = Local::at(place::SECTION);
+
+/// Signals that were blocked when the program started, or are for good.
+static USUAL: AtomicU64 = AtomicU64::new(0);
+
+/// How often a thread was taken for a handler since it was none.
+static DOUBTS: AtomicU32 = AtomicU32::new(0);
+
+/// As often the same signals are blocked in a handler hardly ever.
+const MOST_DOUBTS: u32 = 64;
+
+/// A part of the library that a handler must not enter once more. Until it is dropped.
+#[derive(Debug)]
+pub struct Section {
+    /// It lies in another one: that one is left last.
+    is_inner: bool,
+    /// Of this thread.
+    thread: PhantomData<*const ()>,
+}
+
+/// Enters a section. The second of a thread is a handler's, or the library's own further down.
+#[inline]
+pub fn enter() -> Section {
+    let is_inner = has_interrupted();
+    if !is_inner {
+        SECTION.set(stack_pointer());
+    }
+    Section {
+        is_inner,
+        thread: PhantomData,
+    }
+}
+
+impl Section {
+    /// Whether this thread was in a section before, and may hold any lock.
+    #[inline]
+    pub fn is_inner(&self) -> bool {
+        self.is_inner
+    }
+}
+
+impl Drop for Section {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_inner {
+            SECTION.set(0);
+        }
+    }
+}
+
+/// Whether this thread is in a section further up the stack.
+#[inline]
+pub fn has_interrupted() -> bool {
+    let section = SECTION.get();
+    section != 0 && (stack_pointer() <= section || !was_left(section))
+}
+
+/// A section lies below the top of the stack: it was left by `siglongjmp`, unless this handler has a stack of its own.
+#[cold]
+fn was_left(section: u64) -> bool {
+    let left = !has_own_stack();
+    if left && SECTION.get() == section {
+        SECTION.set(0);
+    }
+    left
+}
+
+/// The program starts.
+pub fn remember_mask() {
+    USUAL.store(mask(), Relaxed);
+}
+
+/// Whether this may be a signal handler: one of the signals that are blocked here, and were not at first, has one.
+#[cold]
+pub fn may_be_running() -> bool {
+    let _kept = errno::Kept::new();
+    if has_own_stack() {
+        return true;
+    }
+    let blocked = mask() & !USUAL.load(Relaxed);
+    let is_handled = |signal: &c_int| blocked >> (signal - 1) & 1 != 0 && has_handler(*signal);
+    if !(1..=SIGNALS).any(|signal| is_handled(&signal)) {
+        DOUBTS.store(0, Relaxed);
+        return false;
+    }
+    let doubted = DOUBTS.fetch_add(1, Relaxed) < MOST_DOUBTS;
+    if !doubted {
+        USUAL.fetch_or(blocked, Relaxed);
+    }
+    doubted
+}
+
+const SIGNALS: c_int = u64::BITS as c_int;
+
+/// The signals that are blocked in this thread, the first in the lowest bit.
+fn mask() -> u64 {
+    let mut mask = 0_u64;
+    // SAFETY: the kernel writes eight bytes, for which there is room.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            std::ptr::null::<c_void>(),
+            &raw mut mask,
+            size_of::<u64>(),
+        );
+    }
+    mask
+}
+
+/// Whether a signal is handled by a function.
+fn has_handler(signal: c_int) -> bool {
+    /// The kernel's `struct sigaction` is no larger on any machine, and begins with the handler where this is built for.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Action {
+        handler: usize,
+        rest: [u64; 4],
+    }
+    let mut action = Action::default();
+    // SAFETY: the kernel writes the structure, whose mask has eight bytes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            std::ptr::null::<c_void>(),
+            &raw mut action,
+            size_of::<u64>(),
+        )
+    };
+    result == 0 && action.handler > libc::SIG_IGN
+}
+
+/// Whether this is a handler on a stack that is set aside for handlers.
+fn has_own_stack() -> bool {
+    let _kept = errno::Kept::new();
+    let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
+    // SAFETY: the kernel writes the structure, for which there is room; zeroes are one.
+    let flags = unsafe {
+        libc::syscall(
+            libc::SYS_sigaltstack,
+            std::ptr::null::<c_void>(),
+            stack.as_mut_ptr(),
+        );
+        stack.assume_init().ss_flags
+    };
+    flags & libc::SS_ONSTACK != 0
+}
+
+/// The stack pointer.
+#[inline(always)]
+fn stack_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: reads a register.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    // SAFETY: reads a register.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let here = 0_u8;
+        pointer = (&raw const here).addr() as u64;
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn handle(_: c_int) {
+        let seen = 1 + u32::from(may_be_running()) + 2 * u32::from(enter().is_inner());
+        SEEN.store(seen, Relaxed);
+    }
+
+    /// Without it, threads could be started in a handler that has interrupted `malloc`, or a handler wait for a lock that its
+    /// own thread holds.
+    #[test]
+    fn a_handler_is_told_from_the_rest() {
+        let handler = handle as extern "C" fn(c_int);
+        // SAFETY: the handler reads and writes its own stack and a number.
+        unsafe { libc::signal(libc::SIGUSR2, handler as usize) };
+        let section = enter();
+        assert!(!section.is_inner() && enter().is_inner());
+        assert!(!may_be_running());
+        // SAFETY: the handler is the one above.
+        unsafe { libc::raise(libc::SIGUSR2) };
+        assert_eq!(SEEN.load(Relaxed), 4);
+        drop(section);
+        // SAFETY: as above.
+        unsafe { libc::raise(libc::SIGUSR2) };
+        assert_eq!(SEEN.load(Relaxed), 2);
+        assert!(!has_interrupted());
+    }
+
+    /// Without it, a handler that jumps out of a section would leave its thread there for ever.
+    #[test]
+    fn a_section_that_was_jumped_out_of_is_left() {
+        #[inline(never)]
+        fn deep() -> [u8; 4096] {
+            std::mem::forget(enter());
+            std::hint::black_box([0; 4096])
+        }
+        std::hint::black_box(deep());
+        assert!(!has_interrupted());
+    }
+}

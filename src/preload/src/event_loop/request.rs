@@ -98,10 +98,12 @@ impl EventLoop {
         // Nothing was reported: what has come meanwhile is looked at when it is.
         match self.look(fd, slot, false) {
             Look::Warm => return Verdict::Seen,
-            Look::Cold(cold) => self.pool.give_back(cold.job),
             // The answer of the real read, given at once: a request that arrives in between would
             // be read without having been looked at.
-            Look::Unstaffed | Look::Empty => {}
+            Look::Empty if slot.error.load(Relaxed) == 0 => return Verdict::Fail(Errno::AGAIN),
+            Look::Empty => {}
+            Look::Cold(cold) => self.pool.give_back(cold.job),
+            Look::Unstaffed => {}
         }
         if let Some(error) = taken_error(slot) {
             return Verdict::Fail(error);
@@ -135,8 +137,16 @@ impl EventLoop {
         }
         // SAFETY: the application has passed this number to a call, just now or to wait for it.
         let socket = unsafe { descriptors::borrow(fd) };
-        if !is_sound && rustix::io::ioctl_fionread(socket).unwrap_or(0) == 0 {
-            return Look::Empty;
+        if !is_sound {
+            use rustix::event::{poll, PollFd, PollFlags, Timespec};
+            let mut set = [PollFd::new(&socket, PollFlags::IN)];
+            let ready = poll(&mut set, Some(&Timespec::default()));
+            let [entry] = set;
+            match (ready, entry.revents()) {
+                (Ok(0), _) => return Look::Empty,
+                (Ok(_), PollFlags::IN) => {}
+                _ => return Look::Warm,
+            }
         }
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         match rustix::net::recv(socket, &mut self.look[..], flags) {

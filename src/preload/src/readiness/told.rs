@@ -11,13 +11,17 @@
 //! waits for the connection; another one that reads it takes it for an iteration of its own hardly ever, and
 //! is not refused anything otherwise.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// No iteration of any loop.
 pub const NEVER: u64 = 0;
 
 /// How many iterations after `accept` a connection that no wait knows of may be read: Tornado does so in the second.
 const STRAIGHT: u64 = 3;
+
+/// How often one connection is refused until it is read: a program that reads again and again instead of waiting gets what
+/// is there.
+const REFUSALS: u32 = 8;
 
 /// So far apart are iterations between which there was a wait that no hook sees.
 pub const UNSEEN: u64 = STRAIGHT + 1;
@@ -33,6 +37,8 @@ pub struct Told {
     accepted: AtomicU64,
     /// It was registered in an epoll instance: some wait may know of it, whatever becomes of that registration.
     registered: AtomicBool,
+    /// How often a read was refused since something was reported or read.
+    refusals: AtomicU32,
     /// The last iteration in which it was accepted, or a read emptied it, if nothing was reported since.
     clean: AtomicU64,
     /// The iteration in which a part of an answer was sent last.
@@ -64,6 +70,7 @@ impl Told {
 
     /// The loop has accepted it, in an iteration that a wait has begun.
     pub fn accepted(&self, iteration: u64) {
+        self.refusals.store(0, Relaxed);
         self.accepted.store(iteration, Relaxed);
         self.clean.store(iteration, Relaxed);
     }
@@ -77,7 +84,9 @@ impl Told {
     pub fn readable(&self, iteration: u64, now: u64) {
         self.readable.store(iteration, Relaxed);
         self.clean.store(NEVER, Relaxed);
-        self.has_refused_read();
+        self.emptied.store(NEVER, Relaxed);
+        self.accepted.store(NEVER, Relaxed);
+        self.refusals.store(0, Relaxed);
         self.active.store(now, Relaxed);
     }
 
@@ -102,10 +111,12 @@ impl Told {
         (since..=iteration).contains(&self.clean.load(Relaxed))
     }
 
-    /// A read was answered so. The next one of this iteration is not.
+    /// A read was answered so. In the end one is not.
     pub fn has_refused_read(&self) {
-        self.emptied.store(NEVER, Relaxed);
-        self.accepted.store(NEVER, Relaxed);
+        if self.refusals.fetch_add(1, Relaxed) + 1 >= REFUSALS {
+            self.emptied.store(NEVER, Relaxed);
+            self.accepted.store(NEVER, Relaxed);
+        }
     }
 
     /// The application has read so many bytes, and `emptied` the socket, as far as it can tell.
@@ -117,6 +128,7 @@ impl Told {
         self.clean.store(clean, Relaxed);
         self.emptied.store(emptied, Relaxed);
         if count > 0 {
+            self.refusals.store(0, Relaxed);
             self.wrote.store(NEVER, Relaxed);
             self.answering.store(false, Relaxed);
             self.was_read.store(true, Relaxed);
@@ -182,8 +194,8 @@ mod tests {
         assert!(!may_refuse(1), "there may be more");
         told.has_read(1, 0, 10, true);
         assert!(may_refuse(1) && !may_refuse(2));
-        told.has_refused_read();
-        assert!(!may_refuse(1), "once is enough");
+        (0..REFUSALS).for_each(|_| told.has_refused_read());
+        assert!(!may_refuse(1), "it does not wait");
         assert!(told.is_clean(1, 5) && !told.is_clean(2, 5));
         told.readable(6, 0);
         assert!(!told.is_clean(1, 6), "it has not read what was reported");

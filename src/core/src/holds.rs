@@ -7,8 +7,8 @@
 //! Some timers go on all the same: until a request has begun, or until it is whole. A loop that waits for a while only
 //! has set one. When such a wait ends by its time, whoever has been silent for a second may be the one whose time
 //! is over: a kept connection gets its first byte, any other its whole request, before the loop looks at its timers. It then
-//! waits for the disk as it would alone. A loop that is woken after the same time again and again has a clock, not a
-//! timer.
+//! waits for the disk as it would alone. A loop that waits for the same time again and again, and was woken by it twice in a
+//! row, has a clock, not a timer.
 //!
 //! All times are milliseconds of one clock.
 
@@ -21,9 +21,6 @@ const PACE: u64 = 2000;
 
 /// Nor is a timer shorter than this: who was heard of since is not the one whose time is over.
 const SILENCE: u64 = 900;
-
-/// A wait that has ended by its time so often in a row, always the same, is a clock.
-const TICKS: u32 = 2;
 
 /// What is to be done with a request that is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,16 +111,24 @@ impl Hold {
 pub struct Timers {
     /// It has waited for a limited time.
     limited: bool,
-    /// How long the last wait was that ended by its time, and how many such there were in a row.
-    last: u64,
-    count: u32,
+    /// How long the last wait was, if it has ended by its time.
+    expired: u64,
+    /// The time of a clock: the loop waits for no other, and two waits in a row have ended by it.
+    clock: u64,
 }
 
 impl Timers {
     /// The loop waits, for so long at most.
     pub fn waits(&mut self, time: Option<u64>) {
-        if time != Some(0) {
-            self.limited = time.is_some();
+        if time == Some(0) {
+            return;
+        }
+        self.limited = time.is_some();
+        if time != Some(self.clock) {
+            self.clock = 0;
+        }
+        if time != Some(self.expired) {
+            self.expired = 0;
         }
     }
 
@@ -132,13 +137,17 @@ impl Timers {
         self.limited
     }
 
-    /// A wait has ended by its time: whether a timer may be over, and not just a clock has ticked.
-    pub fn are_over(&mut self, time: u64) -> bool {
-        if time != self.last {
-            (self.last, self.count) = (time, 0);
+    /// A wait has ended, by its `time` if it was that: whether a timer may be over, and not just a clock has ticked.
+    pub fn ended(&mut self, time: Option<u64>) -> bool {
+        let Some(time) = time.filter(|time| *time > 0) else {
+            self.expired = 0;
+            return false;
+        };
+        if time == self.expired {
+            self.clock = time;
         }
-        self.count = self.count.saturating_add(1);
-        time > 0 && self.count <= TICKS
+        self.expired = time;
+        time != self.clock
     }
 }
 
@@ -205,9 +214,16 @@ mod tests {
         timers.waits(Some(1000));
         timers.waits(Some(0));
         assert!(timers.are_there());
-        let over: Vec<bool> = (0..5).map(|_| timers.are_over(1000)).collect();
-        assert_eq!(over, [true, true, false, false, false]);
-        assert!(timers.are_over(1700));
-        assert!(!timers.are_over(0));
+        let over: Vec<bool> = (0..4).map(|_| timers.ended(Some(1000))).collect();
+        assert_eq!(over, [true, false, false, false]);
+        // It ticks on after the loop had something to do.
+        assert!(!timers.ended(None));
+        timers.waits(Some(1000));
+        assert!(!timers.ended(Some(1000)));
+        // Timers are waited for as long as it is until the next one.
+        timers.waits(Some(1700));
+        timers.waits(Some(1000));
+        assert!(!timers.ended(None) && timers.ended(Some(1000)));
+        assert!(!timers.ended(Some(0)));
     }
 }

@@ -59,7 +59,7 @@ pub fn wait(
     real: impl Fn() -> c_int,
     again: impl Fn(usize, c_int, Slice) -> c_int,
 ) -> c_int {
-    let Some(mut plan) = here.with(|state| state.plan(call, timeout)) else {
+    let Some(mut plan) = here.with(|state| state.plan(call, &timeout)) else {
         return real();
     };
     loop {
@@ -69,6 +69,9 @@ pub fn wait(
             true => cancellable(&real),
             false => cancellable(|| again(0, plan.most, slice)),
         };
+        if count == 0 && !plan.admits {
+            here.with(|state| state.has_expired(timeout()));
+        }
         let more = |offset, most| again(offset, most, Slice::Part(Some(Duration::ZERO)));
         match here.with(|state| state.collect(call, &mut plan, count, more)) {
             Some(Some(count)) => return count,
@@ -150,6 +153,7 @@ impl EventLoop {
         let mut told = self.admit_at(call, 0, ready);
         if told > 0 && !self.has_holds() {
             // Usual, and the clock is not asked.
+            self.has_been_woken();
             self.saw_events = true;
             self.hand_over();
             return Some(told as c_int);

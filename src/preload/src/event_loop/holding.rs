@@ -1,5 +1,6 @@
 //! What is held back must not look idle: parts of requests that are held for long, and timers that are over.
 
+use super::time::Timeout;
 use super::EventLoop;
 use crate::engine::pool::MAX_JOBS;
 use crate::guest::errno;
@@ -54,13 +55,26 @@ impl EventLoop {
         self.holding.timers.waits(time.map(in_milliseconds));
     }
 
+    /// A wait has ended by an event.
+    pub(super) fn has_been_woken(&mut self) {
+        self.holding.timers.ended(None);
+    }
+
+    /// A wait has ended by its time, while nothing is looked at.
+    pub(super) fn has_expired(&mut self, time: Timeout) {
+        if let Timeout::After(time) = time {
+            self.holding.timers.waits(Some(in_milliseconds(time)));
+            self.holding.timers.ended(Some(in_milliseconds(time)));
+        }
+    }
+
     /// The loop has been woken: hands out what is due. `over` is how long it had asked to wait, where that time has
     /// run out. Tells whether there is more to report.
     pub(super) fn serve_holds(&mut self, over: Option<Duration>) -> bool {
+        let over = self.holding.timers.ended(over.map(in_milliseconds));
         if self.holding.list.is_empty() {
             return false;
         }
-        let over = over.is_some_and(|time| self.holding.timers.are_over(in_milliseconds(time)));
         (over || self.now >= self.holding.due) && self.advance(over)
     }
 

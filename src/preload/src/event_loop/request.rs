@@ -92,7 +92,9 @@ impl EventLoop {
         let may_refuse = slot
             .told
             .may_refuse_read(self.iteration, self.waits_in_sets);
-        if slot.is_shared() || !may_refuse || !may_be_refused(fd) {
+        // A message that is shorter than the room for it may have others behind it.
+        let refusable = may_refuse && !slot.is_shared() && slot.is_stream(fd);
+        if !refusable || !may_be_refused(fd) {
             return Verdict::Unseen;
         }
         // Nothing was reported: what has come meanwhile is looked at when it is.

@@ -235,7 +235,7 @@ impl Slot {
     }
 
     /// Whether it is a stream of bytes: messages are neither looked at one by one nor cut.
-    fn is_stream(&self, fd: i32) -> bool {
+    pub fn is_stream(&self, fd: i32) -> bool {
         if self.kind.load(Relaxed) == UNASKED {
             // SAFETY: the application has passed this number to a call, just now or to wait for it.
             let socket = unsafe { descriptors::borrow(fd) };

@@ -7,8 +7,8 @@
 //! Some timers go on all the same: until a request has begun, or until it is whole. A loop that waits for a while only
 //! has set one. When such a wait ends by its time, whoever has been silent for a second may be the one whose time
 //! is over: a kept connection gets its first byte, any other its whole request, before the loop looks at its timers. It then
-//! waits for the disk as it would alone. A loop that waits for the same time again and again, and was woken by it twice in a
-//! row, has a clock, not a timer.
+//! waits for the disk as it would alone. A loop that waits for the same time again and again, and was woken by it twice,
+//! has a clock, not a timer.
 //!
 //! All times are milliseconds of one clock.
 
@@ -19,8 +19,11 @@ const PATIENCE: u64 = 1000;
 /// How often a further part is: lighttpd's 5 s are the shortest default of those that count from the last byte.
 const PACE: u64 = 2000;
 
-/// Nor is a timer shorter than this: who was heard of since is not the one whose time is over.
-const SILENCE: u64 = 900;
+/// Nor is a timer for an idle connection shorter than this: one that was heard of since is not over.
+const IDLE: u64 = 900;
+
+/// Nor is one for a request, from `accept` or its first byte on.
+const UNFINISHED: u64 = 1900;
 
 /// What is to be done with a request that is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,22 +47,29 @@ pub struct Hold {
     since: u64,
     /// When something is to be done next.
     due: u64,
+    /// When the server had last heard of the connection.
+    heard: u64,
+    /// It has read a request from it before.
+    kept: bool,
     /// Bytes that can be handed out, the last one excepted.
     left: u64,
-    /// Some were.
-    begun: bool,
+    /// When the first was.
+    begun: Option<u64>,
 }
 
 impl Hold {
-    /// A request of `length` bytes is held back from `now` on.
-    pub fn begin(fd: i32, ticket: u32, length: usize, now: u64) -> Hold {
+    /// A request of `length` bytes is held back from `now` on. The server has last `heard` of the connection at that time,
+    /// and has read something from it before if it is `kept`.
+    pub fn begin(fd: i32, ticket: u32, length: usize, now: u64, heard: u64, kept: bool) -> Hold {
         Hold {
             fd,
             ticket,
             since: now,
             due: now + PATIENCE,
+            heard,
+            kept,
             left: (length as u64).saturating_sub(1),
-            begun: false,
+            begun: None,
         }
     }
 
@@ -68,7 +78,7 @@ impl Hold {
             return Step::Through;
         }
         self.left -= 1;
-        self.begun = true;
+        self.begun.get_or_insert(now);
         self.due = now + PACE;
         Step::Part
     }
@@ -88,12 +98,16 @@ impl Hold {
         self.hand_out(now)
     }
 
-    /// A timer of the server's is over `now`, which last heard of this connection when it was `active`; it has read
-    /// something from it before (`kept`).
-    pub fn timer_is_over(&mut self, now: u64, active: u64, kept: bool) -> Step {
-        if now.saturating_sub(active) < SILENCE {
+    /// A timer of the server's is over `now`.
+    pub fn timer_is_over(&mut self, now: u64) -> Step {
+        let (from, least) = match (self.kept, self.begun) {
+            (true, None) => (self.heard, IDLE),
+            (true, Some(begun)) => (begun, UNFINISHED),
+            (false, _) => (self.heard, UNFINISHED),
+        };
+        if now.saturating_sub(from) < least {
             Step::Hold
-        } else if kept && !self.begun {
+        } else if self.kept && self.begun.is_none() {
             self.hand_out(now)
         } else {
             Step::Through
@@ -111,9 +125,9 @@ impl Hold {
 pub struct Timers {
     /// It has waited for a limited time.
     limited: bool,
-    /// How long the last wait was, if it has ended by its time.
+    /// How long the last wait was that has ended by its time, if the loop has asked for no other since.
     expired: u64,
-    /// The time of a clock: the loop waits for no other, and two waits in a row have ended by it.
+    /// The time of a clock: the loop waits for no other, and two waits have ended by it.
     clock: u64,
 }
 
@@ -140,7 +154,6 @@ impl Timers {
     /// A wait has ended, by its `time` if it was that: whether a timer may be over, and not just a clock has ticked.
     pub fn ended(&mut self, time: Option<u64>) -> bool {
         let Some(time) = time.filter(|time| *time > 0) else {
-            self.expired = 0;
             return false;
         };
         if time == self.expired {
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_long_hold_is_handed_out_byte_by_byte_and_never_whole() {
-        let mut hold = Hold::begin(3, 1, 18, 0);
+        let mut hold = Hold::begin(3, 1, 18, 0, 0, true);
         let mut parts = Vec::new();
         let mut through = None;
         for now in 0..60_000 {
@@ -180,30 +193,31 @@ mod tests {
 
     #[test]
     fn the_longest_hold_is_a_bound() {
-        let mut hold = Hold::begin(3, 1, 1000, 0);
+        let mut hold = Hold::begin(3, 1, 1000, 0, 0, true);
         let end = (0..100_000).find(|&now| hold.step(now, true, LONGEST) == Step::Through);
         assert_eq!(end, Some(LONGEST));
-        let mut hold = Hold::begin(3, 1, 1000, 0);
+        let mut hold = Hold::begin(3, 1, 1000, 0, 0, true);
         assert!(hold.due(500) == 500 && hold.step(500, false, 500) == Step::Through);
     }
 
     /// A server that has no timers may be one that takes the first bytes for the whole request.
     #[test]
     fn a_server_without_timers_gets_no_parts() {
-        let mut hold = Hold::begin(3, 1, 1000, 0);
+        let mut hold = Hold::begin(3, 1, 1000, 0, 0, true);
         assert!((0..LONGEST).all(|now| hold.step(now, false, LONGEST) == Step::Hold));
     }
 
     #[test]
     fn whose_timer_may_be_over_is_not_held() {
         // Fresh: its time goes on until the request is whole.
-        let mut hold = Hold::begin(3, 1, 100, 1900);
-        assert_eq!(hold.timer_is_over(2000, 0, false), Step::Through);
-        // Kept: its time is over unless a request begins.
-        let mut hold = Hold::begin(3, 1, 100, 1900);
-        assert_eq!(hold.timer_is_over(2000, 0, true), Step::Part);
-        assert_eq!(hold.timer_is_over(2010, 2000, true), Step::Hold);
-        assert_eq!(hold.timer_is_over(4000, 2000, true), Step::Through);
+        let mut hold = Hold::begin(3, 1, 100, 1900, 0, false);
+        assert_eq!(hold.timer_is_over(1000), Step::Hold);
+        assert_eq!(hold.timer_is_over(2000), Step::Through);
+        // Kept: its time is over unless a request begins, and begins anew with that.
+        let mut hold = Hold::begin(3, 1, 100, 1900, 0, true);
+        assert_eq!(hold.timer_is_over(2000), Step::Part);
+        assert_eq!(hold.timer_is_over(2010), Step::Hold);
+        assert_eq!(hold.timer_is_over(4000), Step::Through);
     }
 
     #[test]

@@ -173,6 +173,13 @@ impl Stream {
         Some(start..self.asked)
     }
 
+    /// This client has room, and others are sent to in this turn: whether it is told in the next one. One that was put off so
+    /// the last time is not, nor one whose body was in memory.
+    pub fn waits_its_turn(&mut self) -> bool {
+        self.gave_way = self.asked > 0 && !self.gave_way;
+        self.gave_way
+    }
+
     /// Whether helpers were asked for any of it.
     pub fn was_cold(&self) -> bool {
         self.asked > 0

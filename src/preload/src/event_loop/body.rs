@@ -31,7 +31,7 @@ const FAR: u64 = 8 << 20;
 const LEAST: u64 = 16 * 1024;
 
 /// Bodies that were cold and of which one turn is told at once: more would make it long.
-const BODIES: usize = 8;
+const BODIES: usize = 4;
 
 /// Why the next part of a body is not sent now.
 pub(super) enum Missing {
@@ -102,12 +102,11 @@ impl EventLoop {
     /// So much of a part of a file was sent to a client connection, by the kernel.
     pub fn has_transferred(&mut self, slot: &Slot, source: &Source, count: u64) {
         let start = source.range.start.saturating_add(count);
-        let end = source.range.end.min(start.saturating_add(LEAST));
-        let rest = Source {
+        // Some send a file by many calls. What is behind its end is not missing.
+        slot.stream.lock().next_read = Some(Source {
             file: source.file,
-            range: start..end,
-        };
-        slot.stream.lock().next_read = (start < end).then_some(rest);
+            range: start..start.saturating_add(LEAST),
+        });
     }
 
     /// Bytes are about to be sent to a client connection from the application's own memory. If the
@@ -180,7 +179,7 @@ impl EventLoop {
         }
         let mut stream = slot.stream.lock();
         self.bodies += usize::from(stream.was_cold());
-        (self.bodies > BODIES && stream.gives_way(true)).then_some(Missing::Turn)
+        (self.bodies > BODIES && stream.waits_its_turn()).then_some(Missing::Turn)
     }
 
     /// Does not report that a client has room until the next part of its body is there; false where that cannot be.
@@ -228,11 +227,15 @@ impl EventLoop {
             && source.range.end <= self.config.window / 2
     }
 
+    /// Whether it is known what is sent, so that it can be looked at.
+    pub fn follows_bodies(&self) -> bool {
+        self.attentive() && self.config.mode == Mode::On
+    }
+
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
     /// not ask, nor does one that has no helpers yet, or has to be done with a connection before it can have another.
     pub fn gates_bodies(&self) -> bool {
-        let acts = self.attentive() && self.config.mode == Mode::On;
-        acts && self.pool.is_staffed() && !self.is_full
+        self.follows_bodies() && self.pool.is_staffed() && !self.is_full
     }
 
     /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.

@@ -153,7 +153,6 @@ impl EventLoop {
         let mut told = self.admit_at(call, 0, ready);
         if told > 0 && !self.has_holds() {
             // Usual, and the clock is not asked.
-            self.has_been_woken();
             self.saw_events = true;
             self.hand_over();
             return Some(told as c_int);

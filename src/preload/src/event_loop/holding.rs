@@ -55,11 +55,6 @@ impl EventLoop {
         self.holding.timers.waits(time.map(in_milliseconds));
     }
 
-    /// A wait has ended by an event.
-    pub(super) fn has_been_woken(&mut self) {
-        self.holding.timers.ended(None);
-    }
-
     /// A wait has ended by its time, while nothing is looked at.
     pub(super) fn has_expired(&mut self, time: Timeout) {
         if let Timeout::After(time) = time {
@@ -100,8 +95,7 @@ impl EventLoop {
             let Some(slot) = slot else {
                 return false;
             };
-            let over =
-                over.then(|| hold.timer_is_over(now, slot.told.active(), slot.told.was_read()));
+            let over = over.then(|| hold.timer_is_over(now));
             let step = match over {
                 None | Some(Step::Hold) => hold.step(now, has_timers, longest),
                 Some(step) => step,

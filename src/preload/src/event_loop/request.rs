@@ -338,7 +338,9 @@ impl EventLoop {
         }
         self.submitted = true;
         self.pool.submit(job, urgency);
-        self.holds(Hold::begin(fd, ticket, length, self.now));
+        let told = &slot.told;
+        let (heard, kept) = (told.active(), told.was_read());
+        self.holds(Hold::begin(fd, ticket, length, self.now, heard, kept));
         true
     }
 

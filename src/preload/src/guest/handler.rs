@@ -18,19 +18,22 @@ use libc::{c_int, c_void};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The stack pointer at the outermost section that this thread is in; 0 for none.
 static SECTION: Local<Cell<u64>> = Local::at(place::SECTION);
 
-/// Signals that were blocked when the program started, or are for good.
+/// Signals that were blocked when the program started.
 static USUAL: AtomicU64 = AtomicU64::new(0);
 
-/// How often a thread was taken for a handler since it was none.
-static DOUBTS: AtomicU32 = AtomicU32::new(0);
+/// Those that this thread has blocked for good.
+static BLOCKED: Local<Cell<u64>> = Local::at(place::BLOCKED);
 
-/// As often the same signals are blocked in a handler hardly ever.
-const MOST_DOUBTS: u32 = 64;
+/// How often this thread was taken for a handler since it was none.
+static DOUBTS: Local<Cell<u64>> = Local::at(place::DOUBTS);
+
+/// A handler does not wait so often.
+const MOST_DOUBTS: u64 = 64;
 
 /// A part of the library that a handler must not enter once more. Until it is dropped.
 #[derive(Debug)]
@@ -100,15 +103,16 @@ pub fn may_be_running() -> bool {
     if has_own_stack() {
         return true;
     }
-    let blocked = mask() & !USUAL.load(Relaxed);
+    let blocked = mask() & !USUAL.load(Relaxed) & !BLOCKED.get();
     let is_handled = |signal: &c_int| blocked >> (signal - 1) & 1 != 0 && has_handler(*signal);
     if !(1..=SIGNALS).any(|signal| is_handled(&signal)) {
-        DOUBTS.store(0, Relaxed);
+        DOUBTS.set(0);
         return false;
     }
-    let doubted = DOUBTS.fetch_add(1, Relaxed) < MOST_DOUBTS;
+    DOUBTS.set(DOUBTS.get() + 1);
+    let doubted = DOUBTS.get() < MOST_DOUBTS;
     if !doubted {
-        USUAL.fetch_or(blocked, Relaxed);
+        BLOCKED.set(BLOCKED.get() | blocked);
     }
     doubted
 }
@@ -195,6 +199,7 @@ fn stack_pointer() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU32;
 
     static SEEN: AtomicU32 = AtomicU32::new(0);
 

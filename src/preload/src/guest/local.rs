@@ -27,8 +27,12 @@ pub mod place {
     pub const LAST: usize = 6;
     /// It has called `vfork`, or is that call's child.
     pub const VFORKED: usize = 7;
+    /// How often it was taken for a signal handler in a row.
+    pub const DOUBTS: usize = 8;
+    /// The signals that it has blocked for good.
+    pub const BLOCKED: usize = 9;
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 10;
 }
 
 /// The block's size in bytes.

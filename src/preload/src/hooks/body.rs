@@ -29,7 +29,7 @@ pub fn wrote(
         return changed(real, fd, Call::Write);
     }
     let parts = || Some(Parts::one(buffer, size));
-    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>, false)
+    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>, None)
 }
 
 /// `send` and `sendto`.
@@ -47,13 +47,7 @@ pub fn sent(
     let cut = |parts: &[iovec]| unsafe {
         super::sendto::real(fd, buffer, total(parts), flags, address, length)
     };
-    produced(
-        real,
-        fd,
-        || Some(Parts::one(buffer, size)),
-        Some(cut),
-        false,
-    )
+    produced(real, fd, || Some(Parts::one(buffer, size)), Some(cut), None)
 }
 
 /// `writev`.
@@ -71,7 +65,7 @@ pub fn wrote_vector(
     // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
     let cut =
         |parts: &[iovec]| unsafe { super::writev::real(fd, parts.as_ptr(), parts.len() as c_int) };
-    produced(real, fd, parts, Some(cut), false)
+    produced(real, fd, parts, Some(cut), None)
 }
 
 /// `sendmsg`.
@@ -97,7 +91,7 @@ pub fn sent_message(
         // SAFETY: the application's message with a vector of our own, as in `wrote_vector`.
         unsafe { super::sendmsg::real(fd, &message, flags) }
     };
-    let sent = produced(real, fd, parts, Some(cut), false);
+    let sent = produced(real, fd, parts, Some(cut), None);
     // SAFETY: the kernel has just read this message, and what control data there is.
     if let Some(message) = (sent >= 0).then(|| unsafe { &*message }) {
         if message.msg_controllen > 0 {
@@ -128,8 +122,14 @@ fn passed_on(message: &msghdr) {
 
 /// `splice` from a pipe.
 #[inline]
-pub fn wrote_pipe(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
-    produced(real, fd, || None, None::<fn(&[iovec]) -> ssize_t>, true)
+pub fn wrote_pipe(real: impl FnOnce() -> ssize_t, fd: c_int, from: c_int) -> ssize_t {
+    produced(
+        real,
+        fd,
+        || None,
+        None::<fn(&[iovec]) -> ssize_t>,
+        Some(from),
+    )
 }
 
 /// Writes to a client connection what the gate lets through. `parts` is asked only where it matters;
@@ -140,12 +140,12 @@ fn produced(
     fd: c_int,
     parts: impl Fn() -> Option<Parts>,
     cut: Option<impl FnOnce(&[iovec]) -> ssize_t>,
-    from_pipe: bool,
+    from_pipe: Option<c_int>,
 ) -> ssize_t {
     let mut given = None;
     let mut looks = false;
     let transfer = gate(fd, |state, slot| {
-        looks = state.gates_bodies();
+        looks = state.follows_bodies();
         if !looks {
             return Transfer::Straight;
         }
@@ -158,7 +158,7 @@ fn produced(
                 let start = part.iov_base.addr();
                 next.is_filled(&(start..start.saturating_add(part.iov_len)))
             }),
-            None => from_pipe,
+            None => from_pipe.is_some_and(is_pipe),
         };
         state.before_write(fd, slot, mapped, cut.is_some(), is_file)
     });
@@ -177,6 +177,14 @@ fn produced(
         });
     }
     written
+}
+
+/// Whether a number names a pipe: the kernel refuses to splice anything else to a socket.
+fn is_pipe(fd: c_int) -> bool {
+    // SAFETY: the application passes this number to `splice` right now.
+    let status = rustix::fs::fstat(unsafe { crate::guest::descriptors::borrow(fd) });
+    let kind = status.map(|status| rustix::fs::FileType::from_raw_mode(status.st_mode));
+    kind == Ok(rustix::fs::FileType::Fifo)
 }
 
 /// So much was written to a client connection; `then` sees how much, if it was something.

@@ -130,7 +130,7 @@ fn has_filled(buffer: *mut c_void, count: ssize_t) {
         return;
     };
     here.with(|state| {
-        if state.gates_bodies() {
+        if state.follows_bodies() {
             state.has_filled(buffer.addr()..buffer.addr().saturating_add(count));
         }
     });
@@ -171,7 +171,7 @@ pub fn sent_file(
     };
     let mut source = None;
     let transfer = gate(to, |state, slot| {
-        if !state.gates_bodies() {
+        if !state.follows_bodies() {
             return Transfer::Straight;
         }
         let _kept = errno::Kept::new();
@@ -218,7 +218,7 @@ pub fn spliced(
     to: c_int,
 ) -> ssize_t {
     if table::accepted(to).is_some() {
-        return wrote_pipe(real, to);
+        return wrote_pipe(real, to, from);
     }
     let count = timed_read(real, from, Call::Splice);
     if count > 0 {
@@ -248,7 +248,7 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
         return;
     };
     here.with(|state| {
-        if !state.gates_bodies() {
+        if !state.follows_bodies() {
             return;
         }
         // SAFETY: the application has just passed this number to the same call.

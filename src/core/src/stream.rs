@@ -10,6 +10,9 @@ const FILLED: usize = 8;
 /// Bytes of a body that are sent before it gives way again.
 const TURN: u64 = 256 * 1024;
 
+/// How many turns a client with room waits for others at the most.
+const TURNS: u32 = 16;
+
 /// How many windows are asked for ahead of need at most, for a client that drains them.
 const MOST_WINDOWS: u64 = 4;
 
@@ -109,10 +112,12 @@ pub struct Stream {
     asked: u64,
     /// How much is asked for at once.
     window: u64,
-    /// It has given way to others, and has sent nothing since.
+    /// Bytes that can be sent before it gives way to others.
+    credit: u64,
+    /// It has given way once.
     gave_way: bool,
-    /// Bytes that were sent since it gave way.
-    sent: u64,
+    /// For how many turns it has waited for others.
+    waited: u32,
     /// What a job that was waited for has brought in, up to here. It is known until it was sent.
     waited_for: Option<u64>,
     /// The address up to which a job that was waited for has made a mapping resident.
@@ -132,6 +137,7 @@ impl Stream {
                 file: Some(file),
                 known: offset..offset,
                 seen: now,
+                credit: TURN,
                 ..Stream::default()
             };
         }
@@ -173,11 +179,15 @@ impl Stream {
         Some(start..self.asked)
     }
 
-    /// This client has room, and others are sent to in this turn: whether it is told in the next one. One that was put off so
-    /// the last time is not, nor one whose body was in memory.
+    /// This client has room, and others are sent to in this turn: whether it is told in a later one. One that has waited for
+    /// long is not put off, nor one whose body was in memory.
     pub fn waits_its_turn(&mut self) -> bool {
-        self.gave_way = self.asked > 0 && !self.gave_way;
-        self.gave_way
+        self.waited = match self.waited {
+            TURNS.. => 0,
+            _ if self.asked == 0 => 0,
+            waited => waited + 1,
+        };
+        self.waited > 0
     }
 
     /// Whether helpers were asked for any of it.
@@ -187,17 +197,19 @@ impl Stream {
 
     /// Bytes were sent to this client.
     pub fn has_sent(&mut self, count: u64) {
-        self.sent = self.sent.saturating_add(count);
+        self.credit = self.credit.saturating_sub(count);
     }
 
     /// A part of this body is about to be sent: whether it gives way to others, if the turn has become long.
     /// One that was in memory does not, nor does one that has sent little since it gave way: a body in many small
     /// pieces would never end.
-    pub fn gives_way(&mut self, turn_is_long: bool) -> bool {
-        let gives_way = turn_is_long && self.asked > 0 && !self.gave_way && self.sent >= TURN;
-        self.gave_way = gives_way;
+    /// Where all of the part is sent `at_once`, the first may do so as well: many answers begin in one turn.
+    pub fn gives_way(&mut self, turn_is_long: bool, at_once: bool) -> bool {
+        let may = self.credit == 0 || at_once && !self.gave_way;
+        let gives_way = turn_is_long && self.asked > 0 && may;
         if gives_way {
-            self.sent = 0;
+            self.credit = TURN;
+            self.gave_way = true;
         }
         gives_way
     }
@@ -253,18 +265,35 @@ mod tests {
         let mut stream = Stream::default();
         stream.begin(FILE, 0, 0, 50);
         stream.has_sent(TURN);
-        assert!(!stream.gives_way(true), "it was in memory");
+        assert!(!stream.gives_way(true, false), "it was in memory");
         stream.ask(0, 10);
-        assert!(!stream.gives_way(false));
-        assert!(stream.gives_way(true));
-        assert!(!stream.gives_way(true), "it would never be sent");
+        assert!(!stream.gives_way(false, false));
+        assert!(stream.gives_way(true, false));
+        assert!(!stream.gives_way(true, false), "it would never be sent");
+        stream.has_sent(TURN - 1);
+        assert!(!stream.gives_way(true, false), "it has sent little");
         stream.has_sent(1);
-        assert!(!stream.gives_way(true), "it has sent little");
-        stream.has_sent(TURN);
-        assert!(stream.gives_way(true));
+        assert!(stream.gives_way(true, false));
         let other = OpenFile { owners: 2, ..FILE };
         stream.begin(other, 0, 0, 50);
-        assert!(!stream.gives_way(true), "nothing was cold in this one");
+        assert!(
+            !stream.gives_way(true, false),
+            "nothing was cold in this one"
+        );
+        stream.ask(0, 10);
+        assert!(!stream.gives_way(true, false) && stream.gives_way(true, true));
+        assert!(!stream.gives_way(true, true), "it would never be sent");
+    }
+
+    #[test]
+    fn a_client_that_waits_for_others_is_told_in_the_end() {
+        let mut stream = Stream::default();
+        stream.begin(FILE, 0, 0, 50);
+        assert!(!stream.waits_its_turn(), "it was in memory");
+        stream.ask(0, 10);
+        let waits = (0..100).take_while(|_| stream.waits_its_turn()).count();
+        assert_eq!(waits, TURNS as usize);
+        assert!(stream.waits_its_turn());
     }
 
     #[test]

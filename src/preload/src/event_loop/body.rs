@@ -79,7 +79,7 @@ impl EventLoop {
             range: start..end,
             ..source
         };
-        let may_refuse = slot.told.may_refuse_write(self.iteration);
+        let may_refuse = self.may_refuse_write(slot);
         match self.look_ahead(slot, &source) {
             Residency::Until(missing) if missing < end => {
                 let there = missing - start;
@@ -94,7 +94,9 @@ impl EventLoop {
                     (true, false) => Transfer::AtMost(there),
                 }
             }
-            _ if may_refuse && self.gives_way(slot) && self.put_off(to, slot) => Transfer::Later,
+            _ if may_refuse && self.gives_way(slot, true) && self.put_off(to, slot) => {
+                Transfer::Later
+            }
             _ => Transfer::Straight,
         }
     }
@@ -144,19 +146,24 @@ impl EventLoop {
         self.next_read.goes_on(to, &next);
         let residency = self.look_ahead(slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
-        if !slot.told.may_refuse_write(self.iteration) {
+        if !self.may_refuse_write(slot) {
             return Transfer::Straight;
         }
         let refused = match residency {
             Residency::Until(missing) if missing < next.range.end => {
                 is_file(&self.next_read) && self.hold_back_body(to, slot, next.file, missing)
             }
-            _ => self.gives_way(slot) && is_file(&self.next_read) && self.put_off(to, slot),
+            _ => self.gives_way(slot, false) && is_file(&self.next_read) && self.put_off(to, slot),
         };
         match refused {
             true => Transfer::Later,
             false => Transfer::Straight,
         }
+    }
+
+    fn may_refuse_write(&self, slot: &Slot) -> bool {
+        slot.told
+            .may_refuse_write(self.trusted_since, self.iteration)
     }
 
     /// The kernel has taken so many bytes for a client connection, or none.
@@ -376,9 +383,9 @@ impl EventLoop {
 
     /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
     /// turn, it would keep all others waiting for as long as the library has saved them.
-    fn gives_way(&self, slot: &Slot) -> bool {
+    fn gives_way(&self, slot: &Slot, at_once: bool) -> bool {
         let turn_is_long = self.turn_is_long();
-        slot.stream.lock().gives_way(turn_is_long)
+        slot.stream.lock().gives_way(turn_is_long, at_once)
     }
 
     /// Puts a write of a body off to the next turn.

@@ -347,7 +347,7 @@ impl EventLoop {
             suspicious_until: now,
             now,
             iteration: ((number as u64) << ITERATION_BITS) + 1,
-            trusted_since: 0,
+            trusted_since: ((number as u64) << ITERATION_BITS) + 1,
             saw_events: false,
             waited_unseen: false,
             waits_in_sets: false,

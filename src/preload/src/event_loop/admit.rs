@@ -4,9 +4,9 @@
 
 use super::request::Look;
 use super::EventLoop;
-use crate::guest::errno;
-use crate::readiness::connection_of;
-use crate::readiness::table::Slot;
+use crate::gate::connection_of;
+use crate::gate::table::Slot;
+use crate::sys::errno;
 use laio_core::config::Mode;
 use laio_core::gate::{Side, ERR, HUP};
 use laio_core::stats::Counter;

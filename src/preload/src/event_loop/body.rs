@@ -7,12 +7,12 @@
 //! a steady stream waits for nothing.
 
 use super::EventLoop;
-use crate::engine::file_system::{known, status, Kind, Status, STRIDE};
-use crate::engine::job::Job;
-use crate::engine::pool::Urgency;
-use crate::guest::{descriptors, errno, program};
-use crate::readiness::may_be_refused;
-use crate::readiness::table::{self, Slot};
+use crate::fetch::file_system::{known, status, Kind, Status, STRIDE};
+use crate::fetch::job::Job;
+use crate::fetch::pool::Urgency;
+use crate::gate::may_be_refused;
+use crate::gate::table::{self, Slot};
+use crate::sys::{descriptors, errno, process};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
@@ -443,7 +443,7 @@ impl EventLoop {
     /// who would open the gate, a loop in `poll` would spin on what another one holds back, and what a wait that no hook
     /// sees has reported is to succeed.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
-        if !program::is_same_process() {
+        if !process::is_same_process() {
             return false;
         }
         let gone = is_gone(fd);

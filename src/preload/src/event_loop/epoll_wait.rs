@@ -5,7 +5,7 @@
 
 use super::time::{cancellable, Time, Timeout};
 use super::{EventLoop, Here};
-use crate::readiness::table;
+use crate::gate::table;
 use laio_core::config::Mode;
 use libc::{c_int, epoll_event};
 use std::time::Duration;

@@ -7,12 +7,12 @@
 
 use super::time::{cancellable, to_timespec, Time};
 use super::{EventLoop, Here};
-use crate::guest::errno;
-use crate::readiness::sets::Room;
-use crate::readiness::table;
+use crate::gate::sets::Set;
+use crate::gate::table;
+use crate::sys::errno;
 use laio_core::config::Mode;
 use laio_core::gate::{Side, ERR, HUP};
-use libc::{c_int, timespec};
+use libc::c_int;
 use std::time::Duration;
 
 /// How long the kernel is left to wait at a time. A bell may be closed by another thread of the
@@ -24,41 +24,6 @@ const WITHOUT_BELL: Duration = Duration::from_millis(1);
 
 /// A timer of the application's is taken to be over so much before the time for which it waits: its clock is another.
 const MARGIN: Duration = Duration::from_millis(2);
-
-/// What a `poll` or a `select` waits for: the application's set, and a copy to show to the kernel.
-pub trait Set {
-    /// Reads the set, once, as the kernel does, into memory from `room`. False where it cannot be read, or nothing in it
-    /// is held back and not `all` sets are wanted: then nothing is taken.
-    fn take(&mut self, room: &mut Room, all: bool, held: impl Fn(c_int) -> u32) -> bool;
-
-    /// Whether a number is in the set.
-    fn contains(&self, fd: c_int) -> bool;
-
-    /// Whether anything of the set is still held back.
-    fn is_held(&self, held: impl Fn(c_int) -> u32) -> bool;
-
-    /// Makes the copy for one wait, without what is held back and with the bell, if there is one. Tells
-    /// whether anything was left out.
-    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool;
-
-    /// Waits for the copy. A thread that is cancelled ends here, and its stack is unwound: nothing
-    /// that has to be dropped may be alive in the callers.
-    fn wait(&mut self, timeout: &timespec) -> c_int;
-
-    /// Whether the bell has rung.
-    fn has_rung(&self, bell: c_int) -> bool;
-
-    /// Leaves in what the kernel said of the copy what is to be handed out of each member's events; tells how many
-    /// are left. The bell is none of them.
-    fn admit(&mut self, bell: Option<c_int>, shown: impl FnMut(c_int, u32) -> u32) -> c_int;
-
-    /// Hands what the kernel said of the copy to the application, but for the bell: `ready` are, or
-    /// the call has failed.
-    fn report(&mut self, bell: Option<c_int>, ready: c_int);
-
-    /// Gives the memory back.
-    fn give_back(&mut self, room: &mut Room);
-}
 
 /// Waits, and reports what is ready but for what this loop holds back. Nothing where the set cannot be copied, or holds
 /// nothing of that kind and is not to be looked at either (`all`): then the application's own call is as good.

@@ -2,9 +2,9 @@
 
 use super::time::Timeout;
 use super::EventLoop;
-use crate::engine::pool::MAX_JOBS;
-use crate::guest::errno;
-use crate::readiness::table;
+use crate::fetch::pool::MAX_JOBS;
+use crate::gate::table;
+use crate::sys::errno;
 use laio_core::holds::{Hold, Step, Timers};
 use laio_core::stats::Counter;
 use std::time::Duration;

@@ -7,9 +7,9 @@
 
 use super::body::{Residency, Transfer};
 use super::EventLoop;
-use crate::engine::pool::Urgency;
-use crate::guest::errno;
-use crate::readiness::table::Slot;
+use crate::fetch::pool::Urgency;
+use crate::gate::table::Slot;
+use crate::sys::errno;
 use laio_core::stats::Counter;
 use libc::iovec;
 use std::ops::Range;

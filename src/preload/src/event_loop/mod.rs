@@ -18,16 +18,18 @@ pub use body::Transfer;
 pub use operation::{Operation, Subject};
 pub use request::Verdict;
 
-use crate::engine::pool::{Jobs, Pool, MAX_JOBS};
-use crate::guest::at_end::AtEnd;
-use crate::guest::clock::{self, TickRate, Usage};
-use crate::guest::local::{place, Local};
-use crate::guest::program::{self, STATS};
-use crate::guest::{errno, handler, memory};
-use crate::readiness::bell;
-use crate::readiness::sets::Room;
-use crate::readiness::table::Slot;
-use crate::readiness::told::UNSEEN;
+use crate::fetch::pool::{Jobs, Pool, MAX_JOBS};
+use crate::gate::numbers::{self, MOST_LOOPS};
+use crate::gate::sets::Room;
+use crate::gate::table::Slot;
+use crate::gate::told::UNSEEN;
+use crate::gate::waker;
+use crate::sys::at_end::AtEnd;
+use crate::sys::clock::{self, TickRate};
+use crate::sys::local::{place, Local};
+use crate::sys::program::{self, STATS};
+use crate::sys::usage::{usage, Usage};
+use crate::sys::{errno, handler, memory, process};
 use holding::Holding;
 use laio_core::batch::Batch;
 use laio_core::config::{Config, Mode};
@@ -42,29 +44,8 @@ use request::{Partial, LOOK, PARTIALS};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-
-/// Most event loops at once; further threads go straight. Each keeps some 300 KiB of what it knows.
-pub const MOST_LOOPS: usize = u64::BITS as usize;
-
-/// Which of their places are taken: a bit for each.
-static PLACES: AtomicU64 = AtomicU64::new(0);
-
-/// A number that no event loop has had, and its place: the remainder by [`MOST_LOOPS`].
-fn take_number() -> Option<usize> {
-    static GENERATION: AtomicUsize = AtomicUsize::new(0);
-    let free = |places: u64| places.trailing_ones();
-    let taken = PLACES.fetch_update(Relaxed, Relaxed, |places| {
-        Some(places | 1u64.checked_shl(free(places))?)
-    });
-    let place = free(taken.ok()?) as usize;
-    Some(GENERATION.fetch_add(1, Relaxed) * MOST_LOOPS + place)
-}
-
-fn give_number_back(number: usize) {
-    PLACES.fetch_and(!(1 << (number % MOST_LOOPS)), Relaxed);
-}
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 const SUSPICIOUS: u64 = 30_000;
@@ -105,10 +86,10 @@ unsafe extern "C" fn end(state: *mut c_void) {
     let state = unsafe { Box::from_raw(state.cast::<EventLoop>()) };
     // Behind a filter even to give memory back may be forbidden; and a raw `clone` has copied
     // this thread alone, so that locks may be held for ever.
-    if program::awake() && program::is_same_process() {
+    if program::awake() && process::is_same_process() {
         // Where the thread was cancelled in its wait.
-        bell::take_down(state.number);
-        give_number_back(state.number);
+        waker::take_down(state.number);
+        numbers::give_back(state.number);
         state.pool.stop();
     } else {
         std::mem::forget(state);
@@ -205,14 +186,14 @@ fn begin() -> Option<Here> {
     if !memory::is_to_be_had(ROOM) {
         return None;
     }
-    let number = take_number()?;
-    bell::make_place(number);
+    let number = numbers::take()?;
+    waker::make_place(number);
     let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
     if AT_END.give(state.cast()) {
         OWNED.set(state);
         CURRENT.set(state);
     } else {
-        give_number_back(number);
+        numbers::give_back(number);
         // SAFETY: made just now, and nobody has seen it.
         drop(unsafe { Box::from_raw(state) });
     }
@@ -236,7 +217,7 @@ fn leave_behind() {
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
-    PLACES.store(0, Relaxed);
+    numbers::abandon();
     WAITS.set(false);
     CURRENT.set(null_mut());
     OWNED.set(null_mut());
@@ -359,7 +340,7 @@ impl EventLoop {
             turn_began: 0,
             attentive_until,
             doubtful_until: 0,
-            baseline: clock::usage(),
+            baseline: usage(),
             waits: 0,
             below_break_even: 0,
             submitted: false,
@@ -397,7 +378,7 @@ impl EventLoop {
         if self.bell_hangs {
             // A signal handler has jumped out of the wait, or comes in the middle of it; or a fork took long.
             let _kept = errno::Kept::new();
-            self.bell_hangs = !bell::try_to_take_down(self.number);
+            self.bell_hangs = !waker::try_to_take_down(self.number);
         }
         if self.pool.is_staffed() {
             let _kept = errno::Kept::new();
@@ -411,7 +392,7 @@ impl EventLoop {
 
     /// Whether any request is held back whose readiness this loop will be given.
     pub fn holds_back(&self) -> bool {
-        self.pool.is_outstanding() && program::is_same_process()
+        self.pool.is_outstanding() && process::is_same_process()
     }
 
     /// A wait has ended without anything to tell, and another one follows.
@@ -422,13 +403,13 @@ impl EventLoop {
 
     /// Hangs what wakes it from a wait in `poll` or `select`, under a number that is not `taken`.
     fn hang_bell(&mut self, taken: impl Fn(i32) -> bool) -> Option<i32> {
-        let bell = bell::hang(self.number, taken);
+        let bell = waker::hang(self.number, taken);
         self.bell_hangs |= bell.is_some();
         bell
     }
 
     fn take_bell_down(&mut self) {
-        self.bell_hangs = !bell::take_down(self.number);
+        self.bell_hangs = !waker::take_down(self.number);
     }
 
     /// The kernel has come back from a wait.
@@ -477,7 +458,7 @@ impl EventLoop {
     }
 
     fn rebase(&mut self) -> Usage {
-        let before = std::mem::replace(&mut self.baseline, clock::usage());
+        let before = std::mem::replace(&mut self.baseline, usage());
         self.waits = 0;
         before
     }

@@ -2,10 +2,10 @@
 //! hold back (changes of files, look-ups of host names) is counted apart, and teaches nothing.
 
 use super::{EventLoop, SUSPICIOUS};
-use crate::engine::file_system;
-use crate::guest::lock::ForkedLock;
-use crate::guest::program::STATS;
-use crate::guest::{descriptors, errno};
+use crate::fetch::file_system;
+use crate::sys::lock::ForkedLock;
+use crate::sys::program::STATS;
+use crate::sys::{descriptors, errno};
 use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::predictions::{warm_key, Depth};

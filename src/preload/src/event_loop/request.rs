@@ -1,12 +1,12 @@
 //! The request gate: a look at what a client asks for, before the server is told of it.
 
 use super::EventLoop;
-use crate::engine::job::Job;
-use crate::engine::pool::Urgency;
-use crate::engine::probe::{probe, Answer};
-use crate::guest::{descriptors, errno};
-use crate::readiness::may_be_refused;
-use crate::readiness::table::{self, Read, Slot};
+use crate::fetch::job::Job;
+use crate::fetch::pool::Urgency;
+use crate::fetch::probe::{probe, Answer};
+use crate::gate::may_be_refused;
+use crate::gate::table::{self, Read, Slot};
+use crate::sys::{descriptors, errno};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::holds::Hold;

@@ -1,7 +1,7 @@
 //! How long a wait lasts.
 
-use crate::guest::address::are_readable;
-use crate::guest::clock;
+use crate::sys::address::are_readable;
+use crate::sys::clock;
 use libc::{timespec, timeval};
 use std::time::Duration;
 

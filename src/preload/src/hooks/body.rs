@@ -3,9 +3,9 @@
 use super::change::changed;
 use super::descriptor::shared;
 use crate::event_loop::{self, EventLoop, Transfer};
-use crate::guest::address::is_readable;
-use crate::guest::errno;
-use crate::readiness::table::{self, Slot};
+use crate::gate::table::{self, Slot};
+use crate::sys::address::is_readable;
+use crate::sys::errno;
 use laio_core::stats::Call;
 use laio_core::stream::NextRead;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
@@ -182,7 +182,7 @@ fn produced(
 /// Whether a number names a pipe: the kernel refuses to splice anything else to a socket.
 fn is_pipe(fd: c_int) -> bool {
     // SAFETY: the application passes this number to `splice` right now.
-    let status = rustix::fs::fstat(unsafe { crate::guest::descriptors::borrow(fd) });
+    let status = rustix::fs::fstat(unsafe { crate::sys::descriptors::borrow(fd) });
     let kind = status.map(|status| rustix::fs::FileType::from_raw_mode(status.st_mode));
     kind == Ok(rustix::fs::FileType::Fifo)
 }

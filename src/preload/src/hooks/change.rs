@@ -2,7 +2,7 @@
 //! timed and nothing else, for holding them back would reorder them.
 
 use crate::event_loop::{self, EventLoop, Operation, Subject};
-use crate::guest::clock;
+use crate::sys::clock;
 use laio_core::stats::Call;
 use libc::{c_char, c_int, PATH_MAX};
 

@@ -2,8 +2,8 @@
 
 use super::restriction::restricted;
 use crate::event_loop;
-use crate::guest::{descriptors, errno, program};
-use crate::readiness::table;
+use crate::gate::table;
+use crate::sys::{descriptors, errno, program};
 use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_DUPFD, F_DUPFD_CLOEXEC};
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -2,9 +2,9 @@
 
 use super::body::{gate, has_produced, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
-use crate::guest::address::is_readable;
-use crate::guest::{clock, descriptors, errno};
-use crate::readiness::table;
+use crate::gate::table;
+use crate::sys::address::is_readable;
+use crate::sys::{clock, descriptors, errno};
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;

@@ -27,7 +27,7 @@ use socket::*;
 use std::ptr::{null, null_mut};
 use wait::*;
 
-use crate::guest::program;
+use crate::sys::program;
 use laio_core::predictions::Depth::*;
 use laio_core::stats::Call::*;
 
@@ -74,11 +74,3 @@ macro_rules! hooks {
 }
 
 laio_core::symbols!(hooks);
-
-pub use process::is_vfork_child;
-
-/// Makes a system call as if the application had called `syscall`: by the hook.
-pub fn application_call(number: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> c_long {
-    // SAFETY: whoever passed number and arguments to the library has answered for them.
-    unsafe { syscall(number, a, b, c, d, e, f) }
-}

@@ -6,8 +6,8 @@
 
 use crate::event_loop::time::{cancellable, Time, Timeout};
 use crate::event_loop::{self, held_wait, Here};
-use crate::guest::{descriptors, program};
-use crate::readiness::sets::{self, PollSet, SelectSet};
+use crate::gate::sets::{self, PollSet, SelectSet};
+use crate::sys::{descriptors, program};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;

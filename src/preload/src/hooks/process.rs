@@ -1,15 +1,15 @@
 //! Becoming another program, and children that share their parent's memory.
 
-use crate::guest::local::place;
-use crate::guest::{errno, program};
-use crate::readiness::table;
+use crate::gate::table;
+use crate::sys::local::place;
+use crate::sys::{errno, process};
 use libc::{c_char, c_int, c_void};
 
 /// `execve` and its kin: readiness that is held back must be seen by the new program, which has the connections and the
 /// epoll instances that are not close-on-exec. Where the kernel refuses, this program goes on.
 #[inline]
 pub fn executed(real: impl FnOnce() -> c_int) -> c_int {
-    if !program::is_same_process() {
+    if !process::is_same_process() {
         return real();
     }
     let kept = errno::Kept::new();
@@ -42,18 +42,6 @@ pub fn resolve_vfork() {
                 std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> c_int>(next);
         }
     }
-}
-
-/// Whether this is the child of a `vfork`: it has its parent's memory, and what it does is not the parent's doing. Asked
-/// where the thread is known to have called `vfork`; the parent forgets it.
-#[cold]
-pub fn is_vfork_child() -> bool {
-    let _kept = errno::Kept::new();
-    let is_child = !program::is_same_process();
-    if !is_child {
-        program::has_returned_from_vfork();
-    }
-    is_child
 }
 
 /// `vfork`, which returns twice by way of the same stack frame: the real function is jumped to, not called. What is noted

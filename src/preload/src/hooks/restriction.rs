@@ -2,9 +2,9 @@
 //! library has started leave first.
 
 use super::wait::registered;
-use crate::engine::crew;
 use crate::event_loop;
-use crate::guest::{descriptors, errno, handler, program};
+use crate::sys::{descriptors, errno, handler, process, program};
+use crate::threads::registry;
 use libc::*;
 
 /// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
@@ -19,7 +19,7 @@ pub fn restricted<R>(real: impl FnOnce() -> R) -> R {
 pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int, value: c_ulong) -> c_int {
     match option {
         PR_SET_SECCOMP => filtered(real),
-        PR_SET_TSC if value == PR_TSC_SIGSEGV as c_ulong && program::is_same_process() => {
+        PR_SET_TSC if value == PR_TSC_SIGSEGV as c_ulong && process::is_same_process() => {
             send_helpers_away();
             let _kept = errno::Kept::new();
             program::sleep();
@@ -91,7 +91,7 @@ pub fn called(
 /// none from here on. It is back if the kernel refuses the filter.
 fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
     // A `vfork` child shares the memory of its parent, which enters no filter.
-    if !program::is_same_process() {
+    if !process::is_same_process() {
         return real();
     }
     send_helpers_away();
@@ -116,6 +116,6 @@ fn send_helpers_away() {
     // A handler that has interrupted the library may have interrupted it with a lock held.
     if !event_loop::is_in_use() {
         let _section = handler::enter();
-        crew::dismiss();
+        registry::dismiss();
     }
 }

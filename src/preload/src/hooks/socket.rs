@@ -2,9 +2,9 @@
 
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
-use crate::guest::address::{are_readable, is_readable};
-use crate::guest::errno;
-use crate::readiness::table;
+use crate::gate::table;
+use crate::sys::address::{are_readable, is_readable};
+use crate::sys::errno;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL};
 

@@ -3,10 +3,10 @@
 use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
 use crate::event_loop::{self, Here};
-use crate::guest::address::is_readable;
-use crate::guest::{errno, handler};
-use crate::readiness::table::{self, Slot};
-use crate::readiness::{carry_out, epoll_ctl};
+use crate::gate::table::{self, Slot};
+use crate::gate::{carry_out, epoll_ctl};
+use crate::sys::address::is_readable;
+use crate::sys::{errno, handler};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
 use libc::{c_int, epoll_event, sigset_t, timespec};
 use std::ptr::null;

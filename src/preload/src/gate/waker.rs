@@ -1,0 +1,178 @@
+//! What wakes a loop that waits in `poll` or `select`: an epoll instance of our own in its set.
+//!
+//! It is in the application's descriptor table for the length of the kernel's wait only, so that a
+//! single-threaded application never meets it, under a number that is not in the set. It rings when a
+//! connection whose gate has opened is registered in it. Should its number have been taken over by
+//! another thread, that `epoll_ctl` fails and does no harm, where a write to an eventfd would have
+//! written into somebody's file.
+
+use super::numbers::MOST_LOOPS;
+use super::table::{self, OpenFile};
+use crate::sys::{descriptors, handler, refusals};
+use libc::c_int;
+use rustix::event::epoll::{self, EventFlags};
+use rustix::fd::{AsRawFd, IntoRawFd};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
+use std::sync::{PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
+
+/// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
+type Place = RwLock<Option<OpenFile>>;
+
+/// A place for each event loop: those of loops that have ended are used again.
+static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
+
+/// Forks that are under way. Meanwhile no bell is hung or taken down: a child finds all that hang, and closes them.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+/// How long a fork and a loop let each other run, at most: the handlers of a fork are the application's as well.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Makes the place of a new event loop, where there is none.
+pub fn make_place(number: usize) {
+    if let Some(place) = PLACES.get(number % MOST_LOOPS) {
+        if place.load(Acquire).is_null() {
+            // One event loop has this place at a time, and it is being made on this thread.
+            place.store(Box::into_raw(Box::default()), Release);
+        }
+    }
+}
+
+fn place(number: usize) -> Option<&'static Place> {
+    let place = PLACES.get(number % MOST_LOOPS)?.load(Acquire);
+    // SAFETY: a place that was once published is never freed; null means that there is none.
+    unsafe { place.as_ref() }
+}
+
+/// A gate of the connection `fd` has opened: wakes the event loop of this number, if it waits. What is
+/// not ready after all does not ring before it is.
+pub fn ring(number: usize, fd: c_int) {
+    // A loop that is hanging its bell up, or taking it down, looks at its gates next; and a signal
+    // handler may have come in the middle of it.
+    let Some(Ok(bell)) = place(number).map(Place::try_read) else {
+        return;
+    };
+    let Some(OpenFile { fd: bell, .. }) = *bell else {
+        return;
+    };
+    // SAFETY: both are used for this one call, under the lock; the kernel refuses a number that is no
+    // epoll instance, or names nothing any more.
+    let (bell, socket) = unsafe { (descriptors::borrow(bell), descriptors::borrow(fd)) };
+    let data = epoll::EventData::new_u64(0);
+    let _ = epoll::add(bell, socket, data, EventFlags::IN | EventFlags::OUT);
+}
+
+/// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
+pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
+    // Not waited for: this may be a signal handler that has interrupted a ring.
+    let mut place = place(number)?.try_write().ok()?;
+    if is_forking() {
+        return None;
+    }
+    close(place.take());
+    let bell = epoll::create(epoll::CreateFlags::CLOEXEC);
+    let mut bell = bell
+        .inspect_err(|error| refusals::EPOLL_CREATE1.failed(*error))
+        .ok()?;
+    while taken(bell.as_raw_fd()) {
+        // A number of the set that names nothing must go on doing so.
+        let above = rustix::io::fcntl_dupfd_cloexec(&bell, bell.as_raw_fd() + 1);
+        close_raw(bell.into_raw_fd());
+        bell = above.ok()?;
+    }
+    let bell = bell.into_raw_fd();
+    *place = table::open_file(bell);
+    if place.is_none() {
+        close_raw(bell);
+    }
+    place.map(|_| bell)
+}
+
+/// Takes it down: nobody rings it any more. Tells whether it hangs no more. A fork is waited for.
+pub fn take_down(number: usize) -> bool {
+    place(number).is_none_or(|place| {
+        patiently(|| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
+    })
+}
+
+/// The same in what may be a signal handler that has interrupted a ring.
+pub fn try_to_take_down(number: usize) -> bool {
+    match place(number).map(Place::try_write) {
+        Some(Ok(mut place)) => clear(&mut place),
+        _ => false,
+    }
+}
+
+fn clear(place: &mut Option<OpenFile>) -> bool {
+    if place.is_none() {
+        return true;
+    }
+    if is_forking() {
+        return false;
+    }
+    close(place.take());
+    true
+}
+
+fn is_forking() -> bool {
+    FORKS.load(SeqCst) > 0
+}
+
+/// Before a fork: those who are hanging a bell, or taking it down, come to an end.
+pub fn hold_still() {
+    FORKS.fetch_add(1, SeqCst);
+    // A signal handler may have come in the middle of that.
+    if handler::has_interrupted() {
+        return;
+    }
+    for number in 0..MOST_LOOPS {
+        if let Some(place) = place(number) {
+            patiently(|| !matches!(place.try_read(), Err(TryLockError::WouldBlock)));
+        }
+    }
+}
+
+/// Lets others run until this is done; tells whether it is. To sleep would be a point where threads are cancelled.
+fn patiently(mut is_done: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    loop {
+        if is_done() {
+            return true;
+        }
+        if begin.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// After a fork, in the parent.
+pub fn go_on() {
+    FORKS.fetch_sub(1, SeqCst);
+}
+
+/// After a fork, in the child: the bells are the parent's.
+pub fn abandon() {
+    FORKS.store(0, SeqCst);
+    for place in &PLACES {
+        // SAFETY: as in `place`.
+        let place = unsafe { place.swap(null_mut(), AcqRel).as_ref() };
+        if let Some(Ok(bell)) = place.map(Place::try_read) {
+            close(*bell);
+        }
+    }
+}
+
+/// Closes a bell, unless the application has closed its number or taken it over.
+fn close(bell: Option<OpenFile>) {
+    if let Some(bell) = bell.filter(|bell| table::open_file(bell.fd) == Some(*bell)) {
+        close_raw(bell.fd);
+    }
+}
+
+/// By a raw system call, past our own hook.
+fn close_raw(bell: c_int) {
+    // SAFETY: made by `hang`, which gave it to nobody else.
+    unsafe { rustix::io::close(bell) };
+}

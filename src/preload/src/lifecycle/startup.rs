@@ -1,0 +1,66 @@
+//! The beginning and the end of the library in a process.
+//!
+//! Every program that inherits `LD_PRELOAD` comes through here, so it does little: it resolves the
+//! names that it stands in for, reads the environment and leaves. No thread, no descriptor and no
+//! table is made before a thread that waits in `epoll_wait` has accepted a connection.
+
+use super::fork;
+use crate::sys::{clock, errno, forks, handler, log, program};
+use crate::threads::stacks;
+use crate::{event_loop, hooks};
+use laio_core::config::Config;
+use libc::{c_char, c_int};
+
+/// What the C library passes to a constructor: `main`'s arguments.
+type Start = extern "C" fn(c_int, *const *const c_char);
+
+#[used]
+#[link_section = ".init_array"]
+static START: Start = start;
+
+#[used]
+#[link_section = ".fini_array"]
+static END: extern "C" fn() = end;
+
+extern "C" fn start(count: c_int, arguments: *const *const c_char) {
+    // SAFETY: this is the first that runs of the library, and nothing has been allocated.
+    unsafe { dlmalloc::enable_alloc_after_fork() };
+    let _kept = errno::Kept::new();
+    hooks::resolve();
+    stacks::measure();
+    forks::register(fork::HANDLERS);
+    // A program that has more rights than whoever started it takes no orders from the environment, and is left alone.
+    // SAFETY: asks the C library for a number.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return;
+    }
+    let (config, rejected) = Config::read(|name| {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    });
+    rejected
+        .iter()
+        .for_each(|rejected| log::complain(&format!("{rejected}\n")));
+    if let Some(filter) = &config.log {
+        log::start(filter);
+    }
+    program::wake(config, &first(count, arguments));
+    if program::awake() {
+        clock::TickRate::begin();
+        handler::remember_mask();
+        event_loop::prepare();
+        forks::watch();
+    }
+}
+
+/// The name by which the program was started, as far as is told.
+fn first(count: c_int, arguments: *const *const c_char) -> Vec<u8> {
+    if count < 1 || arguments.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: `main`'s arguments, of which there is one at least.
+    unsafe { program::text(*arguments) }
+}
+
+extern "C" fn end() {
+    program::sleep();
+}

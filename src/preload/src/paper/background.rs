@@ -1,0 +1,649 @@
+//! The operations of a process that are in the background: those that helpers make, and those that wait for
+//! readiness and are carried on by whoever polls.
+//!
+//! One lock guards the table. It is held for a few instructions, and over `epoll_ctl`, where what the kernel is to
+//! tell of and what the table says must agree.
+
+use super::operation::{Answer, Operation, Route};
+use super::watch::{Ready, Watch};
+use crate::sys::lock::{Lock, Signal};
+use crate::sys::published::Published;
+use crate::sys::{descriptors, memory, program};
+use crate::threads::registry::{self, Employer, Permission};
+use laio_core::gate::Side;
+use laio_core::handles::{Handle, Handles};
+use laio_core::interests::Interests;
+use libc::{c_int, c_void, ECANCELED};
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long a caller waits for a helper that most likely will not block.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+/// How long a helper without work stays.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Most helpers that are in calls which may take for ever.
+const MOST_ENDLESS: usize = 4096;
+
+/// What the first operations and helpers take of memory.
+const ROOM: usize = 1 << 20;
+
+/// Where an operation is.
+#[derive(Debug)]
+enum Phase {
+    /// In the helpers' queue.
+    Queued(Operation),
+    /// In line until this side of this descriptor is ready.
+    Waiting(Operation, c_int, Side),
+    /// Somebody is at it.
+    Running,
+    /// Done.
+    Complete(Answer),
+}
+
+#[derive(Debug)]
+struct Entry {
+    phase: Phase,
+    data: *mut c_void,
+    /// Whoever asked for it waits a moment, and will take the answer himself.
+    is_awaited: bool,
+}
+
+/// What has become of an operation that has gone to the background.
+#[derive(Clone, Copy, Debug)]
+pub enum Started {
+    /// It was done in a moment.
+    Answered(Answer),
+    /// It goes on.
+    GoesOn(Handle),
+}
+
+/// What has become of an operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    /// Which.
+    pub handle: Handle,
+    /// What was attached to it.
+    pub data: *mut c_void,
+    /// What it has come to.
+    pub answer: Answer,
+}
+
+/// Whether an operation could be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is complete, by that.
+    Yes,
+    /// Somebody is at it.
+    Busy,
+    /// It was complete before, or there is none of that name.
+    Gone,
+}
+
+#[derive(Debug)]
+struct State {
+    operations: Handles<Entry>,
+    /// What helpers are to do.
+    queue: VecDeque<Handle>,
+    /// What is to be handed out.
+    complete: VecDeque<Handle>,
+    interests: Interests,
+    helpers: usize,
+    /// Helpers that are in no operation, those that have not begun yet included.
+    free: usize,
+    /// Helpers in calls that may take for ever.
+    endless: usize,
+    /// How often helpers have been sent away.
+    dismissals: u32,
+}
+
+// SAFETY: `data` is the application's, and only handed back to it.
+unsafe impl Send for State {}
+
+/// All operations of one process.
+#[derive(Debug)]
+pub struct Background {
+    state: Lock<State>,
+    work: Signal,
+    answered: Signal,
+    /// Operations that wait for readiness: where there are none, no line has to be kept.
+    waiting: AtomicUsize,
+    watch: Watch,
+    /// Most helpers in calls that come to an end.
+    most: usize,
+}
+
+static BACKGROUND: Published<Arc<Background>> = Published::new();
+
+/// The number of this process among its forefathers: handles of theirs are not valid here.
+static DESCENT: AtomicU32 = AtomicU32::new(1);
+
+/// What this process has in the background, where it ever had anything.
+#[inline]
+pub fn present() -> Option<&'static Background> {
+    BACKGROUND.get().map(|background| &**background)
+}
+
+/// The same, made where there is none yet.
+///
+/// # Errors
+///
+/// There is no memory or no descriptor for it.
+pub fn here() -> Result<&'static Background, Errno> {
+    if let Some(background) = present() {
+        return Ok(background);
+    }
+    if !memory::is_to_be_had(ROOM) {
+        return Err(Errno::NOMEM);
+    }
+    memory::set_cushion_aside();
+    // Helpers share the application's table, which is better enlarged before.
+    descriptors::make_room(0);
+    let background = BACKGROUND.publish(Box::new(Arc::new(Background::new(Watch::new()?))));
+    registry::admit(background);
+    Ok(background)
+}
+
+/// After a fork: operations and helpers are the parent's. Without a lock, whose owner may not exist here.
+pub fn abandon() {
+    DESCENT.fetch_add(1, Relaxed);
+    BACKGROUND.leave_behind();
+}
+
+/// Helpers that are in no call leave now, others when they come back from it.
+impl Employer for Background {
+    fn dismiss(&self) -> bool {
+        let mut state = self.state.lock();
+        state.dismissals = state.dismissals.wrapping_add(1);
+        drop(state);
+        self.work.wake_all();
+        true
+    }
+
+    fn are_gone(&self) {}
+}
+
+impl State {
+    /// Room for one more operation in all lists that it may come to.
+    fn reserve(&mut self) -> Option<Handle> {
+        let most = self.operations.len() + 1;
+        // The queue may hold handles of some that were given up.
+        self.queue.try_reserve(1).ok()?;
+        self.complete
+            .try_reserve(most.saturating_sub(self.complete.len()))
+            .ok()?;
+        self.operations.reserve()
+    }
+
+    /// Takes an operation that nobody is at out of the table.
+    fn withdraw(&mut self, handle: Handle) -> Option<Operation> {
+        match self.operations.get_mut(handle)?.phase {
+            Phase::Queued(_) | Phase::Waiting(..) => {}
+            Phase::Running | Phase::Complete(_) => return None,
+        }
+        self.queue.retain(|other| *other != handle);
+        match self.operations.remove(handle)?.phase {
+            Phase::Queued(operation) | Phase::Waiting(operation, ..) => Some(operation),
+            Phase::Running | Phase::Complete(_) => None,
+        }
+    }
+
+    /// Somebody begins to carry an operation on.
+    fn begin(&mut self, handle: Handle) -> Option<Operation> {
+        let phase = &mut self.operations.get_mut(handle)?.phase;
+        match std::mem::replace(phase, Phase::Running) {
+            Phase::Queued(operation) | Phase::Waiting(operation, ..) => Some(operation),
+            other => {
+                *phase = other;
+                None
+            }
+        }
+    }
+
+    /// An operation is complete. Tells whether it is the first to be handed out: then somebody has to be told.
+    fn end(&mut self, handle: Handle, answer: Answer) -> bool {
+        let Some(entry) = self.operations.get_mut(handle) else {
+            return false;
+        };
+        entry.phase = Phase::Complete(answer);
+        if entry.is_awaited {
+            return false;
+        }
+        self.complete.push_back(handle);
+        self.complete.len() == 1
+    }
+
+    /// The next completion to be handed out.
+    fn hand_out(&mut self) -> Option<Completion> {
+        let handle = self.complete.pop_front()?;
+        let entry = self.operations.remove(handle)?;
+        let Phase::Complete(answer) = entry.phase else {
+            return None;
+        };
+        Some(Completion {
+            handle,
+            data: entry.data,
+            answer,
+        })
+    }
+}
+
+impl Background {
+    fn new(watch: Watch) -> Background {
+        let most = program::config().map_or(1, |config| config.threads);
+        Background {
+            state: Lock::new(State {
+                operations: Handles::new(DESCENT.load(Relaxed)),
+                queue: VecDeque::new(),
+                complete: VecDeque::new(),
+                interests: Interests::default(),
+                helpers: 0,
+                free: 0,
+                endless: 0,
+                dismissals: 0,
+            }),
+            work: Signal::default(),
+            answered: Signal::default(),
+            waiting: AtomicUsize::new(0),
+            watch,
+            most: most as usize,
+        }
+    }
+
+    /// The descriptor that is readable when there is something to do.
+    ///
+    /// # Errors
+    ///
+    /// The application has closed it, and another one is not to be had.
+    pub fn descriptor(&self) -> Result<c_int, Errno> {
+        self.look_after_watch()?;
+        Ok(self.watch.number())
+    }
+
+    /// Where the application has closed what we wait with, by `closefrom` or its kin, there is something new.
+    fn look_after_watch(&self) -> Result<(), Errno> {
+        if self.watch.is_whole() {
+            return Ok(());
+        }
+        self.renew_watch(|| !self.watch.is_whole())
+    }
+
+    fn renew_watch(&self, is_gone: impl FnOnce() -> bool) -> Result<(), Errno> {
+        let state = self.state.lock();
+        if is_gone() {
+            self.watch.renew()?;
+            for fd in state.interests.descriptors() {
+                self.tell_of(&state, fd);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many operations have not been handed out.
+    pub fn pending(&self) -> usize {
+        self.state.lock().operations.len()
+    }
+
+    /// Whether any operation waits for any descriptor.
+    #[inline]
+    pub fn is_anybody_in_line(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
+    /// Whether another operation waits for this side of a descriptor: a new one stands in line behind it.
+    pub fn is_waited_for(&self, fd: c_int, side: Side) -> bool {
+        self.is_anybody_in_line() && self.state.lock().interests.is_waited_for(fd, side)
+    }
+
+    /// Attaches a pointer to an operation; false where it is not there any more.
+    pub fn attach(&self, handle: Handle, data: *mut c_void) -> bool {
+        let mut state = self.state.lock();
+        let entry = state.operations.get_mut(handle);
+        entry.map(|entry| entry.data = data).is_some()
+    }
+
+    /// Takes an operation over. Gives it back where nobody but the caller can carry it on.
+    pub fn start(&'static self, operation: Operation) -> Result<Started, Operation> {
+        match operation.route {
+            Route::Ready(fd, side) => self.stand_in_line(operation, fd, side),
+            Route::Helper { is_patient, .. } => self.queue(operation, is_patient),
+        }
+    }
+
+    fn stand_in_line(
+        &self,
+        operation: Operation,
+        fd: c_int,
+        side: Side,
+    ) -> Result<Started, Operation> {
+        if self.look_after_watch().is_err() {
+            return Err(operation);
+        }
+        let mut state = self.state.lock();
+        let Some(handle) = state.reserve() else {
+            return Err(operation);
+        };
+        let phase = Phase::Waiting(operation, fd, side);
+        state.enter(handle, phase, false);
+        self.waiting.fetch_add(1, Relaxed);
+        if state.interests.join(fd, side, handle) {
+            if self.tell_of(&state, fd) {
+                return Ok(Started::GoesOn(handle));
+            }
+            state.interests.leave(fd, side, handle);
+        }
+        self.waiting.fetch_sub(1, Relaxed);
+        // Nobody can be at it: it was not to be seen outside of this lock.
+        state
+            .withdraw(handle)
+            .map_or(Ok(Started::GoesOn(handle)), Err)
+    }
+
+    /// Has the kernel tell of a descriptor what the table says. Under the lock.
+    fn tell_of(&self, state: &State, fd: c_int) -> bool {
+        let (read, write) = state.interests.wanted(fd);
+        self.watch.tell_of(fd, read, write)
+    }
+
+    fn queue(&'static self, operation: Operation, is_patient: bool) -> Result<Started, Operation> {
+        let mut state = self.state.lock();
+        let Some(handle) = state.reserve() else {
+            return Err(operation);
+        };
+        state.enter(handle, Phase::Queued(operation), is_patient);
+        state.queue.push_back(handle);
+        let is_short_of_hands = state.queue.len() > state.free;
+        let is_hired = is_short_of_hands && self.hire(&mut state);
+        drop(state);
+        if is_hired && !self.spawn_helper(registry::hold()) {
+            let mut state = self.state.lock();
+            // Those who are busy may be so for ever.
+            if state.free == 0 {
+                if let Some(operation) = state.withdraw(handle) {
+                    return Err(operation);
+                }
+            }
+        }
+        if !is_short_of_hands {
+            self.work.wake_one();
+        }
+        let answer = is_patient.then(|| self.wait_a_moment(handle)).flatten();
+        Ok(answer.map_or(Started::GoesOn(handle), Started::Answered))
+    }
+
+    /// Waits until an operation is complete, but not for long. If it is, it is over with it.
+    fn wait_a_moment(&self, handle: Handle) -> Option<Answer> {
+        let end = Instant::now() + PATIENCE;
+        let mut state = self.state.lock();
+        loop {
+            let entry = state.operations.get_mut(handle)?;
+            if let Phase::Complete(answer) = entry.phase {
+                state.operations.remove(handle);
+                return Some(answer);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                entry.is_awaited = false;
+                return None;
+            }
+            state = self.answered.wait_for(state, left).0;
+        }
+    }
+
+    /// Starts a helper that was hired. It shares the application's descriptors: the calls that it makes are the
+    /// application's.
+    fn spawn_helper(&'static self, _nobody_is_sent_away: Permission) -> bool {
+        let dismissals = self.state.lock().dismissals;
+        let is_spawned = registry::spawn(c"laio-native", move || self.help(dismissals)).is_ok();
+        if !is_spawned {
+            self.dismiss_hired();
+        }
+        is_spawned
+    }
+
+    /// A helper's permission to start another one; nothing where it has been sent away itself. It cannot simply wait: whoever
+    /// sends it away holds what it would wait for, and waits for it.
+    fn permission(&self, dismissals: u32) -> Option<Permission> {
+        loop {
+            if let Some(permission) = registry::try_hold() {
+                return Some(permission);
+            }
+            if self.state.lock().dismissals != dismissals {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Counts a helper out that was hired and will not be spawned.
+    fn dismiss_hired(&self) {
+        let mut state = self.state.lock();
+        state.helpers -= 1;
+        state.free -= 1;
+    }
+
+    /// Counts one more helper in, who is to be spawned; false where there are enough.
+    fn hire(&self, state: &mut State) -> bool {
+        let is_hired = state.helpers < self.most + state.endless.min(MOST_ENDLESS);
+        state.helpers += usize::from(is_hired);
+        state.free += usize::from(is_hired);
+        is_hired
+    }
+
+    fn help(&'static self, dismissals: u32) {
+        let mut state = self.state.lock();
+        loop {
+            let next;
+            (state, next) = self.next(state, dismissals);
+            let Some((handle, mut operation)) = next else {
+                break;
+            };
+            state.free -= 1;
+            let is_endless = matches!(
+                operation.route,
+                Route::Helper {
+                    is_endless: true,
+                    ..
+                }
+            );
+            state.endless += usize::from(is_endless);
+            // One is always free: whoever asks for something has no thread to start, but for the first.
+            let is_hired = state.free == 0 && self.hire(&mut state);
+            drop(state);
+            if is_hired {
+                // What waits in the queue while helpers are sent away is for those who come after.
+                match self.permission(dismissals) {
+                    Some(permission) => drop(self.spawn_helper(permission)),
+                    None => self.dismiss_hired(),
+                }
+            }
+            let answer = registry::aside(|| operation.perform());
+            if let Some(number) = descriptors::wanted() {
+                registry::aside(|| descriptors::make_room(number));
+            }
+            state = self.state.lock();
+            state.endless -= usize::from(is_endless);
+            state.free += 1;
+            let is_awaited = state.is_awaited(handle);
+            let is_first = state.end(handle, answer);
+            if is_awaited || is_first {
+                drop(state);
+                if is_first {
+                    self.watch.ring();
+                } else {
+                    self.answered.wake_all();
+                }
+                state = self.state.lock();
+            }
+        }
+        state.helpers -= 1;
+        state.free -= 1;
+        let is_forsaken = state.free == 0 && !state.queue.is_empty();
+        drop(state);
+        if is_forsaken {
+            // Whoever polls starts another helper.
+            self.watch.ring();
+        }
+    }
+
+    /// What a helper does next; nothing when it is to leave.
+    fn next<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        dismissals: u32,
+    ) -> (MutexGuard<'s, State>, Option<(Handle, Operation)>) {
+        loop {
+            if state.dismissals != dismissals {
+                // What is left in the queue is for those who come after.
+                return (state, None);
+            }
+            while let Some(handle) = state.queue.pop_front() {
+                if let Some(operation) = state.begin(handle) {
+                    return (state, Some((handle, operation)));
+                }
+            }
+            let is_over;
+            (state, is_over) = self.work.wait_for(state, IDLE);
+            if is_over && state.queue.is_empty() {
+                return (state, None);
+            }
+        }
+    }
+
+    /// Gives an operation up that nobody is at.
+    pub fn cancel(&self, handle: Handle) -> Cancelled {
+        let mut state = self.state.lock();
+        let waits = match state.operations.get_mut(handle).map(|entry| &entry.phase) {
+            None | Some(Phase::Complete(_)) => return Cancelled::Gone,
+            Some(Phase::Running) => return Cancelled::Busy,
+            Some(&Phase::Waiting(_, fd, side)) => Some((fd, side)),
+            Some(Phase::Queued(_)) => None,
+        };
+        if let Some((fd, side)) = waits {
+            state.interests.leave(fd, side, handle);
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        state.begin(handle);
+        let is_first = state.end(handle, Err(ECANCELED));
+        drop(state);
+        if is_first {
+            self.watch.ring();
+        }
+        Cancelled::Yes
+    }
+
+    /// Carries on what has become ready, and hands out up to `most` completions. Waits for the first until `end`; for ever
+    /// where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`: a signal handler has run.
+    pub fn poll(
+        &'static self,
+        most: usize,
+        end: Option<Instant>,
+        mut take: impl FnMut(Completion),
+    ) -> Result<usize, Errno> {
+        loop {
+            self.look_after_watch()?;
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let is_over = left.is_some_and(|left| left.is_zero());
+            let mut state = self.state.lock();
+            let timeout = if state.complete.is_empty() {
+                left.map(|left| Timespec {
+                    tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+                    tv_nsec: left.subsec_nanos().into(),
+                })
+            } else {
+                Some(Timespec::default())
+            };
+            // Helpers that were sent away may have left something to do.
+            let is_hired = state.free == 0 && !state.queue.is_empty() && self.hire(&mut state);
+            drop(state);
+            if is_hired {
+                self.spawn_helper(registry::hold());
+            }
+            // What was rung before this is seen by what follows it.
+            let number = self.watch.number();
+            let waited = self
+                .watch
+                .wait(most, timeout.as_ref(), |ready| self.carry_on(ready));
+            if let Err(Errno::BADF | Errno::INVAL) = waited {
+                // Closed unseen, and perhaps another file by now.
+                self.renew_watch(|| self.watch.number() == number)?;
+                continue;
+            }
+            waited?;
+            let mut count = 0;
+            let mut state = self.state.lock();
+            while count < most {
+                let Some(completion) = state.hand_out() else {
+                    break;
+                };
+                take(completion);
+                count += 1;
+            }
+            let is_more = !state.complete.is_empty();
+            drop(state);
+            if is_more {
+                self.watch.ring();
+            }
+            if count > 0 || is_over || most == 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// A descriptor is ready: the operations that wait for it go on.
+    fn carry_on(&self, ready: Ready) {
+        let sides = [(Side::Read, ready.read), (Side::Write, ready.write)];
+        let mut state = self.state.lock();
+        for (side, _) in sides.into_iter().filter(|(_, is_ready)| *is_ready) {
+            while let Some(handle) = state.interests.first(ready.fd, side) {
+                let Some(mut operation) = state.begin(handle) else {
+                    state.interests.tried(ready.fd, side, true);
+                    continue;
+                };
+                drop(state);
+                let answer = operation.advance();
+                state = self.state.lock();
+                state.interests.tried(ready.fd, side, answer.is_some());
+                let Some(answer) = answer else {
+                    let phase = Phase::Waiting(operation, ready.fd, side);
+                    if let Some(entry) = state.operations.get_mut(handle) {
+                        entry.phase = phase;
+                    }
+                    break;
+                };
+                self.waiting.fetch_sub(1, Relaxed);
+                // Others who wait for completions are told by whoever leaves some.
+                state.end(handle, answer);
+            }
+        }
+        if state.interests.wanted(ready.fd) != (false, false) {
+            self.tell_of(&state, ready.fd);
+        }
+    }
+}
+
+impl State {
+    fn enter(&mut self, handle: Handle, phase: Phase, is_awaited: bool) {
+        let entry = Entry {
+            phase,
+            data: null_mut(),
+            is_awaited,
+        };
+        self.operations.enter(handle, entry);
+    }
+
+    fn is_awaited(&mut self, handle: Handle) -> bool {
+        let entry = self.operations.get_mut(handle);
+        entry.is_some_and(|entry| entry.is_awaited)
+    }
+}

@@ -1,0 +1,18 @@
+//! What a library owes the process that it is a guest in. Nothing here knows of connections, files or threads of ours.
+
+pub mod address;
+pub mod at_end;
+pub mod clock;
+pub mod descriptors;
+pub mod errno;
+pub mod forks;
+pub mod handler;
+pub mod local;
+pub mod lock;
+pub mod log;
+pub mod memory;
+pub mod process;
+pub mod program;
+pub mod published;
+pub mod refusals;
+pub mod usage;

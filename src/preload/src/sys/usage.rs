@@ -1,0 +1,49 @@
+//! What a thread has waited for, by the kernel's count.
+
+use super::local::{place, Local};
+use super::{errno, refusals};
+use rustix::io::Errno;
+use std::cell::Cell;
+
+/// How often this thread has slept for a lock.
+static SLEPT_FOR_LOCKS: Local<Cell<i64>> = Local::at(place::SLEPT);
+
+/// This thread has gone to sleep so often because another one held a lock of ours. An event loop that
+/// looks for operations that slept must not take these sleeps for theirs.
+pub fn slept_for_lock(times: i64) {
+    SLEPT_FOR_LOCKS.set(SLEPT_FOR_LOCKS.get() + times);
+}
+
+/// What the kernel has counted for this thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// How often it went to sleep of its own accord, but for a lock of ours.
+    pub sleeps: i64,
+    /// How many blocks it read from a device.
+    pub blocks: i64,
+}
+
+/// Asks the kernel for this thread's [`Usage`].
+pub fn usage() -> Usage {
+    let usage = kernels_usage();
+    Usage {
+        sleeps: usage.ru_nvcsw - SLEPT_FOR_LOCKS.get(),
+        blocks: usage.ru_inblock,
+    }
+}
+
+/// How often this thread went to sleep of its own accord, for whatever reason.
+pub fn sleeps() -> i64 {
+    kernels_usage().ru_nvcsw
+}
+
+fn kernels_usage() -> libc::rusage {
+    let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a rusage that this function owns; all zeroes is a valid one.
+    unsafe {
+        if libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) != 0 {
+            refusals::GETRUSAGE.failed(Errno::from_raw_os_error(errno::get()));
+        }
+        usage.assume_init()
+    }
+}

@@ -1,0 +1,6 @@
+//! The library's own threads: how they are made, on which stacks, and how they are dismissed.
+
+mod alive;
+pub mod registry;
+pub mod stacks;
+mod thread;

@@ -3,7 +3,7 @@
 //! What is handed out succeeds: what would make the handler wait for the disk is held back before it is told of.
 
 use super::request::Look;
-use super::EventLoop;
+use super::state::EventLoop;
 use crate::gate::connection_of;
 use crate::gate::table::Slot;
 use crate::sys::errno;
@@ -34,7 +34,7 @@ impl EventLoop {
                 Some((fd, slot, one_shot)) => self.admit(fd, slot, reported, one_shot),
                 None => {
                     // It may be a connection's, under another number of the instance.
-                    self.trusted_since = self.iteration;
+                    self.iteration.trust_from_now();
                     reported
                 }
             };
@@ -88,7 +88,7 @@ impl EventLoop {
             slot.swallowed(fd);
         }
         // What `poll` reports is reported by an epoll instance as well.
-        let swallowed = shown == 0 && !self.waits_in_sets;
+        let swallowed = shown == 0 && !self.sets.are_waited_for;
         if let Some(request) = cold {
             if !self.hold_back(fd, slot, request, swallowed) {
                 shown |= reported & READ;
@@ -100,7 +100,7 @@ impl EventLoop {
             }
         }
         if shown & READ != 0 {
-            slot.told.readable(self.iteration, self.now);
+            slot.told.readable(self.iteration.number(), self.now());
         }
         if shown & WRITE != 0 {
             slot.told.writable();
@@ -117,6 +117,6 @@ impl EventLoop {
             self.counters.count_alone(Counter::Full);
             return Look::Warm;
         }
-        self.look(fd, slot, self.knows_errors)
+        self.look(fd, slot, self.sets.know_errors)
     }
 }

@@ -6,7 +6,7 @@
 //! bytes that are not known to come from the file. The window after the next one is asked for ahead of need, so that
 //! a steady stream waits for nothing.
 
-use super::EventLoop;
+use super::state::EventLoop;
 use crate::fetch::file_system::{known, status, Kind, Status, STRIDE};
 use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
@@ -130,20 +130,20 @@ impl EventLoop {
             return transfer;
         }
         if slot.write_waits() {
-            return match is_file(&self.next_read) {
+            return match is_file(&self.bodies.next_read) {
                 true => self.write_while_closed(to, slot),
                 false => Transfer::Straight,
             };
         }
         // What was sent in part goes on in later turns, without another read before it.
-        let next = self.next_read.take(to);
+        let next = self.bodies.next_read.take(to);
         let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
             return Transfer::Straight;
         };
         if table::open_file(next.file.fd) != Some(next.file) {
             return Transfer::Straight;
         }
-        self.next_read.goes_on(to, &next);
+        self.bodies.next_read.goes_on(to, &next);
         let residency = self.look_ahead(slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         if !self.may_refuse_write(slot) {
@@ -151,9 +151,13 @@ impl EventLoop {
         }
         let refused = match residency {
             Residency::Until(missing) if missing < next.range.end => {
-                is_file(&self.next_read) && self.hold_back_body(to, slot, next.file, missing)
+                is_file(&self.bodies.next_read) && self.hold_back_body(to, slot, next.file, missing)
             }
-            _ => self.gives_way(slot, false) && is_file(&self.next_read) && self.put_off(to, slot),
+            _ => {
+                self.gives_way(slot, false)
+                    && is_file(&self.bodies.next_read)
+                    && self.put_off(to, slot)
+            }
         };
         match refused {
             true => Transfer::Later,
@@ -163,12 +167,13 @@ impl EventLoop {
 
     fn may_refuse_write(&self, slot: &Slot) -> bool {
         slot.told
-            .may_refuse_write(self.trusted_since, self.iteration)
+            .may_refuse_write(self.iteration.trusted_since(), self.iteration.number())
     }
 
     /// The kernel has taken so many bytes for a client connection, or none.
     pub fn has_written(&mut self, slot: &Slot, count: usize) {
-        slot.told.has_written(self.iteration, self.now, count > 0);
+        slot.told
+            .has_written(self.iteration.number(), self.now(), count > 0);
         slot.stream.lock().has_sent(count as u64);
     }
 
@@ -185,8 +190,8 @@ impl EventLoop {
             _ => {}
         }
         let mut stream = slot.stream.lock();
-        self.bodies += usize::from(stream.was_cold());
-        (self.bodies > BODIES && stream.waits_its_turn()).then_some(Missing::Turn)
+        self.bodies.told += usize::from(stream.was_cold());
+        (self.bodies.told > BODIES && stream.waits_its_turn()).then_some(Missing::Turn)
     }
 
     /// Does not report that a client has room until the next part of its body is there; false where that cannot be.
@@ -206,7 +211,7 @@ impl EventLoop {
 
     /// The application has read all of a part of a file.
     pub fn has_read_file(&mut self, file: OpenFile, range: Range<u64>) {
-        if let Some((connection, next)) = self.next_read.has_read(file, range) {
+        if let Some((connection, next)) = self.bodies.next_read.has_read(file, range) {
             if let Some(slot) = table::accepted(connection) {
                 slot.stream.lock().next_read = Some(next.clone());
             }
@@ -215,14 +220,14 @@ impl EventLoop {
 
     /// A read has put bytes of a file there.
     pub fn has_filled(&mut self, memory: Range<usize>) {
-        self.next_read.has_filled(memory);
+        self.bodies.next_read.has_filled(memory);
     }
 
     /// The application has opened a file.
     #[inline]
     pub fn has_opened(&mut self, fd: i32) {
-        if std::mem::take(&mut self.opens_warm) {
-            self.looked_at = table::open_file(fd);
+        if std::mem::take(&mut self.bodies.opens_warm) {
+            self.bodies.looked_at = table::open_file(fd);
         }
     }
 
@@ -230,7 +235,7 @@ impl EventLoop {
     /// of a file that was opened in this turn.
     fn was_looked_at(&self, source: &Source) -> bool {
         !self.doubts()
-            && self.looked_at == Some(source.file)
+            && self.bodies.looked_at == Some(source.file)
             && source.range.end <= self.config.window / 2
     }
 
@@ -249,14 +254,14 @@ impl EventLoop {
     fn look_ahead(&mut self, slot: &Slot, source: &Source) -> Residency {
         let Range { start, end } = source.range;
         let mut stream = std::mem::take(&mut *slot.stream.lock());
-        let known = stream.begin(source.file, start, self.now, self.config.warm_ms);
+        let known = stream.begin(source.file, start, self.now(), self.config.warm_ms);
         let ahead = end.saturating_add(self.config.window);
         let residency = self.resident(source.file.fd, known, ahead);
         let there = match residency {
             Residency::All => ahead,
             Residency::Until(missing) => missing,
         };
-        stream.knows(there, self.now);
+        stream.knows(there, self.now());
         if let Residency::Until(missing) = residency {
             if missing >= end {
                 self.ask_ahead(&mut stream, source.file, missing);
@@ -311,7 +316,7 @@ impl EventLoop {
             || self
                 .pool
                 .warm
-                .get(status.key(at), self.now, self.config.warm_ms)
+                .get(status.key(at), self.now(), self.config.warm_ms)
                 == Warmth::Warm
     }
 
@@ -323,8 +328,7 @@ impl EventLoop {
         if let Some(mut job) = self.pool.take().filter(|_| self.pool.is_possible()) {
             job.part = Some(Source { file, range });
             self.counters.count_alone(Counter::JobsAhead);
-            self.submitted = true;
-            self.pool.submit(job, Urgency::Normal);
+            self.submit(job, Urgency::Normal);
         }
     }
 
@@ -354,8 +358,7 @@ impl EventLoop {
         });
         self.counters.count_alone(Counter::BodyGate);
         self.counters.count_alone(Counter::Jobs);
-        self.submitted = true;
-        self.pool.submit(job, Urgency::Normal);
+        self.submit(job, Urgency::Normal);
         let mut stream = std::mem::take(&mut *slot.stream.lock());
         stream.waits_for(end);
         self.ask_ahead(&mut stream, file, end);
@@ -384,7 +387,7 @@ impl EventLoop {
     /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
     /// turn, it would keep all others waiting for as long as the library has saved them.
     fn gives_way(&self, slot: &Slot, at_once: bool) -> bool {
-        let turn_is_long = self.turn_is_long();
+        let turn_is_long = self.suspicion.iteration_is_long();
         slot.stream.lock().gives_way(turn_is_long, at_once)
     }
 
@@ -419,7 +422,7 @@ impl EventLoop {
     }
 
     fn close_gate_of(&mut self, to: i32, slot: &Slot, swallowed: bool) -> Option<(i32, u32)> {
-        let in_sets = self.waits_in_sets;
+        let in_sets = self.sets.are_waited_for;
         let ticket = slot.close_gate(to, Side::Write, self.number, swallowed, in_sets);
         if ticket.is_none() {
             self.counters.count(Counter::Ungateable);
@@ -447,7 +450,7 @@ impl EventLoop {
             return false;
         }
         let gone = is_gone(fd);
-        let own = slot.keeper() == self.number && !self.waited_unseen;
+        let own = slot.keeper() == self.number && !self.iteration.was_unseen();
         if !gone && own && may_be_refused(fd) {
             self.counters.count(counter);
             return true;

@@ -3,8 +3,9 @@
 //! Where all that was ready is held back, the wait goes on with what is left of its time. Counts, errors and signals
 //! are the kernel's own, and so is each event.
 
+use super::current::Here;
+use super::state::EventLoop;
 use super::time::{cancellable, Time, Timeout};
-use super::{EventLoop, Here};
 use crate::gate::table;
 use laio_core::config::Mode;
 use libc::{c_int, epoll_event};
@@ -83,9 +84,9 @@ pub fn wait(
 
 impl EventLoop {
     fn plan(&mut self, call: Call, timeout: impl Fn() -> Timeout) -> Plan {
-        self.turn_ends();
-        self.waits_in_sets = false;
-        self.knows_errors = true;
+        self.end_iteration();
+        self.sets.are_waited_for = false;
+        self.sets.know_errors = true;
         // More than the kernel takes, or nothing, is refused.
         let is_valid = (1..=MOST_EVENTS).contains(&call.most);
         let admits = is_valid && self.admits();
@@ -144,16 +145,16 @@ impl EventLoop {
             self.wakes();
         }
         if !plan.admits {
-            self.saw_events = count > 0;
+            self.iteration.tells(count > 0);
             self.told_at_once.was(count.max(0).unsigned_abs() as usize);
             self.hand_over();
             return Some(count);
         }
         let ready = usize::try_from(count).unwrap_or(0);
         let mut told = self.admit_at(call, 0, ready);
-        if told > 0 && !self.has_holds() {
+        if told > 0 && self.holding.is_empty() {
             // Usual, and the clock is not asked.
-            self.saw_events = true;
+            self.iteration.tells(true);
             self.hand_over();
             return Some(told as c_int);
         }
@@ -171,7 +172,9 @@ impl EventLoop {
             };
             told += self.admit_at(call, told, usize::try_from(more).unwrap_or(0));
         }
-        self.saw_events |= told > 0;
+        if told > 0 {
+            self.iteration.tells(true);
+        }
         let is_over = left == Some(Duration::ZERO);
         if told == 0 && count >= 0 && !is_over {
             self.wait_goes_on();

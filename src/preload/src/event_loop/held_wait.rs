@@ -5,8 +5,9 @@
 //! and with a bell beside it that rings when one of them may be read again. Counts,
 //! results, errors, signals and the time that is left are the kernel's own.
 
+use super::current::Here;
+use super::state::EventLoop;
 use super::time::{cancellable, to_timespec, Time};
-use super::{EventLoop, Here};
 use crate::gate::sets::Set;
 use crate::gate::table;
 use crate::sys::errno;
@@ -35,7 +36,7 @@ pub fn wait(
     mut begun: bool,
     time: Time,
 ) -> Option<c_int> {
-    let number = here.with(|state| state.number)?;
+    let number = here.with(|state| state.number())?;
     let held = |fd| held_by(fd, number);
     if !begin(here, &mut set, all, held) {
         return None;
@@ -61,7 +62,7 @@ pub fn wait(
         let _kept = errno::Kept::new();
         let rung = bell.is_some_and(|bell| count > 0 && set.has_rung(bell));
         if bell.is_some() {
-            here.with(|state| state.take_bell_down());
+            here.with(|state| state.sets.close_waker(number));
         }
         here.with(|state| match std::mem::replace(&mut begun, true) {
             true => state.wakes(),
@@ -87,7 +88,7 @@ pub fn wait(
         let over = !rung && left.is_some_and(|left| left <= most) && (count <= 0 || time.is_over());
         if ready != 0 || over || waits_no_more {
             set.report(bell, ready);
-            here.with(|state| set.give_back(&mut state.room));
+            here.with(|state| set.give_back(&mut state.sets.room));
             break ready;
         }
         here.with(|state| state.wait_goes_on());
@@ -99,7 +100,7 @@ pub fn wait(
 /// Reads the set, and tells whether it is to be waited for here.
 fn begin(here: Here, set: &mut impl Set, all: bool, held: impl Fn(c_int) -> u32) -> bool {
     let _kept = errno::Kept::new();
-    here.with(|state| set.take(&mut state.room, all, held)) == Some(true)
+    here.with(|state| set.take(&mut state.sets.room, all, held)) == Some(true)
 }
 
 /// Makes what the kernel is shown; returns the bell, and whether anything is left out. The bell hangs
@@ -110,7 +111,7 @@ fn prepare(
     held: impl Fn(c_int) -> u32 + Copy,
 ) -> (Option<c_int>, bool) {
     let _kept = errno::Kept::new();
-    let hang = || here.with(|state| state.hang_bell(|fd| set.contains(fd)));
+    let hang = || here.with(|state| state.sets.make_waker(state.number, |fd| set.contains(fd)));
     let bell = set.is_held(held).then(hang).flatten().flatten();
     let lacks = set.show(held, bell);
     (bell, lacks)
@@ -134,9 +135,9 @@ impl EventLoop {
     /// The loop is about to wait in `poll` or `select`: whether what is ready is looked at.
     /// It tells of errors (`poll`), or does not.
     pub fn begins_to_wait_in_sets(&mut self, knows_errors: bool) -> bool {
-        self.turn_ends();
-        self.waits_in_sets = true;
-        self.knows_errors = knows_errors;
+        self.end_iteration();
+        self.sets.are_waited_for = true;
+        self.sets.know_errors = knows_errors;
         self.is_full = false;
         self.admits()
     }
@@ -181,7 +182,7 @@ impl EventLoop {
 
     /// The application goes on with what it is told, if it is anything.
     pub fn is_told(&mut self, anything: bool) {
-        self.saw_events = anything;
+        self.iteration.tells(anything);
         self.hand_over();
     }
 }

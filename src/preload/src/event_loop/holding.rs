@@ -1,82 +1,59 @@
 //! What is held back must not look idle: parts of requests that are held for long, and timers that are over.
 
+use super::state::EventLoop;
 use super::time::Timeout;
-use super::EventLoop;
 use crate::fetch::pool::MAX_JOBS;
 use crate::gate::table;
 use crate::sys::errno;
-use laio_core::holds::{Hold, Step, Timers};
+use laio_core::holds::{Hold, Step};
 use laio_core::stats::Counter;
 use std::time::Duration;
-
-/// The requests that this loop holds back.
-#[derive(Debug, Default)]
-pub(super) struct Holding {
-    /// Some of them may have been let go since.
-    list: Vec<Hold>,
-    /// When something is to be done for one of them, in milliseconds.
-    due: u64,
-    timers: Timers,
-}
 
 impl EventLoop {
     /// A request is held back from now on.
     pub(super) fn holds(&mut self, hold: Hold) {
-        if self.holding.list.len() >= 2 * MAX_JOBS {
+        if self.holding.len() >= 2 * MAX_JOBS {
             self.advance(false);
         }
-        let due = hold.due(self.config.longest_hold_ms);
-        let first = self.holding.list.is_empty();
-        if self.holding.list.try_reserve(1).is_ok() {
-            self.holding.list.push(hold);
-            self.holding.due = if first {
-                due
-            } else {
-                self.holding.due.min(due)
-            };
-        }
-    }
-
-    /// Whether there are any.
-    pub(super) fn has_holds(&self) -> bool {
-        !self.holding.list.is_empty()
+        self.holding
+            .add(hold, hold.due(self.config.longest_hold_ms));
     }
 
     /// How long the kernel may be left to wait before something is to be done for a request that is held back.
     pub(super) fn time_of_holds(&self) -> Option<Duration> {
-        let holds = self.holds_back() && !self.holding.list.is_empty();
+        let holds = self.holds_back() && !self.holding.is_empty();
         // The clock is a timer tick coarse.
-        let rest = self.holding.due.saturating_sub(self.now) + 1;
+        let rest = self.holding.due().saturating_sub(self.now()) + 1;
         holds.then(|| Duration::from_millis(rest))
     }
 
     /// The loop waits, for so long at most.
     pub fn waits_for(&mut self, time: Option<Duration>) {
-        self.holding.timers.waits(time.map(in_milliseconds));
+        self.holding.waits_for(time);
     }
 
     /// A wait has ended by its time, while nothing is looked at.
     pub(super) fn has_expired(&mut self, time: Timeout) {
         if let Timeout::After(time) = time {
-            self.holding.timers.waits(Some(in_milliseconds(time)));
-            self.holding.timers.ended(Some(in_milliseconds(time)));
+            self.holding.waits_for(Some(time));
+            self.holding.wait_ended(Some(time));
         }
     }
 
     /// The loop has been woken: hands out what is due. `over` is how long it had asked to wait, where that time has
     /// run out. Tells whether there is more to report.
     pub(super) fn serve_holds(&mut self, over: Option<Duration>) -> bool {
-        let over = self.holding.timers.ended(over.map(in_milliseconds));
-        if self.holding.list.is_empty() {
+        let over = self.holding.wait_ended(over);
+        if self.holding.is_empty() {
             return false;
         }
-        (over || self.now >= self.holding.due) && self.advance(over)
+        (over || self.now() >= self.holding.due()) && self.advance(over)
     }
 
     /// Lets all requests go.
     pub(super) fn let_holds_go(&mut self) {
         let _kept = errno::Kept::new();
-        for hold in std::mem::take(&mut self.holding.list) {
+        for hold in self.holding.take() {
             if let Some(slot) = table::accepted(hold.fd).filter(|s| s.is_held_by(hold.ticket)) {
                 self.counters.count(Counter::LetThrough);
                 slot.let_through(hold.fd);
@@ -86,9 +63,9 @@ impl EventLoop {
 
     fn advance(&mut self, over: bool) -> bool {
         let _kept = errno::Kept::new();
-        let (now, longest) = (self.now, self.config.longest_hold_ms);
-        let has_timers = self.holding.timers.are_there();
-        let mut list = std::mem::take(&mut self.holding.list);
+        let (now, longest) = (self.now(), self.config.longest_hold_ms);
+        let has_timers = self.holding.has_timers();
+        let mut list = self.holding.take();
         let (mut due, mut reports) = (u64::MAX, false);
         list.retain_mut(|hold| {
             let slot = table::accepted(hold.fd).filter(|slot| slot.is_held_by(hold.ticket));
@@ -116,12 +93,7 @@ impl EventLoop {
             due = due.min(hold.due(longest));
             true
         });
-        self.holding.list = list;
-        self.holding.due = due;
+        self.holding.put_back(list, due);
         reports
     }
-}
-
-fn in_milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@
 //! returns: the writable readiness is held back then, until a helper has made it resident.
 
 use super::body::{Residency, Transfer};
-use super::EventLoop;
+use super::state::EventLoop;
 use crate::fetch::pool::Urgency;
 use crate::gate::table::Slot;
 use crate::sys::errno;
@@ -44,19 +44,21 @@ impl EventLoop {
             Residency::Until(missing) => missing.saturating_sub(offset),
         };
         let range = at..at.saturating_add(length);
-        self.mappings.insert(range, at + known as usize, self.now);
+        self.bodies
+            .mappings
+            .insert(range, at + known as usize, self.now());
     }
 
     /// Whether the application has mapped any file of some length.
     pub fn has_mappings(&self) -> bool {
-        !self.mappings.is_empty()
+        !self.bodies.mappings.is_empty()
     }
 
     /// What was mapped there is there no more.
     pub fn has_unmapped(&mut self, gone: Range<usize>) {
-        self.room.forget(gone.clone());
-        if !self.mappings.is_empty() {
-            self.mappings.remove(gone);
+        self.sets.room.forget(gone.clone());
+        if !self.bodies.mappings.is_empty() {
+            self.bodies.mappings.remove(gone);
         }
     }
 
@@ -69,7 +71,7 @@ impl EventLoop {
         parts: &[iovec],
         may_be_cut: bool,
     ) -> Option<Transfer> {
-        if self.mappings.is_empty() {
+        if self.bodies.mappings.is_empty() {
             return None;
         }
         // The job that brought it in is done when the gate is open.
@@ -77,16 +79,17 @@ impl EventLoop {
             true => None,
             false => slot.stream.lock().mapped_until.take(),
         };
+        let now = self.now();
         if let Some(end) = until {
-            if let Some(mapping) = self.mappings.find(end - 1) {
-                mapping.knows(end, self.now);
+            if let Some(mapping) = self.bodies.mappings.find(end - 1) {
+                mapping.knows(end, now);
             }
         }
         let mut before = 0;
         let mut is_mapped = false;
         for part in parts {
             let start = part.iov_base as usize;
-            if let Some(mapping) = self.mappings.find(start) {
+            if let Some(mapping) = self.bodies.mappings.find(start) {
                 is_mapped = true;
                 let may_be_cut = may_be_cut && slot.told.may_cut_write();
                 if may_be_cut && slot.write_waits() {
@@ -111,7 +114,7 @@ impl EventLoop {
     /// So much of a vector was written to a client connection: holds its readiness back, if what
     /// comes next is mapped and not known to be in memory.
     pub fn after_mapped_write(&mut self, to: i32, slot: &Slot, parts: &[iovec], written: usize) {
-        if self.mappings.is_empty() || !self.gates_bodies() {
+        if self.bodies.mappings.is_empty() || !self.gates_bodies() {
             return;
         }
         let _kept = errno::Kept::new();
@@ -119,12 +122,13 @@ impl EventLoop {
             return;
         };
         let window = (WINDOWS * self.config.window) as usize;
-        let Some(mapping) = self.mappings.find(next) else {
+        let now = self.now();
+        let Some(mapping) = self.bodies.mappings.find(next) else {
             return;
         };
         let end = next.saturating_add(window).min(mapping.range.end);
         // What was in memory long ago is looked after once more.
-        if mapping.known() < end || !mapping.is_fresh(self.now, self.config.warm_ms) {
+        if mapping.known() < end || !mapping.is_fresh(now, self.config.warm_ms) {
             let _ = self.hold_back_mapped(to, slot, next..end);
         }
     }
@@ -145,8 +149,7 @@ impl EventLoop {
         slot.stream.lock().mapped_until = Some(end);
         job.memory = Some(range.start..end);
         self.counters.count_alone(Counter::Jobs);
-        self.submitted = true;
-        self.pool.submit(job, Urgency::Normal);
+        self.submit(job, Urgency::Normal);
         true
     }
 }

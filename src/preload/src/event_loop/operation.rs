@@ -1,7 +1,7 @@
 //! File operations: straight, or a stall, which is counted and learnt from. What the library does not
 //! hold back (changes of files, look-ups of host names) is counted apart, and teaches nothing.
 
-use super::{EventLoop, SUSPICIOUS};
+use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
 use crate::sys::lock::ForkedLock;
 use crate::sys::program::STATS;
@@ -21,9 +21,6 @@ const LONG: u64 = 500_000;
 /// A look-up of a host name that took longer than these nanoseconds has waited for another machine: to
 /// read `/etc/hosts` takes less.
 const RESOLVER_LONG: u64 = 1_000_000;
-
-/// The most to which the threshold of suspicion rises, in nanoseconds: a slow disk stays above it.
-const MOST_SUSPICIOUS: u64 = 16_000_000;
 
 /// What a file operation was performed on.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +113,7 @@ impl EventLoop {
     /// or something can be learnt from it.
     #[inline]
     pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
-        let suspicious = ticks > self.suspicious;
+        let suspicious = self.suspicion.is_roused(ticks);
         if !suspicious && !self.attentive() {
             self.counters.count_alone(Counter::Straight);
         } else if let Some(operation) = what() {
@@ -127,10 +124,10 @@ impl EventLoop {
     #[cold]
     fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
         let _kept = errno::Kept::new();
-        self.opens_warm = false;
+        self.bodies.opens_warm = false;
         let was_attentive = self.attentive();
         let stalled = suspicious
-            .is_some_and(|ticks| self.has_blocked(operation, self.tick_rate.nanoseconds(ticks)));
+            .is_some_and(|ticks| self.has_blocked(operation, self.suspicion.nanoseconds(ticks)));
         if !stalled {
             self.counters.count_alone(Counter::Straight);
         } else if !was_attentive {
@@ -149,9 +146,9 @@ impl EventLoop {
         let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);
         let key = warm_key(hash, depth, 0);
-        self.opens_warm = operation.call == Call::Open
+        self.bodies.opens_warm = operation.call == Call::Open
             && depth == Depth::Data
-            && self.pool.warm.get(key, self.now, self.config.warm_ms) == Warmth::Warm;
+            && self.pool.warm.get(key, self.now(), self.config.warm_ms) == Warmth::Warm;
         if stalled {
             self.pool.warm.remove(key);
         }
@@ -163,23 +160,22 @@ impl EventLoop {
 
     /// Whether the thread slept in this operation; if so it is counted and remembered.
     fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
-        let (waits, attentive) = (self.waits, self.attentive());
-        let before = self.rebase();
-        let slept = self.baseline.sleeps - before.sleeps > waits;
+        let attentive = self.attentive();
+        let since = self.suspicion.ask();
         let blocked = if attentive {
             // It has asked at the beginning of this turn, so a sleep since is this call's. Blocks may
             // have been read ahead, without waiting.
-            slept
+            since.slept
         } else {
             // It has asked long ago, and a sleep may have had any reason; only where no device counts
             // the blocks that are read is it taken for an answer.
-            self.baseline.blocks > before.blocks || slept && took > LONG && operation.is_opaque()
+            since.read_blocks || since.slept && took > LONG && operation.is_opaque()
         };
         if !blocked || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
             if !attentive {
                 // On a busy machine every call is slow: a quiet loop does not ask each time.
-                self.suspicious = (2 * self.suspicious).min(self.tick_rate.ticks(MOST_SUSPICIOUS));
+                self.suspicion.was_false();
             }
             return false;
         }
@@ -189,7 +185,7 @@ impl EventLoop {
         self.stays_attentive();
         // Names stall because nobody has predicted them, data because they were taken for being there.
         if attentive && self.pool.is_staffed() && operation.is_of_data() && !operation.is_opaque() {
-            self.doubtful_until = self.attentive_until;
+            self.attention.doubt();
         }
         operation.report("stall", took, Block::stalled);
         true
@@ -199,8 +195,8 @@ impl EventLoop {
     #[inline]
     pub fn changed<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
         let least = if self.attentive() { SUSPICIOUS } else { LONG };
-        if ticks > self.tick_rate.ticks(least) {
-            self.consider_change(what(), self.tick_rate.nanoseconds(ticks));
+        if self.suspicion.is_longer(ticks, least) {
+            self.consider_change(what(), self.suspicion.nanoseconds(ticks));
         } else {
             self.counters.count_alone(Counter::Straight);
         }
@@ -209,10 +205,10 @@ impl EventLoop {
     #[cold]
     fn consider_change(&mut self, operation: Operation<'_>, took: u64) {
         let _kept = errno::Kept::new();
-        let (waits, attentive) = (self.waits, self.attentive());
-        let before = self.rebase();
+        let attentive = self.attentive();
+        let since = self.suspicion.ask();
         // As for a stall. A quiet loop believes its clock: what is written counts no blocks here.
-        let blocked = !attentive || self.baseline.sleeps - before.sleeps > waits;
+        let blocked = !attentive || since.slept;
         if blocked && operation.is_on_file() {
             self.has_waited(operation, took);
         } else {
@@ -223,9 +219,9 @@ impl EventLoop {
     /// A host name was looked up, which took so many ticks.
     #[inline]
     pub fn resolved<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
-        if ticks > self.tick_rate.ticks(RESOLVER_LONG) {
+        if self.suspicion.is_longer(ticks, RESOLVER_LONG) {
             let _kept = errno::Kept::new();
-            self.has_waited(what(), self.tick_rate.nanoseconds(ticks));
+            self.has_waited(what(), self.suspicion.nanoseconds(ticks));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The request gate: a look at what a client asks for, before the server is told of it.
 
-use super::EventLoop;
+use super::state::{EventLoop, LOOK};
 use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
 use crate::fetch::probe::{probe, Answer};
@@ -15,12 +15,6 @@ use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// How much of what a client sent is looked at.
-pub(super) const LOOK: usize = 4096;
-
-/// Connections whose request line was cut in the middle, remembered at once.
-pub(super) const PARTIALS: usize = 16;
 
 /// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
 /// are no more paths than there are requests in such a time.
@@ -41,12 +35,6 @@ pub enum Verdict {
     Part,
     /// Answer with this error.
     Fail(Errno),
-}
-
-/// The first part of a request line that was cut in the middle.
-pub(super) struct Partial {
-    fd: i32,
-    bytes: Vec<u8>,
 }
 
 /// A request whose files are not in memory.
@@ -86,12 +74,12 @@ impl EventLoop {
         if let Some(error) = taken_error(slot) {
             return Verdict::Fail(error);
         }
-        if slot.told.is_readable(self.iteration) {
+        if slot.told.is_readable(self.iteration.number()) {
             return Verdict::Seen;
         }
         let may_refuse = slot
             .told
-            .may_refuse_read(self.iteration, self.waits_in_sets);
+            .may_refuse_read(self.iteration.number(), self.sets.are_waited_for);
         // A message that is shorter than the room for it may have others behind it.
         let refusable = may_refuse && !slot.is_shared() && slot.is_stream(fd);
         if !refusable || !may_be_refused(fd) {
@@ -151,7 +139,7 @@ impl EventLoop {
             }
         }
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(socket, &mut self.look[..], flags) {
+        match rustix::net::recv(socket, &mut self.looks.bytes[..], flags) {
             Ok((0, _)) => Look::Warm,
             Err(Errno::AGAIN) => Look::Empty,
             Err(Errno::NOTSOCK) => {
@@ -175,7 +163,10 @@ impl EventLoop {
     }
 
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
-        if !slot.told.is_clean(self.trusted_since, self.iteration) {
+        if !slot
+            .told
+            .is_clean(self.iteration.trusted_since(), self.iteration.number())
+        {
             // It may have been reported before the gate was closed.
             slot.abandon(fd);
             return Verdict::Unseen;
@@ -192,17 +183,22 @@ impl EventLoop {
         slot.stream.lock().next_read = None;
         let here = length;
         if slot.partial.load(Relaxed) {
-            length = self.join_partial(fd, length);
+            length = self.looks.join(fd, length);
         }
         let kept = length - here.min(length);
         let (mut job, mut unstaffed) = (None, false);
         let mut urgency = Urgency::Urgent;
         let (mut at, mut first) = (0, length);
         for number in 0..MAX_PIPELINED {
-            let Some(bytes) = self.look.get(at..length).filter(|bytes| !bytes.is_empty()) else {
+            let Some(bytes) = self
+                .looks
+                .bytes
+                .get(at..length)
+                .filter(|bytes| !bytes.is_empty())
+            else {
                 break;
             };
-            match Http.recognise(bytes, &mut self.request) {
+            match Http.recognise(bytes, &mut self.looks.request) {
                 Ok(taken) => at += taken,
                 Err(Unrecognised::Partial) => {
                     slot.cut.store(true, Relaxed);
@@ -226,14 +222,18 @@ impl EventLoop {
             if number == 0 {
                 first = at;
             }
-            self.rules.predict(&self.request, &mut self.predictions);
-            if self.predictions.is_empty() {
+            self.rules
+                .predict(&self.looks.request, &mut self.looks.predictions);
+            if self.looks.predictions.is_empty() {
                 self.counters.count_alone(Counter::Unpredicted);
             }
             unstaffed |= self.find_cold(&mut job, &mut urgency);
             if job.is_none() {
-                self.recent
-                    .remember(&self.request, &self.predictions, &mut self.rules);
+                self.recent.remember(
+                    &self.looks.request,
+                    &self.looks.predictions,
+                    &mut self.rules,
+                );
             }
         }
         match job {
@@ -255,9 +255,9 @@ impl EventLoop {
     fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) -> bool {
         let mut unstaffed = false;
         let window = self.pool.window();
-        for prediction in self.predictions.iter() {
+        for prediction in self.looks.predictions.iter() {
             let key = prediction.key(window);
-            let known = self.pool.warm.get(key, self.now, self.config.warm_ms);
+            let known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
             if known == Warmth::Warm && !self.is_doubtful(key) {
                 continue;
             }
@@ -276,7 +276,7 @@ impl EventLoop {
             self.counters.count_alone(Counter::Probes);
             match probe(prediction, window) {
                 Answer::Warm => {
-                    self.pool.warm.insert(key, self.now);
+                    self.pool.warm.insert(key, self.now());
                     continue;
                 }
                 // It was brought in, and nobody knows better.
@@ -304,7 +304,7 @@ impl EventLoop {
     /// Whether what was in memory may have been taken away again, and this was not looked at just now.
     fn is_doubtful(&self, key: u64) -> bool {
         let ttl = DOUBTED.min(self.config.warm_ms);
-        self.doubts() && self.pool.warm.get(key, self.now, ttl) != Warmth::Warm
+        self.doubts() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
     }
 
     /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` tells that
@@ -317,8 +317,14 @@ impl EventLoop {
         } = cold;
         self.stays_attentive();
         let ticket = if self.pool.is_possible() {
-            slot.close_gate(fd, Side::Read, self.number, swallowed, self.waits_in_sets)
-                .ok_or(Counter::Ungateable)
+            slot.close_gate(
+                fd,
+                Side::Read,
+                self.number,
+                swallowed,
+                self.sets.are_waited_for,
+            )
+            .ok_or(Counter::Ungateable)
         } else {
             Err(self.pool.refusal())
         };
@@ -336,41 +342,11 @@ impl EventLoop {
         if urgency == Urgency::Urgent {
             self.counters.count_alone(Counter::JobsUrgent);
         }
-        self.submitted = true;
-        self.pool.submit(job, urgency);
+        self.submit(job, urgency);
         let told = &slot.told;
         let (heard, kept) = (told.active(), told.was_read());
-        self.holds(Hold::begin(fd, ticket, length, self.now, heard, kept));
+        self.holds(Hold::begin(fd, ticket, length, self.now(), heard, kept));
         true
-    }
-
-    /// Puts the part that was kept in front of what was looked at; returns the length of both.
-    fn join_partial(&mut self, fd: i32, length: usize) -> usize {
-        let Some(partial) = self.partials.iter().find(|partial| partial.fd == fd) else {
-            return length;
-        };
-        let first = &partial.bytes;
-        let whole = (first.len() + length).min(LOOK);
-        self.look.copy_within(..whole - first.len(), first.len());
-        if let Some(place) = self.look.get_mut(..first.len()) {
-            place.copy_from_slice(first);
-        }
-        whole
-    }
-
-    /// Keeps a copy of a request line's beginning, which the server has read.
-    fn keep_partial(&mut self, fd: i32, slot: &Slot, at: usize, length: usize) {
-        let bytes = self.look.get(at..length).unwrap_or_default();
-        // Of this number's last owner, or the first come.
-        let old = self.partials.iter().position(|partial| partial.fd == fd);
-        if let Some(index) = old.or((self.partials.len() == PARTIALS).then_some(0)) {
-            self.partials.swap_remove(index);
-        }
-        self.partials.push(Partial {
-            fd,
-            bytes: bytes.to_vec(),
-        });
-        slot.partial.store(true, Relaxed);
     }
 
     /// What was read while nobody looked, to be understood if it stalls.
@@ -382,7 +358,7 @@ impl EventLoop {
     pub fn has_read(&mut self, fd: i32, slot: &Slot, verdict: Verdict, bytes: &[u8], size: usize) {
         let emptied = bytes.len() < size;
         slot.told
-            .has_read(self.iteration, self.now, bytes.len(), emptied);
+            .has_read(self.iteration.number(), self.now(), bytes.len(), emptied);
         if bytes.is_empty() {
             return;
         }
@@ -399,30 +375,35 @@ impl EventLoop {
 
     /// The application has found a connection empty.
     pub fn has_found_nothing(&mut self, slot: &Slot) {
-        slot.told.has_read(self.iteration, self.now, 0, true);
+        slot.told
+            .has_read(self.iteration.number(), self.now(), 0, true);
     }
 
     /// Finds the requests in what was read, and keeps a part that was cut.
     #[cold]
     fn recognise_read(&mut self, fd: i32, slot: &Slot, bytes: &[u8], remembers: bool) {
-        let mut length = bytes.len().min(LOOK);
-        if let (Some(place), Some(bytes)) = (self.look.get_mut(..length), bytes.get(..length)) {
-            place.copy_from_slice(bytes);
-        }
+        let mut length = self.looks.show(bytes);
         if slot.partial.swap(false, Relaxed) {
-            length = self.join_partial(fd, length);
-            self.partials.retain(|partial| partial.fd != fd);
+            length = self.looks.join(fd, length);
+            self.looks.drop_part(fd);
         }
         let mut at = 0;
         for _ in 0..MAX_PIPELINED {
-            let Some(bytes) = self.look.get(at..length).filter(|bytes| !bytes.is_empty()) else {
+            let Some(bytes) = self
+                .looks
+                .bytes
+                .get(at..length)
+                .filter(|bytes| !bytes.is_empty())
+            else {
                 break;
             };
-            match Http.recognise(bytes, &mut self.request) {
+            match Http.recognise(bytes, &mut self.looks.request) {
                 Ok(taken) => at += taken,
                 Err(Unrecognised::Partial) => {
                     self.recent.has_not_understood();
-                    return self.keep_partial(fd, slot, at, length);
+                    self.looks.keep(fd, at, length);
+                    slot.partial.store(true, Relaxed);
+                    return;
                 }
                 Err(_) => {
                     self.recent.has_not_understood();
@@ -430,9 +411,13 @@ impl EventLoop {
                 }
             }
             if remembers {
-                self.rules.predict(&self.request, &mut self.predictions);
-                self.recent
-                    .remember(&self.request, &self.predictions, &mut self.rules);
+                self.rules
+                    .predict(&self.looks.request, &mut self.looks.predictions);
+                self.recent.remember(
+                    &self.looks.request,
+                    &self.looks.predictions,
+                    &mut self.rules,
+                );
             }
         }
     }

@@ -176,7 +176,7 @@ impl Slot {
         if !state.holds(Side::Write) {
             self.write_waits.store(false, Release);
         }
-        waker::ring(self.keeper(), fd);
+        waker::wake(self.keeper(), fd);
     }
 
     /// A read is about to happen. `Pass` is given once for each completed gate.
@@ -325,7 +325,7 @@ impl Slot {
             Side::Write => self.write_waits.store(false, Release),
         }
         carry_out(fd, owed);
-        waker::ring(self.keeper(), fd);
+        waker::wake(self.keeper(), fd);
     }
 
     /// The number of an epoll instance goes: opens the gate if readiness is given back there.

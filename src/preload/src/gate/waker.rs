@@ -47,7 +47,7 @@ fn place(number: usize) -> Option<&'static Place> {
 
 /// A gate of the connection `fd` has opened: wakes the event loop of this number, if it waits. What is
 /// not ready after all does not ring before it is.
-pub fn ring(number: usize, fd: c_int) {
+pub fn wake(number: usize, fd: c_int) {
     // A loop that is hanging its bell up, or taking it down, looks at its gates next; and a signal
     // handler may have come in the middle of it.
     let Some(Ok(bell)) = place(number).map(Place::try_read) else {
@@ -64,13 +64,13 @@ pub fn ring(number: usize, fd: c_int) {
 }
 
 /// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
-pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
+pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     // Not waited for: this may be a signal handler that has interrupted a ring.
     let mut place = place(number)?.try_write().ok()?;
     if is_forking() {
         return None;
     }
-    close(place.take());
+    close_file(place.take());
     let bell = epoll::create(epoll::CreateFlags::CLOEXEC);
     let mut bell = bell
         .inspect_err(|error| refusals::EPOLL_CREATE1.failed(*error))
@@ -90,14 +90,14 @@ pub fn hang(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
 }
 
 /// Takes it down: nobody rings it any more. Tells whether it hangs no more. A fork is waited for.
-pub fn take_down(number: usize) -> bool {
+pub fn close(number: usize) -> bool {
     place(number).is_none_or(|place| {
         patiently(|| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
     })
 }
 
 /// The same in what may be a signal handler that has interrupted a ring.
-pub fn try_to_take_down(number: usize) -> bool {
+pub fn try_to_close(number: usize) -> bool {
     match place(number).map(Place::try_write) {
         Some(Ok(mut place)) => clear(&mut place),
         _ => false,
@@ -111,7 +111,7 @@ fn clear(place: &mut Option<OpenFile>) -> bool {
     if is_forking() {
         return false;
     }
-    close(place.take());
+    close_file(place.take());
     true
 }
 
@@ -159,13 +159,13 @@ pub fn abandon() {
         // SAFETY: as in `place`.
         let place = unsafe { place.swap(null_mut(), AcqRel).as_ref() };
         if let Some(Ok(bell)) = place.map(Place::try_read) {
-            close(*bell);
+            close_file(*bell);
         }
     }
 }
 
 /// Closes a bell, unless the application has closed its number or taken it over.
-fn close(bell: Option<OpenFile>) {
+fn close_file(bell: Option<OpenFile>) {
     if let Some(bell) = bell.filter(|bell| table::open_file(bell.fd) == Some(*bell)) {
         close_raw(bell.fd);
     }

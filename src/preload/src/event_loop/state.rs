@@ -1,0 +1,193 @@
+//! The state of one event loop: what it is made of, and where it stands between two waits.
+
+mod attention;
+mod bodies;
+mod holding;
+mod iteration;
+mod looks;
+mod sets;
+mod suspicion;
+
+pub use looks::LOOK;
+pub use suspicion::SUSPICIOUS;
+
+use crate::fetch::job::Job;
+use crate::fetch::pool::{Jobs, Pool, Urgency, MAX_JOBS};
+use crate::gate::numbers::MOST_LOOPS;
+use crate::gate::table::Slot;
+use crate::sys::program::STATS;
+use crate::sys::{errno, handler, process};
+use attention::Attention;
+use bodies::Bodies;
+use holding::Holding;
+use iteration::Iteration;
+use laio_core::batch::Batch;
+use laio_core::config::{Config, Mode};
+use laio_core::recent::Recent;
+use laio_core::rules::Rules;
+use laio_core::stats::Counters;
+use looks::Looks;
+use sets::Sets;
+use std::sync::Arc;
+use suspicion::Suspicion;
+
+/// The state of one event loop.
+pub struct EventLoop {
+    /// No two of a process have the same.
+    pub(super) number: usize,
+    pub(super) config: &'static Config,
+    pub(super) counters: &'static Counters,
+    pub(super) pool: Arc<Pool>,
+    /// Which files a request's handler touches.
+    pub(super) rules: Rules,
+    /// The last requests, from which that is learnt.
+    pub(super) recent: Recent,
+    pub(super) looks: Looks,
+    pub(super) iteration: Iteration,
+    pub(super) attention: Attention,
+    pub(super) suspicion: Suspicion,
+    /// How much it is told of at once.
+    pub(super) told_at_once: Batch,
+    /// Requests that are held back.
+    pub(super) holding: Holding,
+    pub(super) bodies: Bodies,
+    pub(super) sets: Sets,
+    /// As many connections are open as the application has made room for.
+    pub(super) is_full: bool,
+    /// Cold requests on devices not worth a gate.
+    pub(super) below_break_even: u64,
+    /// Jobs were submitted in this iteration.
+    submitted: bool,
+    /// Room for finished jobs.
+    batch: Jobs,
+}
+
+impl EventLoop {
+    /// The state of the loop with this number.
+    pub fn new(config: &'static Config, number: usize) -> EventLoop {
+        let counters = STATS.counters(number % MOST_LOOPS);
+        let mut rules = Rules::default();
+        for (prefix, directory) in &config.map {
+            if !rules.pin(prefix.as_bytes(), directory.as_bytes()) {
+                log::warn!("LAIO_MAP: {prefix}={directory} is too long; it is left out");
+            }
+        }
+        let iteration = Iteration::first(number);
+        let now = iteration.now();
+        // Pinned rules speak before the first stall, so there is something to look for at once.
+        let attentive_until = if rules.is_empty() {
+            0
+        } else {
+            now + config.quiet_ms
+        };
+        EventLoop {
+            number,
+            config,
+            counters,
+            pool: Arc::new(Pool::new(counters, config.threads, config.window)),
+            rules,
+            recent: Recent::default(),
+            looks: Looks::default(),
+            iteration,
+            attention: Attention::until(attentive_until),
+            suspicion: Suspicion::new(now),
+            told_at_once: Batch::default(),
+            holding: Holding::default(),
+            bodies: Bodies::default(),
+            sets: Sets::default(),
+            is_full: false,
+            below_break_even: 0,
+            submitted: false,
+            batch: Vec::with_capacity(MAX_JOBS),
+        }
+    }
+
+    /// No two loops of a process have the same.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Milliseconds when this iteration began.
+    pub(super) fn now(&self) -> u64 {
+        self.iteration.now()
+    }
+
+    /// Whether requests are looked at before they are read.
+    pub(super) fn attentive(&self) -> bool {
+        self.attention.is_paid(self.now())
+    }
+
+    /// Something was cold: from now on requests are looked at.
+    pub(super) fn stays_attentive(&mut self) {
+        if !self.attentive() {
+            self.iteration.trust_from_now();
+        }
+        self.attention.stays(self.now() + self.config.quiet_ms);
+    }
+
+    /// Whether a read has stalled lately although this loop looks at what it is asked for.
+    pub(super) fn doubts(&self) -> bool {
+        self.attention.doubts(self.now())
+    }
+
+    /// Hands a job to the helpers.
+    pub(super) fn submit(&mut self, job: Box<Job>, urgency: Urgency) {
+        self.submitted = true;
+        self.pool.submit(job, urgency);
+    }
+
+    /// The loop is about to wait.
+    pub(super) fn end_iteration(&mut self) {
+        self.suspicion.waits();
+        self.sets.close_left_over(self.number);
+        if self.pool.is_staffed() {
+            let _kept = errno::Kept::new();
+            let submitted = std::mem::take(&mut self.submitted);
+            self.pool.before_wait(&mut self.batch, submitted);
+        } else if self.attentive() && self.config.mode == Mode::On && !handler::may_be_running() {
+            let _kept = errno::Kept::new();
+            self.pool.start();
+        }
+    }
+
+    /// Whether any request is held back whose readiness this loop will be given.
+    pub fn holds_back(&self) -> bool {
+        self.pool.is_outstanding() && process::is_same_process()
+    }
+
+    /// A wait has ended without anything to tell, and another one follows.
+    pub(super) fn wait_goes_on(&mut self) {
+        self.suspicion.waits();
+        self.pool.before_wait(&mut self.batch, false);
+    }
+
+    /// The kernel has come back from a wait.
+    pub(super) fn wakes(&mut self) {
+        self.iteration.wakes();
+        self.pool.after_wait();
+    }
+
+    /// An iteration begins, with what the kernel has told.
+    pub fn begin_iteration(&mut self) {
+        self.wakes();
+        self.iteration.begin();
+        self.recent.new_turn();
+        self.bodies.begin_iteration();
+        self.suspicion.begin_iteration(self.now());
+    }
+
+    /// The application goes on with what it is told.
+    pub(super) fn hand_over(&mut self) {
+        if self.attentive() {
+            let _kept = errno::Kept::new();
+            self.suspicion.hand_over();
+        }
+    }
+
+    /// This loop has accepted a connection: it may read it at once, without having been told that it can.
+    pub(super) fn accepted(&mut self, slot: &Slot) {
+        if self.iteration.saw_events() {
+            slot.told.accepted(self.iteration.number());
+        }
+    }
+}

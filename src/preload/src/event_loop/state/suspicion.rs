@@ -1,0 +1,123 @@
+//! Whether an operation of this thread may have waited for a disk, and whether it has.
+
+use crate::sys::clock::{self, TickRate};
+use crate::sys::usage::{usage, Usage};
+
+/// An operation that took longer than these nanoseconds may have waited for a disk.
+pub const SUSPICIOUS: u64 = 30_000;
+
+/// The most to which that rises: a slow disk stays above it.
+const MOST_SUSPICIOUS: u64 = 16_000_000;
+
+/// So many milliseconds after it was set back to [`SUSPICIOUS`], it is again.
+const RAISED: u64 = 1000;
+
+/// An iteration that has lasted so many nanoseconds is long for those who wait for the next one.
+const LONG_ITERATION: u64 = 1_000_000;
+
+/// No iteration of a server lasts so many nanoseconds.
+const UNLIKELY_ITERATION: u64 = 1_000_000_000;
+
+/// What is known of this thread's time, and of its sleeps.
+#[derive(Debug)]
+pub struct Suspicion {
+    tick_rate: TickRate,
+    /// Ticks after which an operation is suspected.
+    threshold: u64,
+    /// When that is set back, in milliseconds.
+    raised_until: u64,
+    /// The tick at which this iteration began, where requests were looked at then.
+    began: u64,
+    /// What the kernel had counted when last asked.
+    baseline: Usage,
+    /// Waits since then, each of which may have been a sleep.
+    waits: i64,
+}
+
+/// What the kernel has counted since it was last asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    /// The thread has slept, and not in a wait.
+    pub slept: bool,
+    /// Blocks were read for it.
+    pub read_blocks: bool,
+}
+
+impl Suspicion {
+    /// Nothing is suspected before now.
+    pub fn new(now: u64) -> Suspicion {
+        let tick_rate = TickRate::measure();
+        Suspicion {
+            tick_rate,
+            threshold: tick_rate.ticks(SUSPICIOUS),
+            raised_until: now,
+            began: 0,
+            baseline: usage(),
+            waits: 0,
+        }
+    }
+
+    /// Whether an operation of so many ticks may have waited for a disk.
+    #[inline]
+    pub fn is_roused(&self, ticks: u64) -> bool {
+        ticks > self.threshold
+    }
+
+    /// Whether so many ticks are longer than so many nanoseconds.
+    #[inline]
+    pub fn is_longer(&self, ticks: u64, nanoseconds: u64) -> bool {
+        ticks > self.tick_rate.ticks(nanoseconds)
+    }
+
+    /// Nanoseconds in so many ticks.
+    pub fn nanoseconds(&self, ticks: u64) -> u64 {
+        self.tick_rate.nanoseconds(ticks)
+    }
+
+    /// It was false. On a busy machine every call is slow: a loop that looks at nothing does not ask each time.
+    pub fn was_false(&mut self) {
+        self.threshold = (2 * self.threshold).min(self.tick_rate.ticks(MOST_SUSPICIOUS));
+    }
+
+    /// An iteration begins.
+    pub fn begin_iteration(&mut self, now: u64) {
+        if now >= self.raised_until {
+            self.threshold = self.tick_rate.ticks(SUSPICIOUS);
+            self.raised_until = now + RAISED;
+        }
+    }
+
+    /// The application goes on with what it is told, and its requests are looked at.
+    pub fn hand_over(&mut self) {
+        self.rebase();
+        self.began = clock::ticks();
+    }
+
+    /// The thread is about to wait, and may sleep.
+    pub fn waits(&mut self) {
+        self.waits += 1;
+    }
+
+    /// Asks the kernel what the thread has done since it was last asked.
+    pub fn ask(&mut self) -> Since {
+        let waits = self.waits;
+        let before = self.rebase();
+        Since {
+            slept: self.baseline.sleeps - before.sleeps > waits,
+            read_blocks: self.baseline.blocks > before.blocks,
+        }
+    }
+
+    fn rebase(&mut self) -> Usage {
+        self.waits = 0;
+        std::mem::replace(&mut self.baseline, usage())
+    }
+
+    /// Whether those who wait for the next iteration notice that this one goes on.
+    pub fn iteration_is_long(&self) -> bool {
+        let age = clock::ticks().saturating_sub(self.began);
+        let [least, most] = [LONG_ITERATION, UNLIKELY_ITERATION].map(|n| self.tick_rate.ticks(n));
+        // Beyond, it is more likely that the loop waits by ways that no hook sees.
+        (least..most).contains(&age)
+    }
+}

@@ -9,8 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::request::Expected;
-use super::{Kind, Request};
+use super::request::{Expected, Kind, Request};
 use crate::files::FileSet;
 
 /// An answer's head is far smaller; a server that sends a larger one is not one of ours.

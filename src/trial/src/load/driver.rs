@@ -12,8 +12,9 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::connection::{Connection, Progress};
+use super::outcome::{histogram, Failures, Outcome};
+use super::request::{Kind, Request};
 use super::source::{At, Source};
-use super::{histogram, Failures, Kind, Outcome, Request};
 use crate::files::FileSet;
 use crate::interrupt;
 

@@ -5,89 +5,11 @@
 
 mod connection;
 mod driver;
+mod outcome;
 mod request;
 mod source;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use hdrhistogram::Histogram;
-
 pub use driver::{run, Load};
+pub use outcome::{histogram, Failures, Outcome};
 pub use request::{Kind, Request};
 pub use source::{Closed, Open};
-
-/// What came of a load.
-#[derive(Clone)]
-pub struct Outcome {
-    /// Requests answered rightly, the last outstanding ones included.
-    pub completed: u64,
-    /// How many of them while new ones were still being sent.
-    pub completed_in_time: u64,
-    /// How long new ones were being sent.
-    pub time: Duration,
-    /// Bytes of bodies that were compared and right, in all.
-    pub bytes: u64,
-    /// How many of them while new requests were still being sent.
-    pub bytes_in_time: u64,
-    /// From the first request until the last answer.
-    pub elapsed: Duration,
-    /// Requests not answered, or wrongly.
-    pub failures: Failures,
-    /// Connections that the server closed between two requests, which it may.
-    pub reconnects: u64,
-    /// From when a request was due until its last byte, in nanoseconds.
-    pub latency: Histogram<u64>,
-}
-
-impl Outcome {
-    /// Requests answered per second.
-    pub fn rate(&self) -> f64 {
-        self.completed_in_time as f64 / self.time.as_secs_f64().max(1e-9)
-    }
-
-    /// Megabits of bodies per second, while new requests were being sent.
-    pub fn megabits_per_second(&self) -> f64 {
-        self.bytes_in_time as f64 * 8.0 / 1e6 / self.time.as_secs_f64().max(1e-9)
-    }
-
-    /// Megabytes of bodies per second, until the last is there: where there are few, most of the time is after the last
-    /// request was sent.
-    pub fn megabytes_per_second(&self) -> f64 {
-        self.bytes as f64 / 1e6 / self.elapsed.as_secs_f64().max(1e-9)
-    }
-}
-
-/// Requests that failed, by how.
-#[derive(Clone, Debug, Default)]
-pub struct Failures(BTreeMap<String, u64>);
-
-impl Failures {
-    fn add(&mut self, how: String) {
-        *self.0.entry(how).or_default() += 1;
-    }
-
-    /// Takes in another load's failures.
-    pub fn merge(&mut self, other: &Self) {
-        for (how, count) in &other.0 {
-            *self.0.entry(how.clone()).or_default() += count;
-        }
-    }
-
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// Each way of failing and how often.
-    pub fn by_kind(&self) -> &BTreeMap<String, u64> {
-        &self.0
-    }
-}
-
-/// A histogram of nanoseconds, from a microsecond to two minutes with three significant digits.
-///
-/// Its bounds are fixed: it never grows in the middle of a measurement.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 120_000_000_000, 3).expect("the bounds are in order")
-}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Request;
+use super::request::Request;
 use crate::files::FileSet;
 
 /// What a connection without a request does next.

@@ -12,11 +12,11 @@ use std::time::Duration;
 use anyhow::{ensure, Context, Result};
 use nix::sys::stat::{major, minor};
 
+use super::evaluation::Paper;
 use super::limit::Limit;
 use super::plan::{Contender, Part};
 use super::results::{figure, Load};
 use super::workload::Mix;
-use super::Paper;
 use crate::disks::Disk;
 use crate::files::FileSet;
 use crate::interrupt;

@@ -12,9 +12,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{json, Value};
 
+use super::evaluation::Paper;
 use super::plan::Part;
 use super::workload::bytes_per_directory;
-use super::Paper;
 use crate::machine;
 use claims::Claim;
 

@@ -1,7 +1,6 @@
 //! Files that helpers hold on to.
 
 use super::file_system::Status;
-use super::pool::MAX_JOBS;
 use super::resolver::File;
 use crate::sys::clock;
 use crate::sys::lock::Lock;
@@ -48,10 +47,10 @@ fn is_over(used: u64, now: u64) -> bool {
 }
 
 impl Pins {
-    /// From now on as many as jobs can wait, and half of what the process may have open: its limit binds
-    /// the helpers' table too, and they need some for what they do.
-    pub fn set_most(&self, limit: u32) {
-        self.most.store(MAX_JOBS.min(limit as usize / 2), Relaxed);
+    /// From now on so many, and half of what the process may have open: its `limit` binds the helpers' table too, and they
+    /// need some for what they do.
+    pub fn set_most(&self, most: usize, limit: u32) {
+        self.most.store(most.min(limit as usize / 2), Relaxed);
     }
 
     /// Holds on to a file until so many newer ones have come, or for [`HELD`].
@@ -157,19 +156,19 @@ mod tests {
     #[test]
     fn pins_leave_room_for_work() {
         let pins = Pins::default();
-        pins.set_most(64);
+        pins.set_most(1000, 64);
         (0..40).for_each(|_| pins.keep(null()));
         assert_eq!(pins.files.lock().len(), 32);
         pins.release();
-        pins.set_most(1 << 20);
-        assert_eq!(pins.most.load(Relaxed), MAX_JOBS);
+        pins.set_most(1000, 1 << 20);
+        assert_eq!(pins.most.load(Relaxed), 1000);
     }
 
     /// Without it, the space of deleted files stayed taken for as long as a loop was busy.
     #[test]
     fn pins_expire_by_time() {
         let pins = Pins::default();
-        pins.set_most(64);
+        pins.set_most(1000, 64);
         let held = HELD.as_millis() as u64;
         for at in [1000, 1001, 1400] {
             pins.files.lock().push_back((at, null()));

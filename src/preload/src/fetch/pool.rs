@@ -283,7 +283,7 @@ impl Pool {
         }
         refusals::look();
         *self.parted.lock() = false;
-        self.pins.set_most(descriptors::limit());
+        self.pins.set_most(MAX_JOBS, descriptors::limit());
         self.free.lock().resize_with(MAX_JOBS, Box::default);
         memory::set_cushion_aside();
         if table::is_registered_in_any() {

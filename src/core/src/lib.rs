@@ -24,6 +24,7 @@ pub mod interests;
 pub mod mappings;
 pub mod places;
 pub mod predictions;
+pub mod queue;
 pub mod recent;
 pub mod recognise;
 pub mod rules;

@@ -34,8 +34,6 @@ const BUFFER: usize = 64 * 1024;
 pub struct Job {
     /// The connection and its gate's ticket; nothing where nobody waits.
     pub gate: Option<(i32, u32)>,
-    /// When it was submitted, in nanoseconds.
-    pub submitted: u64,
     /// What the handler of a request will touch.
     pub paths: Predictions,
     /// The part of a body that is sent next.

@@ -14,14 +14,15 @@ use super::pins::{Pins, HELD};
 use crate::gate::table;
 use crate::sys::lock::{Lock, Signal};
 use crate::sys::{clock, descriptors, handler, memory, process, refusals, usage};
+use crate::threads::executor::{Executor, Host, Left, Shift};
 use crate::threads::registry::{self, spawn, Employer};
 use laio_core::places::Places;
+pub use laio_core::queue::Urgency;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use rustix::io::Errno;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most requests that wait for helpers at once; beyond, a request goes straight.
@@ -30,9 +31,6 @@ pub const MAX_JOBS: usize = 1024;
 /// What the jobs and the first threads take of memory, at the most.
 const ROOM: usize = MAX_JOBS * (size_of::<Job>() + 64) + (1 << 20);
 
-/// How long a helper without work stays.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// What a cold request costs the loop's own thread at the least, in nanoseconds. More helpers than
 /// fit into a job's time at this rate the loop cannot keep busy; they would only be woken more often,
 /// which on a fast device is most of what a request costs.
@@ -40,9 +38,6 @@ const PACE: u64 = 30_000;
 
 /// Helpers that are always worth having.
 const FEW: u64 = 8;
-
-/// How long a job may wait for a busy helper, for busy ones may be stuck.
-const OVERDUE: Duration = Duration::from_millis(1);
 
 /// How long the usher leaves finished jobs to a loop that is awake.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -53,63 +48,6 @@ const PARTING: Duration = Duration::from_secs(1);
 /// Some jobs. Each is two KiB, so it changes hands by its address.
 #[allow(clippy::vec_box)]
 pub type Jobs = Vec<Box<Job>>;
-
-/// Which end of the queue a job joins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// Its files were in memory a moment ago: most likely nothing will be waited for.
-    Urgent,
-    /// First come, first served.
-    Normal,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    urgent: VecDeque<Box<Job>>,
-    normal: VecDeque<Box<Job>>,
-    helpers: u64,
-    idle: u64,
-    /// Idle ones that were woken and are not there yet: each will look for a job.
-    coming: u64,
-    stop: bool,
-}
-
-impl Queue {
-    fn next(&mut self) -> Option<Box<Job>> {
-        self.urgent.pop_front().or_else(|| self.normal.pop_front())
-    }
-
-    fn len(&self) -> usize {
-        self.urgent.len() + self.normal.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether the job at the front is not to wait for a busy helper: there are fewer than `enough`
-    /// of them, or it has waited too long.
-    fn wants_hands(&self, busy: u64, enough: u64) -> bool {
-        let Some(first) = self.urgent.front().or(self.normal.front()) else {
-            return false;
-        };
-        busy < enough || clock::nanoseconds() > first.submitted + OVERDUE.as_nanos() as u64
-    }
-
-    /// Whether to wake one more helper: there is a job for it that none of those who come will take. Notes
-    /// that it comes.
-    fn calls_for_another(&mut self, enough: u64) -> bool {
-        let calls = self.coming < self.idle
-            && self.coming < self.len() as u64
-            && self.wants_hands(self.busy() + self.coming, enough);
-        self.coming += u64::from(calls);
-        calls
-    }
-
-    fn busy(&self) -> u64 {
-        self.helpers - self.idle
-    }
-}
 
 /// What the usher does at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,8 +72,7 @@ struct Finished {
 /// One event loop's helpers and their queue.
 #[derive(Debug)]
 pub struct Pool {
-    queue: Lock<Queue>,
-    work: Signal,
+    executor: Executor<Box<Job>>,
     finished: Lock<Finished>,
     news: Signal,
     free: Lock<Jobs>,
@@ -165,18 +102,12 @@ pub struct Pool {
 impl Pool {
     /// A pool without threads, with room for all its jobs.
     pub fn new(counters: &'static Counters, most: u64, window: u64) -> Pool {
-        let queue = Queue {
-            urgent: VecDeque::with_capacity(MAX_JOBS),
-            normal: VecDeque::with_capacity(MAX_JOBS),
-            ..Queue::default()
-        };
         let finished = Finished {
             jobs: Vec::with_capacity(MAX_JOBS),
             ..Finished::default()
         };
         Pool {
-            queue: Lock::new(queue),
-            work: Signal::default(),
+            executor: Executor::with_capacity(MAX_JOBS),
             finished: Lock::new(finished),
             news: Signal::default(),
             free: Lock::new(Vec::with_capacity(MAX_JOBS)),
@@ -245,20 +176,9 @@ impl Pool {
 
     /// Hands a job to the helpers. The first of several wakes one, who will do them all if need be;
     /// [`Pool::before_wait`] sees to it that they are done at once.
-    pub fn submit(&self, mut job: Box<Job>, urgency: Urgency) {
-        job.submitted = clock::nanoseconds();
+    pub fn submit(&self, job: Box<Job>, urgency: Urgency) {
         self.outstanding.fetch_add(1, SeqCst);
-        let mut queue = self.queue.lock();
-        let wake = queue.is_empty() && queue.coming < queue.idle;
-        queue.coming += u64::from(wake);
-        match urgency {
-            Urgency::Urgent => queue.urgent.push_back(job),
-            Urgency::Normal => queue.normal.push_back(job),
-        }
-        drop(queue);
-        if wake {
-            self.work.wake_one();
-        }
+        self.executor.submit(job, urgency);
         self.look_after_gates();
     }
 
@@ -290,8 +210,12 @@ impl Pool {
             // Not beside `select`, which refuses stale numbers only where the table has room for them.
             descriptors::make_room(0);
         }
+        let Some(shift) = self.executor.hire(self.most) else {
+            return;
+        };
         let pool = Arc::clone(self);
-        if let Err(error) = spawn(c"laio-usher", move || pool.usher()) {
+        if let Err(error) = spawn(c"laio-usher", move || pool.usher(shift)) {
+            self.executor.cannot_start();
             log::warn!("no thread can be started ({error}): requests go straight");
             refusals::CLONE.failed(error);
             self.give_up();
@@ -319,10 +243,7 @@ impl Pool {
     /// does it cheaper than one that has to be woken. From now on the usher does.
     pub fn before_wait(&self, batch: &mut Jobs, submitted: bool) {
         if submitted {
-            let wake = self.queue.lock().calls_for_another(self.enough());
-            if wake {
-                self.work.wake_one();
-            }
+            self.executor.wake_more(self.enough());
         }
         if let Some(number) = descriptors::wanted().filter(|_| !handler::may_be_running()) {
             make_room_aside(number);
@@ -354,15 +275,14 @@ impl Pool {
         }
     }
 
-    /// The event loop is gone: helpers finish what they have and leave.
+    /// The event loop is gone: helpers finish what they are at and leave.
     pub fn stop(&self) {
-        self.queue.lock().stop = true;
-        self.work.wake_all();
+        self.executor.dismiss();
     }
 
-    /// The usher: the only thread of ours that shares the application's descriptor table.
-    fn usher(self: Arc<Self>) {
-        if self.spawn_helper(true).is_err() {
+    /// The usher: the only thread of ours that shares the application's descriptor table. It starts the first helper.
+    fn usher(self: Arc<Self>, first: Shift) {
+        if self.spawn_helper(first, true).is_err() {
             self.has_parted();
             self.give_up();
             return;
@@ -404,23 +324,18 @@ impl Pool {
         (self.job_time.load(Relaxed) / PACE).clamp(FEW.min(self.most), self.most)
     }
 
-    fn spawn_helper(self: &Arc<Self>, first: bool) -> Result<(), Errno> {
-        let mut queue = self.queue.lock();
-        if queue.helpers >= self.most {
-            return Ok(());
-        }
-        queue.helpers += 1;
-        drop(queue);
+    fn spawn_helper(self: &Arc<Self>, shift: Shift, first: bool) -> Result<(), Errno> {
         let pool = Arc::clone(self);
-        let spawned = spawn(c"laio-helper", move || pool.helper(first));
+        let spawned = spawn(c"laio-helper", move || pool.helper(shift, first));
         match spawned {
             Ok(()) => self.counters.count(Counter::Helpers),
-            Err(_) => self.queue.lock().helpers -= 1,
+            Err(_) => drop(self.executor.cannot_start()),
         }
         spawned
     }
 
-    fn helper(self: Arc<Self>, first: bool) {
+    fn helper(self: Arc<Self>, mut shift: Shift, first: bool) {
+        self.executor.arrive();
         if first {
             let alone = leave_descriptor_table();
             self.has_parted();
@@ -429,100 +344,34 @@ impl Pool {
                     "close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight"
                 );
                 self.give_up();
-                self.leave(self.queue.lock());
-                return;
+                return self.has_left(self.executor.leave());
             }
         }
         let mut worker = Worker::new(self.counters, &self.pins, &self.warm);
-        let mut was_waiting = true;
-        while let Some(job) = self.wait_for_work(was_waiting) {
-            self.work_on(&mut worker, &job);
-            self.finish(job);
-            // Here as well: there may be no end to the jobs.
-            self.pins.expire();
-            was_waiting = false;
-        }
+        let left = loop {
+            match self.executor.next(&mut shift, &self) {
+                Ok(job) => {
+                    self.work_on(&mut worker, &job);
+                    self.finish(job);
+                    // Here as well: there may be no end to the jobs.
+                    self.pins.expire();
+                }
+                Err(left) => break left,
+            }
+        };
+        self.has_left(left);
     }
 
-    /// The next job; nothing when this helper is to leave.
-    ///
-    /// A helper that has just done a job takes the next one. One that was waiting leaves it to the
-    /// busy ones, as long as they keep up. There is always one that waits (up to the bound), so that
-    /// whatever the busy ones are stuck in, a job is taken in time.
-    fn wait_for_work(self: &Arc<Self>, mut was_waiting: bool) -> Option<Box<Job>> {
-        let mut queue = self.queue.lock();
-        let mut settled = false;
-        let mut idle = Duration::ZERO;
-        loop {
-            let enough = self.enough();
-            let wanted = !was_waiting || queue.stop || queue.wants_hands(queue.busy() - 1, enough);
-            if let Some(job) = wanted.then(|| queue.next()).flatten() {
-                let alone = queue.idle == 0;
-                let more = queue.calls_for_another(enough);
-                drop(queue);
-                if alone {
-                    // Without another one the queue is served all the same, more slowly.
-                    let _ = self.spawn_helper(false);
-                } else if more {
-                    self.work.wake_one();
-                }
-                return Some(job);
-            }
-            if queue.stop {
-                return self.leave(queue);
-            }
-            let nothing_to_do = queue.is_empty();
-            let most = match nothing_to_do {
-                true if self.pins.is_any() => HELD,
-                true => IDLE,
-                false => OVERDUE,
-            };
-            queue.idle += 1;
-            // The last helper keeps the descriptor table, and stays without a timer.
-            let timed_out;
-            (queue, timed_out) = if settled {
-                (self.work.wait(queue), false)
-            } else {
-                self.work.wait_for(queue, most)
-            };
-            queue.idle -= 1;
-            queue.coming = queue.coming.saturating_sub(1);
-            was_waiting = true;
-            settled = false;
-            if !timed_out || !nothing_to_do || !queue.is_empty() || queue.stop {
-                idle = Duration::ZERO;
-                continue;
-            }
-            idle += most;
-            // Closing the last of a deleted file waits for the disk, and the loop for the queue.
-            let alone = queue.idle == 0;
-            drop(queue);
-            if alone && self.pins.may_wait() {
-                // Without another one jobs would wait for this one.
-                let _ = self.spawn_helper(false);
-            }
-            self.pins.expire();
-            queue = self.queue.lock();
-            if idle >= IDLE {
-                // One waits while others work; when none does, one is left.
-                if queue.idle > 0 {
-                    return self.leave(queue);
-                }
-                settled = queue.helpers == 1 && !self.pins.is_any();
-            }
-        }
-    }
-
-    fn leave(&self, mut queue: MutexGuard<'_, Queue>) -> Option<Box<Job>> {
-        queue.helpers -= 1;
-        let last = queue.helpers == 0;
-        drop(queue);
-        if last {
+    fn has_left(&self, left: Left) {
+        if left.is_last {
             self.pins.release();
+            // Whoever waits for what nobody will do.
+            while let Some(job) = self.executor.take_back() {
+                self.finish(job);
+            }
             self.finished.lock().over = true;
             self.news.wake_one();
         }
-        None
     }
 
     fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
@@ -589,11 +438,40 @@ impl Pool {
 
     /// Opens every gate whose job nobody has begun.
     fn open_gates(&self) {
-        while let Some(job) = { self.queue.lock().next() } {
+        while let Some(job) = self.executor.take_back() {
             self.finish(job);
         }
         let mut jobs = std::mem::take(&mut self.finished.lock().jobs);
         self.complete(&mut jobs);
+    }
+}
+
+impl Host for Arc<Pool> {
+    fn enough(&self) -> u64 {
+        self.as_ref().enough()
+    }
+
+    fn start_another(&self, shift: &Shift) {
+        if let Some(shift) = self.executor.hire_beside(shift, self.most) {
+            let _ = self.spawn_helper(shift, false);
+        }
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        self.pins.is_any().then_some(HELD)
+    }
+
+    fn rested(&self, shift: &Shift, alone: bool) {
+        if alone && self.pins.may_wait() {
+            // Without another one jobs would wait for this one.
+            self.start_another(shift);
+        }
+        self.pins.expire();
+    }
+
+    /// It keeps the descriptor table, and a loop that begins to wait need not start others.
+    fn keeps_last(&self) -> bool {
+        true
     }
 }
 
@@ -610,7 +488,6 @@ impl Employer for Pool {
     }
 
     fn are_gone(&self) {
-        self.queue.lock().stop = false;
         let mut finished = self.finished.lock();
         finished.over = false;
         finished.usher = Usher::default();

@@ -9,27 +9,26 @@ use super::watch::{Ready, Watch};
 use crate::sys::lock::{Lock, Signal};
 use crate::sys::published::Published;
 use crate::sys::{descriptors, memory, program};
-use crate::threads::registry::{self, Employer, Permission};
+use crate::threads::executor::{Executor, Host, Shift};
+use crate::threads::registry::{self, Employer};
 use laio_core::gate::Side;
 use laio_core::handles::{Handle, Handles};
 use laio_core::interests::Interests;
+use laio_core::queue::Urgency;
 use libc::{c_int, c_void, ECANCELED};
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
-use std::sync::{Arc, MutexGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a caller waits for a helper that most likely will not block.
 const PATIENCE: Duration = Duration::from_micros(100);
 
-/// How long a helper without work stays.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// Most helpers that are in calls which may take for ever.
-const MOST_ENDLESS: usize = 4096;
+const MOST_ENDLESS: u64 = 4096;
 
 /// What the first operations and helpers take of memory.
 const ROOM: usize = 1 << 20;
@@ -89,18 +88,9 @@ pub enum Cancelled {
 #[derive(Debug)]
 struct State {
     operations: Handles<Entry>,
-    /// What helpers are to do.
-    queue: VecDeque<Handle>,
     /// What is to be handed out.
     complete: VecDeque<Handle>,
     interests: Interests,
-    helpers: usize,
-    /// Helpers that are in no operation, those that have not begun yet included.
-    free: usize,
-    /// Helpers in calls that may take for ever.
-    endless: usize,
-    /// How often helpers have been sent away.
-    dismissals: u32,
 }
 
 // SAFETY: `data` is the application's, and only handed back to it.
@@ -110,13 +100,16 @@ unsafe impl Send for State {}
 #[derive(Debug)]
 pub struct Background {
     state: Lock<State>,
-    work: Signal,
+    /// What helpers are to do. Some of it may have been given up.
+    executor: Executor<Handle>,
+    /// Helpers in calls that may take for ever.
+    endless: AtomicU64,
     answered: Signal,
     /// Operations that wait for readiness: where there are none, no line has to be kept.
     waiting: AtomicUsize,
     watch: Watch,
     /// Most helpers in calls that come to an end.
-    most: usize,
+    most: u64,
 }
 
 static BACKGROUND: Published<Arc<Background>> = Published::new();
@@ -159,22 +152,31 @@ pub fn abandon() {
 /// Helpers that are in no call leave now, others when they come back from it.
 impl Employer for Background {
     fn dismiss(&self) -> bool {
-        let mut state = self.state.lock();
-        state.dismissals = state.dismissals.wrapping_add(1);
-        drop(state);
-        self.work.wake_all();
+        self.executor.dismiss();
         true
     }
 
     fn are_gone(&self) {}
 }
 
+/// One helper is always without a task: whoever asks for something has no thread to start, but for the first.
+impl Host for &'static Background {
+    /// Those who are busy may be so for ever.
+    fn enough(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn start_another(&self, shift: &Shift) {
+        if let Some(shift) = self.executor.hire_beside(shift, self.most()) {
+            self.spawn_helper(shift);
+        }
+    }
+}
+
 impl State {
     /// Room for one more operation in all lists that it may come to.
     fn reserve(&mut self) -> Option<Handle> {
         let most = self.operations.len() + 1;
-        // The queue may hold handles of some that were given up.
-        self.queue.try_reserve(1).ok()?;
         self.complete
             .try_reserve(most.saturating_sub(self.complete.len()))
             .ok()?;
@@ -187,7 +189,6 @@ impl State {
             Phase::Queued(_) | Phase::Waiting(..) => {}
             Phase::Running | Phase::Complete(_) => return None,
         }
-        self.queue.retain(|other| *other != handle);
         match self.operations.remove(handle)?.phase {
             Phase::Queued(operation) | Phase::Waiting(operation, ..) => Some(operation),
             Phase::Running | Phase::Complete(_) => None,
@@ -240,19 +241,15 @@ impl Background {
         Background {
             state: Lock::new(State {
                 operations: Handles::new(DESCENT.load(Relaxed)),
-                queue: VecDeque::new(),
                 complete: VecDeque::new(),
                 interests: Interests::default(),
-                helpers: 0,
-                free: 0,
-                endless: 0,
-                dismissals: 0,
             }),
-            work: Signal::default(),
+            executor: Executor::with_capacity(0),
+            endless: AtomicU64::new(0),
             answered: Signal::default(),
             waiting: AtomicUsize::new(0),
             watch,
-            most: most as usize,
+            most,
         }
     }
 
@@ -353,25 +350,19 @@ impl Background {
 
     fn queue(&'static self, operation: Operation, is_patient: bool) -> Result<Started, Operation> {
         let mut state = self.state.lock();
-        let Some(handle) = state.reserve() else {
+        let handle = self.executor.reserve().then(|| state.reserve()).flatten();
+        let Some(handle) = handle else {
             return Err(operation);
         };
         state.enter(handle, Phase::Queued(operation), is_patient);
-        state.queue.push_back(handle);
-        let is_short_of_hands = state.queue.len() > state.free;
-        let is_hired = is_short_of_hands && self.hire(&mut state);
         drop(state);
-        if is_hired && !self.spawn_helper(registry::hold()) {
-            let mut state = self.state.lock();
+        let is_short_of_hands = self.executor.submit(handle, Urgency::Normal);
+        if is_short_of_hands && !self.hire() {
             // Those who are busy may be so for ever.
-            if state.free == 0 {
-                if let Some(operation) = state.withdraw(handle) {
-                    return Err(operation);
-                }
+            self.executor.forget(|other| *other == handle);
+            if let Some(operation) = self.state.lock().withdraw(handle) {
+                return Err(operation);
             }
-        }
-        if !is_short_of_hands {
-            self.work.wake_one();
         }
         let answer = is_patient.then(|| self.wait_a_moment(handle)).flatten();
         Ok(answer.map_or(Started::GoesOn(handle), Started::Answered))
@@ -396,123 +387,72 @@ impl Background {
         }
     }
 
-    /// Starts a helper that was hired. It shares the application's descriptors: the calls that it makes are the
-    /// application's.
-    fn spawn_helper(&'static self, _nobody_is_sent_away: Permission) -> bool {
-        let dismissals = self.state.lock().dismissals;
-        let is_spawned = registry::spawn(c"laio-native", move || self.help(dismissals)).is_ok();
-        if !is_spawned {
-            self.dismiss_hired();
-        }
-        is_spawned
+    /// Starts one more helper, if there may be more. False where it cannot be started, and nobody else will do what is to be
+    /// done.
+    fn hire(&'static self) -> bool {
+        let _nobody_is_dismissed = registry::hold();
+        let shift = self.executor.hire(self.most());
+        shift.is_none_or(|shift| self.spawn_helper(shift))
     }
 
-    /// A helper's permission to start another one; nothing where it has been sent away itself. It cannot simply wait: whoever
-    /// sends it away holds what it would wait for, and waits for it.
-    fn permission(&self, dismissals: u32) -> Option<Permission> {
-        loop {
-            if let Some(permission) = registry::try_hold() {
-                return Some(permission);
-            }
-            if self.state.lock().dismissals != dismissals {
-                return None;
-            }
-            std::thread::yield_now();
-        }
+    /// Helpers in calls that may take for ever are not counted.
+    fn most(&self) -> u64 {
+        self.most + self.endless.load(Relaxed).min(MOST_ENDLESS)
     }
 
-    /// Counts a helper out that was hired and will not be spawned.
-    fn dismiss_hired(&self) {
-        let mut state = self.state.lock();
-        state.helpers -= 1;
-        state.free -= 1;
+    /// It shares the application's descriptors: the calls that it makes are the application's.
+    fn spawn_helper(&'static self, shift: Shift) -> bool {
+        let spawned = registry::spawn(c"laio-native", move || self.help(shift));
+        spawned.is_ok() || !self.executor.cannot_start()
     }
 
-    /// Counts one more helper in, who is to be spawned; false where there are enough.
-    fn hire(&self, state: &mut State) -> bool {
-        let is_hired = state.helpers < self.most + state.endless.min(MOST_ENDLESS);
-        state.helpers += usize::from(is_hired);
-        state.free += usize::from(is_hired);
-        is_hired
-    }
-
-    fn help(&'static self, dismissals: u32) {
-        let mut state = self.state.lock();
-        loop {
-            let next;
-            (state, next) = self.next(state, dismissals);
-            let Some((handle, mut operation)) = next else {
-                break;
+    fn help(&'static self, mut shift: Shift) {
+        self.executor.arrive();
+        let left = loop {
+            let handle = match self.executor.next(&mut shift, &self) {
+                Ok(handle) => handle,
+                Err(left) => break left,
             };
-            state.free -= 1;
-            let is_endless = matches!(
-                operation.route,
-                Route::Helper {
-                    is_endless: true,
-                    ..
-                }
-            );
-            state.endless += usize::from(is_endless);
-            // One is always free: whoever asks for something has no thread to start, but for the first.
-            let is_hired = state.free == 0 && self.hire(&mut state);
-            drop(state);
-            if is_hired {
-                // What waits in the queue while helpers are sent away is for those who come after.
-                match self.permission(dismissals) {
-                    Some(permission) => drop(self.spawn_helper(permission)),
-                    None => self.dismiss_hired(),
-                }
+            let operation = self.state.lock().begin(handle);
+            if let Some(operation) = operation {
+                self.perform(handle, operation, &shift);
             }
-            let answer = registry::aside(|| operation.perform());
-            if let Some(number) = descriptors::wanted() {
-                registry::aside(|| descriptors::make_room(number));
-            }
-            state = self.state.lock();
-            state.endless -= usize::from(is_endless);
-            state.free += 1;
-            let is_awaited = state.is_awaited(handle);
-            let is_first = state.end(handle, answer);
-            if is_awaited || is_first {
-                drop(state);
-                if is_first {
-                    self.watch.ring();
-                } else {
-                    self.answered.wake_all();
-                }
-                state = self.state.lock();
-            }
-        }
-        state.helpers -= 1;
-        state.free -= 1;
-        let is_forsaken = state.free == 0 && !state.queue.is_empty();
-        drop(state);
-        if is_forsaken {
+        };
+        if left.leaves_tasks {
             // Whoever polls starts another helper.
             self.watch.ring();
         }
     }
 
-    /// What a helper does next; nothing when it is to leave.
-    fn next<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, State>,
-        dismissals: u32,
-    ) -> (MutexGuard<'s, State>, Option<(Handle, Operation)>) {
-        loop {
-            if state.dismissals != dismissals {
-                // What is left in the queue is for those who come after.
-                return (state, None);
+    fn perform(&'static self, handle: Handle, mut operation: Operation, shift: &Shift) {
+        let is_endless = matches!(
+            operation.route,
+            Route::Helper {
+                is_endless: true,
+                ..
             }
-            while let Some(handle) = state.queue.pop_front() {
-                if let Some(operation) = state.begin(handle) {
-                    return (state, Some((handle, operation)));
-                }
+        );
+        if is_endless {
+            self.endless.fetch_add(1, Relaxed);
+            if !self.executor.has_idle() {
+                self.start_another(shift);
             }
-            let is_over;
-            (state, is_over) = self.work.wait_for(state, IDLE);
-            if is_over && state.queue.is_empty() {
-                return (state, None);
-            }
+        }
+        let answer = registry::aside(|| operation.perform());
+        if let Some(number) = descriptors::wanted() {
+            registry::aside(|| descriptors::make_room(number));
+        }
+        if is_endless {
+            self.endless.fetch_sub(1, Relaxed);
+        }
+        let mut state = self.state.lock();
+        let is_awaited = state.is_awaited(handle);
+        let is_first = state.end(handle, answer);
+        drop(state);
+        if is_first {
+            self.watch.ring();
+        } else if is_awaited {
+            self.answered.wake_all();
         }
     }
 
@@ -554,7 +494,7 @@ impl Background {
             self.look_after_watch()?;
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let is_over = left.is_some_and(|left| left.is_zero());
-            let mut state = self.state.lock();
+            let state = self.state.lock();
             let timeout = if state.complete.is_empty() {
                 left.map(|left| Timespec {
                     tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -563,11 +503,10 @@ impl Background {
             } else {
                 Some(Timespec::default())
             };
-            // Helpers that were sent away may have left something to do.
-            let is_hired = state.free == 0 && !state.queue.is_empty() && self.hire(&mut state);
             drop(state);
-            if is_hired {
-                self.spawn_helper(registry::hold());
+            if self.executor.is_forsaken() {
+                // Helpers that were dismissed have left something to do.
+                self.hire();
             }
             // What was rung before this is seen by what follows it.
             let number = self.watch.number();

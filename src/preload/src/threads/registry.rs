@@ -68,15 +68,10 @@ pub fn admit<E: Employer + 'static>(employer: &Arc<E>) -> Permission {
     Permission(employers)
 }
 
-/// A thread is about to be started, by an employer that was admitted or by none.
+/// A thread is about to be started, by an employer that was admitted or by none. Threads of ours need not hold this: as long
+/// as one is there, whoever dismisses them waits.
 pub fn hold() -> Permission {
     Permission(registry().employers.lock())
-}
-
-/// The same for a thread that may itself be dismissed: whoever does that holds the lock and waits
-/// for it. Nothing where that is so, or where another thread is being started.
-pub fn try_hold() -> Option<Permission> {
-    registry().employers.try_lock().map(Permission)
 }
 
 /// A thread of ours does something that may take for ever: nobody waits for it meanwhile.

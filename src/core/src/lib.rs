@@ -22,6 +22,7 @@ pub mod handles;
 pub mod holds;
 pub mod interests;
 pub mod mappings;
+pub mod paths;
 pub mod places;
 pub mod predictions;
 pub mod queue;

@@ -1,11 +1,15 @@
 //! The list of paths that a handler is expected to touch, and how they are told apart.
 
-use crate::recognise::climbs;
-use crate::rules::{without_last_slash, RuleId};
+pub use crate::paths::MAX_PATH;
+use crate::paths::{climbs, without_last_slash};
 use arrayvec::ArrayVec;
 
-/// Longest path that is predicted, in bytes.
-pub const MAX_PATH: usize = 1024;
+/// Names a rule until it is evicted; afterwards votes in its name are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleId {
+    pub(crate) index: u16,
+    pub(crate) serial: u32,
+}
 
 /// Most paths predicted at once.
 pub const MAX_PREDICTIONS: usize = 8;

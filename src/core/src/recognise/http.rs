@@ -1,6 +1,6 @@
 //! HTTP/1.0 and HTTP/1.1 `GET` and `HEAD`.
 
-use super::{decode_target, Recogniser, Request, Unrecognised};
+use super::request::{decode_target, Recogniser, Request, Unrecognised};
 use arrayvec::ArrayVec;
 
 /// Headers that are looked at; a request with more is predicted for by its request line alone.

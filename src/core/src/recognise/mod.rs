@@ -4,78 +4,9 @@
 //! ever *guesses*: bytes that it does not understand are nobody's request and go straight.
 
 mod http;
+mod request;
 
 pub use http::Http;
-
-use arrayvec::ArrayVec;
-
-/// Longest decoded target that is predicted for, in bytes; a longer one goes straight.
-pub const MAX_TARGET: usize = 1024;
-
-/// Most requests recognised in one look at a connection (pipelining).
-pub const MAX_PIPELINED: usize = 8;
-
-/// A decoded target, fit to be appended to a directory.
-pub type Target = ArrayVec<u8, MAX_TARGET>;
-
-/// What a client asks for, as far as it decides which file is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request {
-    /// The percent-decoded path: begins with `/`, holds no NUL and no `..` component.
-    pub target: Target,
-    /// Hash of the lower-case host name without its port; 0 where the client named none.
-    pub host: u64,
-    /// Where the first byte range asked for begins, in bytes from the start of the file.
-    pub offset: u64,
-    /// Whether the answer carries the file's bytes (`GET`) or only its metadata (`HEAD`).
-    pub wants_body: bool,
-    /// Whether a header asks for the bytes only if the file has changed, or not changed. Most often the
-    /// answer has none of them.
-    pub conditional: bool,
-}
-
-/// Why bytes at hand hold no request to predict for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unrecognised {
-    /// The beginning of a request whose target is not complete yet.
-    Partial,
-    /// Not a request of this protocol, or one that reads no file (another method, `*`).
-    Foreign,
-    /// A target that could lead out of the document root, holds a NUL or is too long.
-    Refused,
-}
-
-/// One protocol's way to say which file is wanted.
-pub trait Recogniser {
-    /// Reads the request at the start of `bytes` into `request` and returns how many bytes its
-    /// head takes (all of them where the head is not complete yet but the target is).
-    ///
-    /// # Errors
-    /// [`Unrecognised`] says why there is none; `request` is unspecified then.
-    fn recognise(&self, bytes: &[u8], request: &mut Request) -> Result<usize, Unrecognised>;
-}
-
-/// Appends the decoded form of a request target's path to `target`.
-///
-/// Decoded once, as servers do: `%252e` stays `%2e`.
-///
-/// # Errors
-/// [`Unrecognised::Refused`] for NUL, a `..` component, a path that does not begin with `/`, or one
-/// longer than [`MAX_TARGET`].
-pub fn decode_target(raw: &[u8], target: &mut Target) -> Result<(), Unrecognised> {
-    target.clear();
-    for byte in percent_encoding::percent_decode(raw) {
-        if byte == 0 || target.try_push(byte).is_err() {
-            return Err(Unrecognised::Refused);
-        }
-    }
-    if climbs(target) || target.first() != Some(&b'/') {
-        return Err(Unrecognised::Refused);
-    }
-    Ok(())
-}
-
-/// Whether a path has a `..` component.
-pub fn climbs(path: &[u8]) -> bool {
-    path.split(|&byte| byte == b'/').any(|part| part == b"..")
-}
+pub use request::{
+    decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED, MAX_TARGET,
+};

@@ -1,6 +1,7 @@
 //! What an operation teaches: a request's target and a path, laid beside each other.
 
-use super::{shape, up_to_last_slash, without_last_slash, Rules, Shape};
+use super::shape::{shape, Shape};
+use crate::paths::{up_to_last_slash, without_last_slash};
 use crate::predictions::Depth;
 use crate::recognise::Request;
 
@@ -48,100 +49,88 @@ impl Lesson<'_> {
     }
 }
 
-impl Rules {
-    /// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
-    /// have nothing to do with each other.
-    pub fn lesson<'p>(
-        &self,
-        request: &Request,
-        path: &'p [u8],
-        depth: Depth,
-    ) -> Option<Lesson<'p>> {
-        let target = request.target.as_slice();
-        let path = without_last_slash(path);
-        let suffix = || self.lay_suffix_beside(target, path);
-        let (kind, laid) = if let Some(laid) = self.lay_beside(target, path, b"", false) {
-            (Kind::Whole, laid)
-        } else if let Some(laid) = lay_root_beside(target, path, depth).or_else(suffix) {
-            (Kind::Suffix, laid)
-        } else {
-            (Kind::Companion, self.lay_companion_beside(target, path)?)
-        };
-        let is_whole = laid.shape.prefix.len() == 1;
-        Some(Lesson {
-            shape: laid.shape,
-            directory: laid.directory,
-            depth,
-            host: request.host,
-            likeness: (kind, laid.tail, is_whole),
-        })
-    }
+/// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
+/// have nothing to do with each other. `maps` tells whether a known rule makes a directory of one of a target.
+pub fn lesson<'p>(
+    request: &Request,
+    path: &'p [u8],
+    depth: Depth,
+    maps: impl Fn(&[u8], &[u8]) -> bool,
+) -> Option<Lesson<'p>> {
+    let target = request.target.as_slice();
+    let path = without_last_slash(path);
+    let suffix = || lay_suffix_beside(target, path);
+    let (kind, laid) = if let Some(laid) = lay_beside(target, path, b"", false) {
+        (Kind::Whole, laid)
+    } else if let Some(laid) = lay_root_beside(target, path, depth).or_else(suffix) {
+        (Kind::Suffix, laid)
+    } else {
+        (Kind::Companion, lay_companion_beside(target, path, maps)?)
+    };
+    let is_whole = laid.shape.prefix.len() == 1;
+    Some(Lesson {
+        shape: laid.shape,
+        directory: laid.directory,
+        depth,
+        host: request.host,
+        likeness: (kind, laid.tail, is_whole),
+    })
+}
 
-    /// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
-    /// `/`.
-    fn lay_beside<'p>(
-        &self,
-        target: &[u8],
-        path: &'p [u8],
-        suffix: &[u8],
-        trim: bool,
-    ) -> Option<Laid<'p>> {
-        let rest = if trim {
-            up_to_last_slash(target)
-        } else {
-            target
-        };
-        let rest = if path.ends_with(b"/") {
-            rest
-        } else {
-            without_last_slash(rest)
-        };
-        let base = path;
-        let tail = common_tail(rest, base);
-        if tail == 0 {
-            return None;
-        }
-        // Both sides keep the slash at which they were cut.
-        let prefix = &rest[..rest.len() - tail + 1];
-        let directory = &base[..base.len() - tail + 1];
-        let shape = shape(0, prefix, target.ends_with(b"/"), trim, suffix)?;
-        Some(Laid {
-            shape,
-            directory,
-            tail,
-        })
+/// `/d1/f` beside `/srv/www/d1/f`, `/d1/` beside `/srv/www/d1`: the longest common tail, cut at a
+/// `/`.
+fn lay_beside<'p>(target: &[u8], path: &'p [u8], suffix: &[u8], trim: bool) -> Option<Laid<'p>> {
+    let rest = if trim {
+        up_to_last_slash(target)
+    } else {
+        target
+    };
+    let rest = if path.ends_with(b"/") {
+        rest
+    } else {
+        without_last_slash(rest)
+    };
+    let base = path;
+    let tail = common_tail(rest, base);
+    if tail == 0 {
+        return None;
     }
+    // Both sides keep the slash at which they were cut.
+    let prefix = &rest[..rest.len() - tail + 1];
+    let directory = &base[..base.len() - tail + 1];
+    let shape = shape(0, prefix, target.ends_with(b"/"), trim, suffix)?;
+    Some(Laid {
+        shape,
+        directory,
+        tail,
+    })
+}
 
-    /// `/d1/f` beside `/srv/www/d1/f.gz`, `/d1/` beside `/srv/www/d1/index.html`.
-    fn lay_suffix_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
-        let name = &target[up_to_last_slash(target).len()..];
-        let base = up_to_last_slash(path);
-        let suffix = path[base.len()..].strip_prefix(name)?;
-        if suffix.is_empty() {
-            return None;
-        }
-        let base = &path[..path.len() - suffix.len()];
-        self.lay_beside(target, base, suffix, false)
+/// `/d1/f` beside `/srv/www/d1/f.gz`, `/d1/` beside `/srv/www/d1/index.html`.
+fn lay_suffix_beside<'p>(target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
+    let name = &target[up_to_last_slash(target).len()..];
+    let base = up_to_last_slash(path);
+    let suffix = path[base.len()..].strip_prefix(name)?;
+    if suffix.is_empty() {
+        return None;
     }
+    let base = &path[..path.len() - suffix.len()];
+    lay_beside(target, base, suffix, false)
+}
 
-    /// `/d1/f` beside `/srv/www/d1/.htpasswd`. Any two paths share a directory's final slash, so
-    /// more is asked for: a common component, or a known rule that maps this directory there.
-    fn lay_companion_beside<'p>(&self, target: &[u8], path: &'p [u8]) -> Option<Laid<'p>> {
-        let base = up_to_last_slash(path);
-        let suffix = &path[base.len()..];
-        let directory_of_target = up_to_last_slash(target);
-        let laid = self.lay_beside(target, base, suffix, true)?;
-        let more_than_a_slash = common_tail(directory_of_target, base) > 1;
-        let known = || {
-            self.rules.iter().any(|rule| {
-                !rule.shape.trim
-                    && directory_of_target.strip_prefix(rule.shape.prefix.as_slice())
-                        == base.strip_prefix(rule.directory.as_slice())
-                    && base.starts_with(&rule.directory)
-            })
-        };
-        (!suffix.is_empty() && (more_than_a_slash || known())).then_some(laid)
-    }
+/// `/d1/f` beside `/srv/www/d1/.htpasswd`. Any two paths share a directory's final slash, so
+/// more is asked for: a common component, or a known rule that maps this directory there.
+fn lay_companion_beside<'p>(
+    target: &[u8],
+    path: &'p [u8],
+    maps: impl Fn(&[u8], &[u8]) -> bool,
+) -> Option<Laid<'p>> {
+    let base = up_to_last_slash(path);
+    let suffix = &path[base.len()..];
+    let directory_of_target = up_to_last_slash(target);
+    let laid = lay_beside(target, base, suffix, true)?;
+    let more_than_a_slash = common_tail(directory_of_target, base) > 1;
+    (!suffix.is_empty() && (more_than_a_slash || maps(directory_of_target, base))).then_some(laid)
 }
 
 /// The document root itself: nothing of its path stands in the target.

@@ -1,9 +1,10 @@
 //! Tests of what is learnt and predicted; what strangers can do to it is in `crate::strangers`.
 
-use super::*;
-use crate::predictions::Prediction;
-use crate::recognise::climbs;
-use crate::recognise::decode_target;
+use super::table::*;
+use crate::paths::{climbs, from_here, without_last_slash, MAX_PATH};
+use crate::predictions::{Depth, Prediction, Predictions};
+use crate::recognise::{decode_target, Request};
+use arrayvec::ArrayVec;
 use proptest::prelude::*;
 
 fn request(host: u64, target: &str) -> Request {

@@ -1,10 +1,16 @@
 //! The counters of a process at one moment, as they are written in JSON.
 
-use super::{Call, Counter, RawRow, VERSION};
+use super::names::{Call, Counter};
 use crate::escape::Escaped;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::iter::Sum;
+
+/// Version of the JSON format.
+pub const VERSION: u32 = 1;
+
+/// A row's call, count, sum and maximum, and path.
+pub(super) type RawRow = (u32, [u64; 3], Vec<u8>);
 
 /// One call and path that blocked.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]

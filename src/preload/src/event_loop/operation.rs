@@ -8,9 +8,9 @@ use crate::sys::program::STATS;
 use crate::sys::{descriptors, errno};
 use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
+use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recognise::Http;
-use laio_core::rules::{from_here, without_last_slash};
 use laio_core::stats::{Block, Call, Counter};
 use laio_core::warmth::Warmth;
 

@@ -1,23 +1,18 @@
-//! The counters: what there is to count, where it lies in memory, and how it is written.
+//! Where the counters lie in memory.
 //!
 //! A [`Block`] is plain memory with a fixed layout, so that a process can be read from outside
 //! (`laio stats PID`) without its knowledge; [`Snapshot`] is the same as JSON.
 
+use super::names::{Call, Counter};
+use super::snapshot::{RawRow, Snapshot};
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-
-mod snapshot;
-
-pub use snapshot::{Blocked, Snapshot};
 
 /// Name of the section of `liblaio.so` that holds the [`Block`].
 pub const SECTION: &str = ".laio.stats";
 
 /// First bytes of a [`Block`]: the format and its version.
 pub const MAGIC: [u8; 8] = *b"LAIOST01";
-
-/// Version of the JSON format.
-pub const VERSION: u32 = 1;
 
 /// Bytes of a [`Block`].
 pub const SIZE: usize = size_of::<Block>();
@@ -29,181 +24,6 @@ pub const LOOPS: usize = 32;
 pub const ROWS: usize = 32;
 
 const PATH: usize = 192;
-
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident => $group:literal / $name:literal,)+) => {
-        /// Everything that is counted: lanes, the reasons for them, and jobs.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(usize)]
-        pub enum Counter { $($(#[doc = $doc])+ $variant,)+ }
-
-        impl Counter {
-            /// All counters, in the order of their numbers.
-            pub const ALL: &'static [Counter] = &[$(Counter::$variant,)+];
-
-            /// The group and the name under which it is written.
-            pub fn label(self) -> (&'static str, &'static str) {
-                match self { $(Counter::$variant => ($group, $name),)+ }
-            }
-
-            /// What it counts.
-            pub fn meaning(self) -> &'static str {
-                match self { $(Counter::$variant => concat!($($doc),+).trim_ascii(),)+ }
-            }
-        }
-    };
-}
-
-counters! {
-    /// Reads of client connections and file operations that were let through unchanged.
-    Straight => "lanes" / "straight",
-    /// Requests whose readiness was held back.
-    RequestGate => "lanes" / "request_gate",
-    /// Writes of a body that were held back, or cut short, because its next part was not in memory.
-    BodyGate => "lanes" / "body_gate",
-    /// File operations that blocked the event loop.
-    Stall => "lanes" / "stall",
-    /// Writes of files and look-ups of host names that blocked the event loop: what the library times
-    /// and does not hold back.
-    OwnWait => "lanes" / "own_wait",
-    /// System calls of programs that are written for it (`laio_syscall`) that went to the background.
-    NativeBackground => "lanes" / "native_background",
-    /// Reads not looked at, because nothing has been cold for a while.
-    Quiet => "reasons" / "quiet",
-    /// Bytes that are no request of a known protocol.
-    Foreign => "reasons" / "foreign",
-    /// Requests whose target could lead out of the document root, or is too long.
-    Refused => "reasons" / "refused",
-    /// Requests for which no rule is known yet.
-    Unpredicted => "reasons" / "unpredicted",
-    /// Requests whose predicted files were all in memory.
-    Warm => "reasons" / "warm",
-    /// Requests that were read straight because the device answers faster than a gate.
-    BelowBreakEven => "reasons" / "below_break_even",
-    /// Requests that were read straight because the queue of jobs was full.
-    QueueFull => "reasons" / "queue_full",
-    /// Requests that were read straight because the first helpers had not started yet.
-    Unstaffed => "reasons" / "unstaffed",
-    /// Requests that were read straight because helpers cannot run here.
-    NoHelpers => "reasons" / "no_helpers",
-    /// Requests that were read straight because the connection's readiness is not ours to hold
-    /// back: a blocking socket, or one registered in several epoll instances.
-    Ungateable => "reasons" / "ungateable",
-    /// Gates opened early, because the client went away.
-    ClientGone => "reasons" / "client_gone",
-    /// Reads of a connection whose gate was closed, answered with `EAGAIN`.
-    ReadWhileClosed => "reasons" / "read_while_closed",
-    /// Reads of which nothing was reported, answered with `EAGAIN`: what has come is looked at when it is.
-    Unreported => "reasons" / "unreported",
-    /// Requests that were read straight because as many connections are open as the server has made room for.
-    Full => "reasons" / "full",
-    /// Parts of requests that were held back for long, handed out lest their connection look idle.
-    Parts => "reasons" / "parts",
-    /// Requests that were let through although their files were not in memory: held back for too long, or a timer
-    /// of the server's was over.
-    LetThrough => "reasons" / "let_through",
-    /// Writes to a connection whose gate was closed, answered with `EAGAIN`.
-    WriteWhileClosed => "reasons" / "write_while_closed",
-    /// Writes of bodies that were put off to the next turn of the loop, because this one had become long.
-    PutOff => "reasons" / "put_off",
-    /// Operations that were slow without blocking: another program had the processor.
-    Preempted => "reasons" / "preempted",
-    /// Stalls with no request before them that explains their path.
-    Unexplained => "reasons" / "unexplained",
-    /// Requests for which the library looked whether the files are in memory.
-    Probes => "jobs" / "probes",
-    /// Jobs handed to helpers.
-    Jobs => "jobs" / "started",
-    /// Jobs for parts of bodies that will be sent next, which nobody waits for yet.
-    JobsAhead => "jobs" / "ahead",
-    /// Jobs done.
-    JobsDone => "jobs" / "completed",
-    /// Jobs in front of the queue, because their files were in memory a moment ago.
-    JobsUrgent => "jobs" / "urgent",
-    /// Jobs that found everything in memory after all.
-    JobsWarm => "jobs" / "found_warm",
-    /// Paths that a helper did not find, or was not allowed to open.
-    PathsRefused => "jobs" / "paths_refused",
-    /// Bytes of files that helpers read.
-    BytesWarmed => "jobs" / "bytes",
-    /// Nanoseconds that helpers worked, waiting included.
-    JobTime => "jobs" / "time_ns",
-    /// Helper threads started.
-    Helpers => "jobs" / "helpers_started",
-    /// Times that all helpers left because the process restricted itself.
-    Restricted => "jobs" / "helpers_sent_away",
-    /// Nanoseconds that event loops were blocked.
-    StallTime => "time" / "stall_ns",
-    /// Nanoseconds that event loops were blocked in what is not held back.
-    OwnWaitTime => "time" / "own_wait_ns",
-}
-
-/// The calls that can block an event loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Call {
-    /// The `open` family.
-    Open,
-    /// The `stat` family.
-    Stat,
-    /// `opendir`.
-    Opendir,
-    /// `readdir`.
-    Readdir,
-    /// `read` and `readv` of a file.
-    Read,
-    /// The `pread` family.
-    Pread,
-    /// `sendfile`.
-    Sendfile,
-    /// `splice` from a file.
-    Splice,
-    /// `write` and `writev` of a file.
-    Write,
-    /// The `pwrite` family.
-    Pwrite,
-    /// `fsync` and whatever else waits until something is on the disk.
-    Fsync,
-    /// `truncate` and `fallocate`.
-    Resize,
-    /// The `rename` family.
-    Rename,
-    /// `unlink` and `rmdir`.
-    Unlink,
-    /// `link` and `symlink`.
-    Link,
-    /// `mkdir`.
-    Mkdir,
-    /// `getaddrinfo`.
-    Resolve,
-}
-
-impl Call {
-    const NAMES: [&'static str; 17] = [
-        "open",
-        "stat",
-        "opendir",
-        "readdir",
-        "read",
-        "pread",
-        "sendfile",
-        "splice",
-        "write",
-        "pwrite",
-        "fsync",
-        "truncate",
-        "rename",
-        "unlink",
-        "link",
-        "mkdir",
-        "getaddrinfo",
-    ];
-
-    /// The operation's plain name.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
 
 /// The counters of one event loop. Only its thread and its helpers write here.
 #[derive(Debug)]
@@ -319,9 +139,6 @@ impl Heaviest {
         })
     }
 }
-
-/// A row's call, count, sum and maximum, and path.
-type RawRow = (u32, [u64; 3], Vec<u8>);
 
 /// All counters of a process, in one piece of memory.
 #[derive(Debug)]

@@ -1,36 +1,22 @@
-//! What will this handler do? Rules learnt from what the server did before.
-//!
-//! A rule says: a target under this prefix makes the server touch that path. It is learnt by laying
-//! a request's target beside the path of an operation that followed it (`/d1/f.html` beside
-//! `/srv/www/d1/f.html`), and it only ever leads to *warming*: a wrong rule costs a little disk time
-//! and its own standing, never an answer.
-//!
-//! What is learnt comes from strangers, who choose what is asked for and when. A rule is therefore
-//! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
-//! place only after eight of its predictions have come true, and more than four times as many as have not.
+//! The rules of one event loop.
 
-mod lesson;
-
-pub use lesson::Lesson;
-
-use crate::predictions::{Depth, Predictions, MAX_PATH, MAX_PREDICTIONS};
+use super::lesson::{self, Lesson};
+use super::shape::{shape, Shape, MAX_DIRECTORY};
+use crate::paths::{up_to_last_slash, MAX_PATH};
+use crate::predictions::{Depth, Predictions, RuleId, MAX_PREDICTIONS};
 use crate::recognise::{Request, MAX_TARGET};
 use arrayvec::ArrayVec;
 use core::cmp::Reverse;
 
 /// Most rules of one event loop.
-const MAX_RULES: usize = 96;
-
-const MAX_PREFIX: usize = 128;
-const MAX_DIRECTORY: usize = 256;
-const MAX_SUFFIX: usize = 64;
+pub(super) const MAX_RULES: usize = 96;
 
 /// Votes at which hits and misses are halved, so that a rule's past does not outvote its present.
 const MAX_VOTES: u32 = 64;
 
 /// Hits after which a rule may predict instead of a proven one, and not only beside it: fewer are too easily brought
 /// about by a stranger, or by chance.
-const PROVEN: u32 = 8;
+pub(super) const PROVEN: u32 = 8;
 
 /// Unproven rules that predict the same kind of path for a request, at most. One that does not predict is not charged for
 /// what it would have missed, so that fewer would let a stranger have a rule proven behind another one.
@@ -38,28 +24,6 @@ const BESIDE: usize = 4;
 
 /// For how many conditional requests data is expected after a handler has read for one.
 const UNMET: u32 = 64;
-
-/// Names a rule until it is evicted; afterwards votes in its name are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleId {
-    index: u16,
-    serial: u32,
-}
-
-/// How a target becomes a path: `directory + rest of the target + suffix`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Shape {
-    /// 0 for every host.
-    host: u64,
-    /// What the target begins with; ends in `/`.
-    prefix: ArrayVec<u8, MAX_PREFIX>,
-    /// Whether it is for targets that end in `/`, or for those that do not.
-    directory_target: bool,
-    /// Whether the target's last component is left out (a companion: `.htpasswd`).
-    trim: bool,
-    /// What follows: an index name, `.gz`, a companion's name, or nothing.
-    suffix: ArrayVec<u8, MAX_SUFFIX>,
-}
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -393,6 +357,24 @@ impl Rules {
         })
     }
 
+    /// What an operation on `path` teaches if `request` was the reason for it; nothing where the two
+    /// have nothing to do with each other.
+    pub fn lesson<'p>(
+        &self,
+        request: &Request,
+        path: &'p [u8],
+        depth: Depth,
+    ) -> Option<Lesson<'p>> {
+        lesson::lesson(request, path, depth, |of_target, directory| {
+            self.rules.iter().any(|rule| {
+                !rule.shape.trim
+                    && of_target.strip_prefix(rule.shape.prefix.as_slice())
+                        == directory.strip_prefix(rule.directory.as_slice())
+                    && directory.starts_with(&rule.directory)
+            })
+        })
+    }
+
     /// Where a new rule goes: in the place of one that it replaces, or behind all, or where the weakest is.
     fn place_for(&self, shape: &Shape) -> Option<usize> {
         let silent = |rule: &Rule| rule.shape == *shape && !rule.trusted();
@@ -410,53 +392,4 @@ impl Rules {
     }
 }
 
-fn shape(
-    host: u64,
-    prefix: &[u8],
-    directory_target: bool,
-    trim: bool,
-    suffix: &[u8],
-) -> Option<Shape> {
-    Some(Shape {
-        host,
-        prefix: ArrayVec::try_from(prefix).ok()?,
-        directory_target,
-        trim,
-        suffix: ArrayVec::try_from(suffix).ok()?,
-    })
-}
-
-/// A path without the slash at its end, as rules and hashes know it; the root stays what it is.
-pub fn without_last_slash(path: &[u8]) -> &[u8] {
-    match path.strip_suffix(b"/") {
-        Some(rest) if !rest.is_empty() => rest,
-        _ => path,
-    }
-}
-
-/// Everything up to and including the last slash; nothing where there is none.
-fn up_to_last_slash(path: &[u8]) -> &[u8] {
-    memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..=slash])
-}
-
-/// A path as rules want it: one that is relative to the working directory begins with `./`, so that it has a slash
-/// at which it can be cut. `room` holds it, where it has to be written anew; a longer one stays as it is.
-pub fn from_here<'p>(path: &'p [u8], room: &'p mut ArrayVec<u8, MAX_PATH>) -> &'p [u8] {
-    const HERE: &[u8] = b"./";
-    if path.is_empty() || path.starts_with(b"/") || path.starts_with(HERE) {
-        return path;
-    }
-    let written = room
-        .try_extend_from_slice(HERE)
-        .and_then(|()| room.try_extend_from_slice(path));
-    if written.is_ok() {
-        room
-    } else {
-        path
-    }
-}
-
 const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
-
-#[cfg(test)]
-mod tests;

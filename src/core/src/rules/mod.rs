@@ -1,0 +1,19 @@
+//! What will this handler do? Rules learnt from what the server did before.
+//!
+//! A rule says: a target under this prefix makes the server touch that path. It is learnt by laying
+//! a request's target beside the path of an operation that followed it (`/d1/f.html` beside
+//! `/srv/www/d1/f.html`), and it only ever leads to *warming*: a wrong rule costs a little disk time
+//! and its own standing, never an answer.
+//!
+//! What is learnt comes from strangers, who choose what is asked for and when. A rule is therefore
+//! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
+//! place only after eight of its predictions have come true, and more than four times as many as have not.
+
+mod lesson;
+mod shape;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use lesson::Lesson;
+pub use table::{Outcome, Rules};

@@ -7,9 +7,10 @@
 //! a steady stream waits for nothing.
 
 use super::state::EventLoop;
-use crate::fetch::file_system::{known, status, Kind, Status, STRIDE};
+use crate::fetch::file_system::{known, status, Kind, Status};
 use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
+use crate::fetch::residency::{by_strides, first_missing, STRIDE};
 use crate::gate::may_be_refused;
 use crate::gate::table::{self, Slot};
 use crate::sys::{descriptors, errno, process};
@@ -20,8 +21,7 @@ use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
 use libc::iovec;
 use rustix::fs::FileType;
-use rustix::io::{preadv2, Errno, ReadWriteFlags};
-use std::io::IoSliceMut;
+use rustix::io::Errno;
 use std::ops::Range;
 
 /// How far one transfer is looked at: more than a socket takes at once.
@@ -287,27 +287,15 @@ impl EventLoop {
             Some(last) if last >= start => last,
             _ => return Residency::All,
         };
-        // A stride comes in one piece, or in two that arrive in any order: its first byte and its last speak
-        // for all of it. One read asks for the last of a stride and the first of the next.
-        let seams = (start / STRIDE..last / STRIDE).map(|number| ((number + 1) * STRIDE - 1, 2));
-        for (at, length) in [(start, 1)].into_iter().chain(seams).chain([(last, 1)]) {
-            let missing = (at / STRIDE * STRIDE).max(start);
-            let mut bytes = [0; 2];
-            let (asked, _) = bytes.split_at_mut(length);
-            let buffers = &mut [IoSliceMut::new(asked)];
-            match preadv2(file, buffers, at, ReadWriteFlags::NOWAIT) {
-                Ok(count) if count < length => return Residency::Until(at + 1),
-                Ok(_) => {}
-                // A miss has set off a read of its own.
-                Err(Errno::AGAIN) => return Residency::Until(missing),
-                Err(Errno::OPNOTSUPP) if !self.was_brought_in(&status, at) => {
-                    return Residency::Until(missing)
-                }
-                Err(Errno::OPNOTSUPP) => {}
-                Err(_) => return Residency::All,
+        let is_known = |at| self.was_brought_in(&status, at);
+        match first_missing(file, by_strides(start, last + 1), is_known) {
+            // The file has become shorter.
+            Some((at, None)) => Residency::Until(at + 1),
+            Some((at, Some(Errno::AGAIN | Errno::OPNOTSUPP))) => {
+                Residency::Until((at / STRIDE * STRIDE).max(start))
             }
+            None | Some(_) => Residency::All,
         }
-        Residency::All
     }
 
     /// Whether the part of a file that holds `at` is in memory, where the kernel cannot say.

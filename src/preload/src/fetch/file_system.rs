@@ -3,6 +3,7 @@
 //! The question itself may wait: FUSE and network file systems pass it on to a server, which may hang.
 //! Helpers ask, once for each device; the event loop looks up what they were told.
 
+use super::residency::STRIDE;
 use super::resolver::File;
 use crate::sys::clock;
 use rustix::fd::BorrowedFd;
@@ -82,9 +83,6 @@ impl Status {
         laio_core::hash(&name)
     }
 }
-
-/// Parts of a file that are looked at, or remembered, as one.
-pub const STRIDE: u64 = 128 * 1024;
 
 /// Devices that are told apart; two that want the same place are asked for in turn.
 const DEVICES: usize = 64;

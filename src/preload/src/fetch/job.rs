@@ -1,7 +1,8 @@
 //! What a helper does: brings everything that a handler will want into memory.
 
-use super::file_system::{self, Kind, Status, STRIDE};
+use super::file_system::{self, Kind, Status};
 use super::pins::Pins;
+use super::residency::STRIDE;
 use super::resolver::{Beneath, File, Patience};
 use crate::sys::{clock, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};

@@ -7,4 +7,5 @@ pub mod job;
 mod pins;
 pub mod pool;
 pub mod probe;
+pub mod residency;
 pub mod resolver;

@@ -4,7 +4,8 @@
 
 use super::calls::{Call, Path, Way};
 use super::operation::{attempt_transfer, is_ready, perform, Answer, Operation, Route, Teacher};
-use crate::fetch::file_system::{known, status, Kind, Status, STRIDE};
+use crate::fetch::file_system::{known, status, Kind, Status};
+use crate::fetch::residency::{by_strides, first_missing};
 use crate::fetch::resolver::File;
 use crate::gate::is_nonblocking;
 use crate::sys::address::is_readable;
@@ -13,9 +14,8 @@ use laio_core::gate::Side;
 use libc::*;
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::FileType;
-use rustix::io::{preadv2, Errno, ReadWriteFlags};
+use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_timeout, Timeout};
-use std::io::IoSliceMut;
 
 /// What has come of it.
 pub enum Attempt {
@@ -433,26 +433,13 @@ fn send_file(call: &Call) -> Attempt {
     }
 }
 
-/// Whether a part of a file is in memory. The last byte of each stride speaks for all of it.
+/// Whether a part of a file is in memory.
 fn is_resident(file: c_int, start: u64, end: u64) -> bool {
     // SAFETY: the application passes this number to a call right now.
     let file = unsafe { descriptors::borrow(file) };
-    let mut at = start;
-    while at < end {
-        let next = ((at / STRIDE + 1) * STRIDE).min(end);
-        let mut byte = [0];
-        let read = preadv2(
-            file,
-            &mut [IoSliceMut::new(&mut byte)],
-            next - 1,
-            ReadWriteFlags::NOWAIT,
-        );
-        if read.is_err() {
-            return false;
-        }
-        at = next;
-    }
-    true
+    let missing = (start < end).then(|| first_missing(file, by_strides(start, end), |_| false));
+    // Where it is shorter by now the call will say so.
+    !matches!(missing.flatten(), Some((_, Some(_))))
 }
 
 /// Whether it is a file with positions: asked by the cheapest call that tells.

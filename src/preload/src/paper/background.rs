@@ -4,22 +4,25 @@
 //! One lock guards the table. It is held for a few instructions, and over `epoll_ctl`, where what the kernel is to
 //! tell of and what the table says must agree.
 
+mod helpers;
+mod state;
+
+pub use state::Completion;
+
 use super::operation::{Answer, Operation, Route};
 use super::watch::{Ready, Watch};
 use crate::sys::lock::{Lock, Signal};
 use crate::sys::published::Published;
 use crate::sys::{descriptors, memory, program};
-use crate::threads::executor::{Executor, Host, Shift};
-use crate::threads::registry::{self, Employer};
+use crate::threads::executor::Executor;
+use crate::threads::registry;
 use laio_core::gate::Side;
-use laio_core::handles::{Handle, Handles};
-use laio_core::interests::Interests;
+use laio_core::handles::Handle;
 use laio_core::queue::Urgency;
 use libc::{c_int, c_void, ECANCELED};
 use rustix::event::Timespec;
 use rustix::io::Errno;
-use std::collections::VecDeque;
-use std::ptr::null_mut;
+use state::{Phase, State};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,32 +30,8 @@ use std::time::{Duration, Instant};
 /// How long a caller waits for a helper that most likely will not block.
 const PATIENCE: Duration = Duration::from_micros(100);
 
-/// Most helpers that are in calls which may take for ever.
-const MOST_ENDLESS: u64 = 4096;
-
 /// What the first operations and helpers take of memory.
 const ROOM: usize = 1 << 20;
-
-/// Where an operation is.
-#[derive(Debug)]
-enum Phase {
-    /// In the helpers' queue.
-    Queued(Operation),
-    /// In line until this side of this descriptor is ready.
-    Waiting(Operation, c_int, Side),
-    /// Somebody is at it.
-    Running,
-    /// Done.
-    Complete(Answer),
-}
-
-#[derive(Debug)]
-struct Entry {
-    phase: Phase,
-    data: *mut c_void,
-    /// Whoever asked for it waits a moment, and will take the answer himself.
-    is_awaited: bool,
-}
 
 /// What has become of an operation that has gone to the background.
 #[derive(Clone, Copy, Debug)]
@@ -61,17 +40,6 @@ pub enum Started {
     Answered(Answer),
     /// It goes on.
     GoesOn(Handle),
-}
-
-/// What has become of an operation.
-#[derive(Clone, Copy, Debug)]
-pub struct Completion {
-    /// Which.
-    pub handle: Handle,
-    /// What was attached to it.
-    pub data: *mut c_void,
-    /// What it has come to.
-    pub answer: Answer,
 }
 
 /// Whether an operation could be given up.
@@ -84,17 +52,6 @@ pub enum Cancelled {
     /// It was complete before, or there is none of that name.
     Gone,
 }
-
-#[derive(Debug)]
-struct State {
-    operations: Handles<Entry>,
-    /// What is to be handed out.
-    complete: VecDeque<Handle>,
-    interests: Interests,
-}
-
-// SAFETY: `data` is the application's, and only handed back to it.
-unsafe impl Send for State {}
 
 /// All operations of one process.
 #[derive(Debug)]
@@ -149,101 +106,11 @@ pub fn abandon() {
     BACKGROUND.leave_behind();
 }
 
-/// Helpers that are in no call leave now, others when they come back from it.
-impl Employer for Background {
-    fn dismiss(&self) -> bool {
-        self.executor.dismiss();
-        true
-    }
-
-    fn are_gone(&self) {}
-}
-
-/// One helper is always without a task: whoever asks for something has no thread to start, but for the first.
-impl Host for &'static Background {
-    /// Those who are busy may be so for ever.
-    fn enough(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn start_another(&self, shift: &Shift) {
-        if let Some(shift) = self.executor.hire_beside(shift, self.most()) {
-            self.spawn_helper(shift);
-        }
-    }
-}
-
-impl State {
-    /// Room for one more operation in all lists that it may come to.
-    fn reserve(&mut self) -> Option<Handle> {
-        let most = self.operations.len() + 1;
-        self.complete
-            .try_reserve(most.saturating_sub(self.complete.len()))
-            .ok()?;
-        self.operations.reserve()
-    }
-
-    /// Takes an operation that nobody is at out of the table.
-    fn withdraw(&mut self, handle: Handle) -> Option<Operation> {
-        match self.operations.get_mut(handle)?.phase {
-            Phase::Queued(_) | Phase::Waiting(..) => {}
-            Phase::Running | Phase::Complete(_) => return None,
-        }
-        match self.operations.remove(handle)?.phase {
-            Phase::Queued(operation) | Phase::Waiting(operation, ..) => Some(operation),
-            Phase::Running | Phase::Complete(_) => None,
-        }
-    }
-
-    /// Somebody begins to carry an operation on.
-    fn begin(&mut self, handle: Handle) -> Option<Operation> {
-        let phase = &mut self.operations.get_mut(handle)?.phase;
-        match std::mem::replace(phase, Phase::Running) {
-            Phase::Queued(operation) | Phase::Waiting(operation, ..) => Some(operation),
-            other => {
-                *phase = other;
-                None
-            }
-        }
-    }
-
-    /// An operation is complete. Tells whether it is the first to be handed out: then somebody has to be told.
-    fn end(&mut self, handle: Handle, answer: Answer) -> bool {
-        let Some(entry) = self.operations.get_mut(handle) else {
-            return false;
-        };
-        entry.phase = Phase::Complete(answer);
-        if entry.is_awaited {
-            return false;
-        }
-        self.complete.push_back(handle);
-        self.complete.len() == 1
-    }
-
-    /// The next completion to be handed out.
-    fn hand_out(&mut self) -> Option<Completion> {
-        let handle = self.complete.pop_front()?;
-        let entry = self.operations.remove(handle)?;
-        let Phase::Complete(answer) = entry.phase else {
-            return None;
-        };
-        Some(Completion {
-            handle,
-            data: entry.data,
-            answer,
-        })
-    }
-}
-
 impl Background {
     fn new(watch: Watch) -> Background {
         let most = program::config().map_or(1, |config| config.threads);
         Background {
-            state: Lock::new(State {
-                operations: Handles::new(DESCENT.load(Relaxed)),
-                complete: VecDeque::new(),
-                interests: Interests::default(),
-            }),
+            state: Lock::new(State::new(DESCENT.load(Relaxed))),
             executor: Executor::with_capacity(0),
             endless: AtomicU64::new(0),
             answered: Signal::default(),
@@ -387,75 +254,6 @@ impl Background {
         }
     }
 
-    /// Starts one more helper, if there may be more. False where it cannot be started, and nobody else will do what is to be
-    /// done.
-    fn hire(&'static self) -> bool {
-        let _nobody_is_dismissed = registry::hold();
-        let shift = self.executor.hire(self.most());
-        shift.is_none_or(|shift| self.spawn_helper(shift))
-    }
-
-    /// Helpers in calls that may take for ever are not counted.
-    fn most(&self) -> u64 {
-        self.most + self.endless.load(Relaxed).min(MOST_ENDLESS)
-    }
-
-    /// It shares the application's descriptors: the calls that it makes are the application's.
-    fn spawn_helper(&'static self, shift: Shift) -> bool {
-        let spawned = registry::spawn(c"laio-native", move || self.help(shift));
-        spawned.is_ok() || !self.executor.cannot_start()
-    }
-
-    fn help(&'static self, mut shift: Shift) {
-        self.executor.arrive();
-        let left = loop {
-            let handle = match self.executor.next(&mut shift, &self) {
-                Ok(handle) => handle,
-                Err(left) => break left,
-            };
-            let operation = self.state.lock().begin(handle);
-            if let Some(operation) = operation {
-                self.perform(handle, operation, &shift);
-            }
-        };
-        if left.leaves_tasks {
-            // Whoever polls starts another helper.
-            self.watch.ring();
-        }
-    }
-
-    fn perform(&'static self, handle: Handle, mut operation: Operation, shift: &Shift) {
-        let is_endless = matches!(
-            operation.route,
-            Route::Helper {
-                is_endless: true,
-                ..
-            }
-        );
-        if is_endless {
-            self.endless.fetch_add(1, Relaxed);
-            if !self.executor.has_idle() {
-                self.start_another(shift);
-            }
-        }
-        let answer = registry::aside(|| operation.perform());
-        if let Some(number) = descriptors::wanted() {
-            registry::aside(|| descriptors::make_room(number));
-        }
-        if is_endless {
-            self.endless.fetch_sub(1, Relaxed);
-        }
-        let mut state = self.state.lock();
-        let is_awaited = state.is_awaited(handle);
-        let is_first = state.end(handle, answer);
-        drop(state);
-        if is_first {
-            self.watch.ring();
-        } else if is_awaited {
-            self.answered.wake_all();
-        }
-    }
-
     /// Gives an operation up that nobody is at.
     pub fn cancel(&self, handle: Handle) -> Cancelled {
         let mut state = self.state.lock();
@@ -568,21 +366,5 @@ impl Background {
         if state.interests.wanted(ready.fd) != (false, false) {
             self.tell_of(&state, ready.fd);
         }
-    }
-}
-
-impl State {
-    fn enter(&mut self, handle: Handle, phase: Phase, is_awaited: bool) {
-        let entry = Entry {
-            phase,
-            data: null_mut(),
-            is_awaited,
-        };
-        self.operations.enter(handle, entry);
-    }
-
-    fn is_awaited(&mut self, handle: Handle) -> bool {
-        let entry = self.operations.get_mut(handle);
-        entry.is_some_and(|entry| entry.is_awaited)
     }
 }

@@ -7,6 +7,9 @@
 mod poll;
 mod select;
 mod set;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
 
 pub use poll::{admit_in_place, PollSet};
 pub use select::{admit_selected, readable, SelectSet};

@@ -5,6 +5,9 @@
 mod names;
 mod outcome;
 mod target;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
 mod transfer;
 
 pub use outcome::Attempt;

@@ -135,3 +135,54 @@ impl State {
         entry.is_some_and(|entry| entry.is_awaited)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::paper::calls::Call;
+    use crate::paper::operation::Route;
+
+    fn operation() -> Operation {
+        let (number, arguments) = (libc::SYS_read, [0; 6]);
+        Operation::new(Call { number, arguments }, Route::Ready(0, Side::Read))
+    }
+
+    fn entered(state: &mut State, phase: Phase, is_awaited: bool) -> Handle {
+        let handle = state.reserve().unwrap();
+        state.enter(handle, phase, is_awaited);
+        handle
+    }
+
+    #[test]
+    fn each_operation_is_begun_once_and_handed_out_once() {
+        let mut state = State::new(1);
+        let first = entered(&mut state, Phase::Queued(operation()), false);
+        let second = entered(
+            &mut state,
+            Phase::Waiting(operation(), 3, Side::Read),
+            false,
+        );
+        assert!(state.begin(first).is_some() && state.begin(first).is_none());
+        assert!(state.begin(second).is_some());
+        assert!(state.end(second, Ok(7)), "somebody has to be told");
+        assert!(!state.end(first, Err(libc::EIO)), "somebody was");
+        let mut answer = || state.hand_out().map(|completion| completion.answer);
+        let answers = [answer(), answer(), answer()];
+        assert_eq!(answers, [Some(Ok(7)), Some(Err(libc::EIO)), None]);
+        assert!(state.begin(first).is_none() && state.operations.len() == 0);
+    }
+
+    /// Without it, a call that was given up could be made all the same, or its answer be told to two.
+    #[test]
+    fn what_is_withdrawn_is_nobodys() {
+        let mut state = State::new(1);
+        let queued = entered(&mut state, Phase::Queued(operation()), false);
+        assert!(state.withdraw(queued).is_some() && state.withdraw(queued).is_none());
+        let running = entered(&mut state, Phase::Queued(operation()), true);
+        assert!(state.begin(running).is_some());
+        assert!(state.withdraw(running).is_none(), "somebody is at it");
+        assert!(!state.end(running, Ok(1)), "its caller takes the answer");
+        assert!(state.hand_out().is_none());
+    }
+}

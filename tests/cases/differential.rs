@@ -6,10 +6,11 @@
 use anyhow::{bail, Context as _};
 use laio_tests::cold::{drop_pages, SlowDisk};
 use laio_tests::library::{fresh_dir, work_dir};
+use laio_tests::machine::ending;
 use laio_tests::program::{compare, compile, in_memory, Build, Observed};
 use laio_tests::random;
-use laio_tests::runner::{ending, scratch};
 use laio_tests::stats::Stats;
+use laio_tests::test::scratch;
 use laio_tests::{docroot, run, skip, Preload, Result, Test};
 use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::TestRunner;

@@ -79,7 +79,7 @@ fn while_gated(program: &str, moment: &str, way: &str) -> Result {
         disk.chill()?;
         let path = documents.to_string_lossy().into_owned();
         let observed = observe(&program, &["idle", &path, moment, "0", way], preload)?;
-        let gated = std::fs::read_to_string(laio_tests::runner::scratch().join("work/gated"))
+        let gated = std::fs::read_to_string(laio_tests::test::scratch().join("work/gated"))
             .unwrap_or_default();
         Ok((observed, gated.trim() == "1"))
     };

@@ -4,9 +4,10 @@
 use anyhow::{bail, Context as _};
 use laio_tests::cold::SlowDisk;
 use laio_tests::library::{self, fresh_dir};
+use laio_tests::machine::wait_within;
 use laio_tests::program::{compile, observe, Build};
-use laio_tests::runner::{scratch, wait_within};
 use laio_tests::stats::Stats;
+use laio_tests::test::scratch;
 use laio_tests::{run, Need, Preload, Result, Test};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};

@@ -1,6 +1,6 @@
 //! Cold files: pages dropped from the page cache, and a disk on which a miss takes long enough to matter.
 
-use crate::{library, runner, Result};
+use crate::{library, test, Result};
 use anyhow::{bail, Context as _};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -38,12 +38,12 @@ impl SlowDisk {
         let mut list = File::options()
             .create(true)
             .append(true)
-            .open(list(&runner::scratch()))?;
+            .open(list(&test::scratch()))?;
         writeln!(list, "{}", dir.display())?;
         let output = script(&["up", &dir.to_string_lossy()])?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
-            return runner::skip(format!("no slow disk can be made here: {said}"));
+            return test::skip(format!("no slow disk can be made here: {said}"));
         }
         Ok(Self { dir })
     }
@@ -97,8 +97,8 @@ fn list(scratch: &Path) -> PathBuf {
 fn script(arguments: &[&str]) -> Result<std::process::Output> {
     let script = library::workspace().join("scripts/slow-disk");
     // Its helpers outlive it: they must not hold the pipes that its output is read from.
-    let out = runner::scratch().join("slow-disk.out");
-    let err = runner::scratch().join("slow-disk.err");
+    let out = test::scratch().join("slow-disk.out");
+    let err = test::scratch().join("slow-disk.err");
     let status = Command::new(&script)
         .args(arguments)
         .stdin(Stdio::null())

@@ -1,7 +1,7 @@
 //! The file servers of `demo-servers/lazy`, built against the library that is tested.
 
 use crate::library;
-use crate::runner::FileLock;
+use crate::machine::FileLock;
 use crate::Result;
 use anyhow::{bail, Context as _};
 use std::process::Command;

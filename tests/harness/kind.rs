@@ -1,7 +1,7 @@
 //! Real servers: how each is started, where it comes from, and what it cannot be asked for.
 
-use crate::runner::Need;
-use crate::workload::Abilities;
+use crate::ask::Abilities;
+use crate::test::Need;
 
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,24 +4,30 @@
 //! Nothing here knows how the library works. It knows the library's contract: where `liblaio.so` is, which variables
 //! configure it, and which counters it writes.
 
+mod ask;
 pub mod cold;
 pub mod demo;
 pub mod docroot;
 pub mod http;
 mod kind;
 pub mod library;
+pub mod machine;
 pub mod mounts;
+pub mod needs;
 pub mod program;
 pub mod random;
 pub mod runner;
 pub mod server;
+pub mod site;
 pub mod stats;
 pub mod tally;
+pub mod test;
 pub mod trace;
 pub mod workload;
 
 pub use library::Preload;
-pub use runner::{run, skip, Need, Test};
+pub use runner::run;
+pub use test::{skip, Need, Test};
 
 /// What a test returns.
 pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
 //! Where the library is, and the environment that loads it.
 
-use crate::{runner, Result};
+use crate::{test, Result};
 use anyhow::{bail, Context as _};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -209,7 +209,7 @@ pub fn descriptors(pid: u32) -> Result<usize> {
 /// A fresh directory of this name in the running test's scratch directory, writable for servers that drop privileges.
 pub fn fresh_dir(name: &str) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
-    let dir = runner::scratch().join(name);
+    let dir = test::scratch().join(name);
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }

@@ -1,7 +1,8 @@
 //! File systems that a test mounts: unmounted when they are dropped, or by the test runner when the test did not live to do so.
 
+use crate::library::Preload;
 use crate::program::{compile, Build};
-use crate::{runner, Preload, Result};
+use crate::{test, Result};
 use anyhow::Context as _;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,7 +22,7 @@ impl Mount {
             .output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
-            return runner::skip(format!("{kind} cannot be mounted here: {said}"));
+            return test::skip(format!("{kind} cannot be mounted here: {said}"));
         }
         Ok(mount)
     }
@@ -32,7 +33,7 @@ impl Mount {
         let mut list = File::options()
             .create(true)
             .append(true)
-            .open(list(&runner::scratch()))?;
+            .open(list(&test::scratch()))?;
         writeln!(list, "{}", at.display())?;
         Ok(Self(at.to_path_buf()))
     }
@@ -67,7 +68,7 @@ impl FuseFiles {
         BufReader::new(server.stdout.take().context("no stdout")?).read_line(&mut line)?;
         if line != "mounted\n" {
             server.wait()?;
-            return runner::skip("FUSE cannot be mounted here");
+            return test::skip("FUSE cannot be mounted here");
         }
         Ok(Self {
             server,

@@ -1,8 +1,9 @@
 //! The small C programs of `tests/programs`: compiled once, run with and without the library, compared.
 
 use crate::library::{self, Preload};
-use crate::runner::{ending, scratch, wait_within, FileLock};
+use crate::machine::{ending, wait_within, FileLock};
 use crate::stats::Stats;
+use crate::test::scratch;
 use crate::Result;
 use anyhow::{bail, Context as _};
 use std::ffi::CString;

@@ -1,7 +1,8 @@
 //! Real servers, in the foreground, on a free port of 127.0.0.1, ended by process id.
 
 use crate::library::{self, Preload};
-use crate::runner::{ending, find_command, is_root, wait_within};
+use crate::machine::{ending, is_root, wait_within};
+use crate::needs::find_command;
 use crate::stats::Stats;
 use crate::Result;
 use anyhow::{bail, Context as _};

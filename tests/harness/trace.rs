@@ -1,7 +1,7 @@
 //! Reads what `strace -f -Y -y` wrote: which thread made which call, with which result.
 
 use crate::library::{fresh_dir, Preload};
-use crate::runner::scratch;
+use crate::test::scratch;
 use crate::Result;
 use anyhow::bail;
 use std::collections::{BTreeMap, BTreeSet};

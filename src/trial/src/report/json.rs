@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde_json::{json, Value};
 
-use super::verdicts::Verdict;
+use super::mark::Verdict;
 use crate::machine;
 use crate::results::Results;
 use crate::trial::Trial;

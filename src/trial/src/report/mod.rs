@@ -1,8 +1,10 @@
 //! What the trial says at its end: one table, the figures against what they must be, a JSON file and a picture.
 
 mod json;
+pub mod mark;
 mod picture;
 pub mod plot;
+mod ratios;
 pub mod table;
 pub mod verdicts;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table, TableComponent};
 
-use super::verdicts::Verdict;
+use super::mark::Verdict;
 use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 

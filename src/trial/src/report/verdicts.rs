@@ -1,80 +1,14 @@
 //! The figures that decide, each against what it must be.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
+use super::mark::*;
+use super::ratios::*;
 use crate::plan::{Configuration, Program, Section, Variant};
-use crate::results::{figure, median, Results};
+use crate::results::{figure, Results};
 use crate::sections::mixed::HUNG_CONNECTIONS;
 
 /// Anonymous memory that a server may have gained over a run and still count as flat, in KiB: an allocator's slack, far
 /// less than one small object for each request would add up to.
 const MEMORY_SLACK_KIB: f64 = 256.0;
-
-/// Which side of a mark is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Good {
-    /// The larger the better.
-    AtLeast,
-    /// The smaller the better.
-    AtMost,
-}
-
-/// One figure and its marks.
-#[derive(Clone, Debug, Serialize)]
-pub struct Verdict {
-    /// Where it was measured.
-    pub section: Section,
-    /// What it is.
-    pub figure: String,
-    /// The figure; for a ratio of rates or latencies, that of the medians in the table.
-    pub value: f64,
-    /// The same ratio within each round.
-    pub rounds: Vec<f64>,
-    /// What it must be.
-    #[serde(flatten)]
-    pub mark: Mark,
-}
-
-/// What a figure must be.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Mark {
-    /// Which side is good.
-    pub good: Good,
-    /// What it must be.
-    pub must: f64,
-    /// What is hoped for beyond that.
-    pub hopes: Option<f64>,
-}
-
-impl Good {
-    /// As it is written before a mark.
-    pub fn sign(self) -> &'static str {
-        match self {
-            Self::AtLeast => "≥",
-            Self::AtMost => "≤",
-        }
-    }
-}
-
-impl Mark {
-    /// Is a figure what it must be?
-    pub fn is_met_by(&self, value: f64) -> bool {
-        match self.good {
-            Good::AtLeast => value >= self.must,
-            Good::AtMost => value <= self.must,
-        }
-    }
-}
-
-impl Verdict {
-    /// Is it what it must be?
-    pub fn is_met(&self) -> bool {
-        self.mark.is_met_by(self.value)
-    }
-}
 
 /// All that the results allow.
 pub fn all(results: &Results) -> Vec<Verdict> {
@@ -96,10 +30,6 @@ pub fn all(results: &Results) -> Vec<Verdict> {
     };
     all.retain(|verdict| results.slow_disk || !of_slow_disk(verdict.section));
     all
-}
-
-fn of(program: Program, variant: Variant) -> Configuration {
-    Configuration { program, variant }
 }
 
 fn nginx(variants: &[Variant]) -> Vec<Configuration> {
@@ -327,89 +257,6 @@ fn counts(results: &Results) -> Vec<Verdict> {
         all.extend(flat(results, program));
     }
     all
-}
-
-/// A mark for what should be large.
-pub fn at_least(must: f64, hopes: Option<f64>) -> Mark {
-    Mark {
-        good: Good::AtLeast,
-        must,
-        hopes,
-    }
-}
-
-/// A mark for what should be small.
-pub fn at_most(must: f64, hopes: Option<f64>) -> Mark {
-    Mark {
-        good: Good::AtMost,
-        must,
-        hopes,
-    }
-}
-
-fn single(section: Section, figure: String, value: f64, mark: Mark) -> Verdict {
-    Verdict {
-        section,
-        figure,
-        value,
-        rounds: Vec::new(),
-        mark,
-    }
-}
-
-fn median_of(section: Section, figure: String, rounds: Vec<f64>, mark: Mark) -> Option<Verdict> {
-    Some(Verdict {
-        section,
-        figure,
-        value: median(rounds.clone())?,
-        rounds,
-        mark,
-    })
-}
-
-/// laio's median over the best median among `others`: what a reader of the table gets by dividing.
-fn ratio(
-    results: &Results,
-    figure: String,
-    of_what: (Section, &str),
-    program: Program,
-    others: &[Configuration],
-    mark: Mark,
-) -> Option<Verdict> {
-    let median_of = |configuration| results.median(of_what.0, configuration, of_what.1);
-    let laio = median_of(of(program, Variant::Laio))?;
-    let best = others
-        .iter()
-        .filter_map(|other| median_of(*other))
-        .max_by(f64::total_cmp)?;
-    let rounds = paired(results, of_what, program, others);
-    (best > 0.0).then(|| Verdict {
-        section: of_what.0,
-        figure,
-        value: laio / best,
-        rounds,
-        mark,
-    })
-}
-
-/// laio over the best of `others`, round by round.
-fn paired(
-    results: &Results,
-    of_what: (Section, &str),
-    program: Program,
-    others: &[Configuration],
-) -> Vec<f64> {
-    let mut best: BTreeMap<u32, f64> = BTreeMap::new();
-    for other in others {
-        for (round, value) in results.by_round(of_what.0, *other, of_what.1) {
-            let entry = best.entry(round).or_insert(value);
-            *entry = entry.max(value);
-        }
-    }
-    let laio = results.by_round(of_what.0, of(program, Variant::Laio), of_what.1);
-    laio.into_iter()
-        .filter_map(|(round, value)| Some(value / best.get(&round)?))
-        .collect()
 }
 
 /// All requests of all sections that a preloaded server failed.

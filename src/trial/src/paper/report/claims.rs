@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::paper::plan::{Contender, Part};
 use crate::paper::results::{figure, Clock, Results};
 use crate::plan::Strategy;
-use crate::report::verdicts::{at_least, at_most, Mark};
+use crate::report::mark::{at_least, at_most, Mark};
 use crate::results::median;
 
 /// One figure, its mark, and the paper's own.

@@ -3,8 +3,10 @@
 use anyhow::{ensure, Context as _};
 use laio_tests::library::{self, fresh_dir};
 use laio_tests::program::{
-    compile, observe, observe_command, observe_in, same_with_and_without, Build, Observed,
+    compare, compile, in_memory, observe, observe_command, observe_in, same_with_and_without,
+    Build, Observed,
 };
+use laio_tests::stats::Stats;
 use laio_tests::{run, Need, Preload, Result, Test};
 use std::fs;
 use std::os::unix::fs::{symlink, MetadataExt as _, PermissionsExt as _};
@@ -32,6 +34,33 @@ fn asks_for_no_variable() -> Result {
     );
     let calls = fs::read_to_string(work.join("tls_calls"))?;
     ensure!(calls == "0\n", "__tls_get_addr was called: {calls}");
+    Ok(())
+}
+
+/// Hooks that are called on the library's own threads by a library that has nothing to do with it.
+fn foreign_calls() -> Result {
+    let program = compile("sandboxed_loop", Build::Program)?;
+    let foreign = compile("foreign_calls", Build::Library)?;
+    for is_before in [true, false] {
+        let work = fresh_dir("work")?;
+        let stock = Preload::stock().with_library(&foreign, true);
+        let stock = observe_in(&work, &program, &["engaged"], &stock)?;
+        let work = fresh_dir("work")?;
+        let stats = fresh_dir("stats")?;
+        let preload = Preload::on()?
+            .with_library(&foreign, is_before)
+            .with("LAIO_STATS", stats.join("laio-%p.json"));
+        let with = observe_in(&work, &program, &["engaged"], &preload)?;
+        compare(&stock, &with, &preload).with_context(|| format!("before: {is_before}"))?;
+        let calls = fs::read_to_string(work.join("foreign_calls"))?;
+        let stats = Stats::read(&stats)?;
+        // On a file system in memory nothing is ever cold.
+        let has_acted = calls != "0\n" && stats.gated() > 5;
+        ensure!(
+            has_acted || in_memory(&work),
+            "{calls} calls on helpers\n{stats}"
+        );
+    }
     Ok(())
 }
 
@@ -265,6 +294,8 @@ fn main() -> ExitCode {
             "no thread-local variable is asked for",
             asks_for_no_variable,
         ),
+        // Without it, what closes a file on a helper could lose the request of a connection with that number.
+        Test::new("foreign calls on helpers", foreign_calls),
         // Without it, an argument or a variable could be lost where a process becomes another program.
         engaged("exec_family"),
         Test::new("exec_family idle", || {

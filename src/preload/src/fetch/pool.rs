@@ -504,8 +504,6 @@ fn make_room_aside(number: i32) {
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own.
 fn leave_descriptor_table() -> bool {
-    // The call passes our own hook, which sends threads away where it is the application's.
-    let _section = handler::enter();
     // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
     let done = unsafe {
         libc::syscall(

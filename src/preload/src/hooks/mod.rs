@@ -46,7 +46,7 @@ macro_rules! hooks {
                 redhook::hook! {
                     unsafe fn $name($($argument: $type),*) -> $result => hook {
                         let real = || redhook::real!($name)($($argument),*);
-                        if program::awake() { $lane(real, $($seen),*) } else { real() }
+                        if program::acts_here() { $lane(real, $($seen),*) } else { real() }
                     }
                 }
 

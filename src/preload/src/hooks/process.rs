@@ -56,9 +56,10 @@ pub fn resolve_vfork() {
 pub unsafe extern "C" fn vfork() -> c_int {
     core::arch::naked_asm!(
         "mov rax, qword ptr [rip + laio_locals@GOTTPOFF]",
-        "mov byte ptr fs:[rax + {vforked}], 1",
+        "or byte ptr fs:[rax + {aside}], {vforked}",
         "jmp qword ptr [rip + {real}]",
-        vforked = const place::VFORKED * 8,
+        aside = const place::ASIDE * 8,
+        vforked = const process::VFORKED,
         real = sym VFORK,
     )
 }
@@ -77,12 +78,14 @@ pub unsafe extern "C" fn vfork() -> c_int {
         "ldr x9, [x9, :gottprel_lo12:laio_locals]",
         "mrs x10, tpidr_el0",
         "add x9, x9, x10",
-        "mov w10, #1",
-        "strb w10, [x9, {vforked}]",
+        "ldrb w10, [x9, {aside}]",
+        "orr w10, w10, #{vforked}",
+        "strb w10, [x9, {aside}]",
         "adrp x9, {real}",
         "ldr x9, [x9, :lo12:{real}]",
         "br x9",
-        vforked = const place::VFORKED * 8,
+        aside = const place::ASIDE * 8,
+        vforked = const process::VFORKED,
         real = sym VFORK,
     )
 }

@@ -25,8 +25,8 @@ pub mod place {
     pub const SLEPT: usize = 5;
     /// The handle of its last call of the paper's interface.
     pub const LAST: usize = 6;
-    /// It has called `vfork`, or is that call's child.
-    pub const VFORKED: usize = 7;
+    /// Why what it calls may be of no interest: it has called `vfork`, or it is the library's own.
+    pub const ASIDE: usize = 7;
     /// How often it was taken for a signal handler in a row.
     pub const DOUBTS: usize = 8;
     /// The signals that it has blocked for good.
@@ -48,6 +48,8 @@ pub unsafe trait Zeroed {}
 unsafe impl<T> Zeroed for Cell<*mut T> {}
 // SAFETY: as above.
 unsafe impl Zeroed for Cell<bool> {}
+// SAFETY: as above.
+unsafe impl Zeroed for Cell<u8> {}
 // SAFETY: as above.
 unsafe impl Zeroed for Cell<i64> {}
 // SAFETY: as above.
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn each_thread_has_its_own_and_all_are_zero_at_first() {
         static FIRST: Local<Cell<u64>> = Local::at(place::LAST);
-        static SECOND: Local<Cell<u64>> = Local::at(place::VFORKED);
+        static SECOND: Local<Cell<u64>> = Local::at(place::ASIDE);
         FIRST.set(7);
         assert_eq!((FIRST.get(), SECOND.get()), (7, 0));
         let other = std::thread::spawn(|| {

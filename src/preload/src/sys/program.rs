@@ -27,7 +27,13 @@ const AWAKE: u8 = 1;
 /// Whether the library acts in this process at all.
 #[inline]
 pub fn awake() -> bool {
-    MODE.load(Relaxed) == AWAKE && !process::is_vfork_child()
+    MODE.load(Relaxed) == AWAKE
+}
+
+/// Whether what this thread calls is of interest.
+#[inline]
+pub fn acts_here() -> bool {
+    awake() && !process::is_aside()
 }
 
 /// The settings; before start-up there are none.

@@ -5,6 +5,7 @@
 //! thread, or the end of a process that is short of memory.
 
 use super::stacks::{self, Stack};
+use crate::sys::process;
 use rustix::io::Errno;
 use std::ffi::{c_void, CStr};
 use std::mem::MaybeUninit;
@@ -83,6 +84,7 @@ fn create(start: Box<Start>, on: On) -> Result<(), (Errno, Box<Start>)> {
 extern "C" fn main(start: *mut c_void) -> *mut c_void {
     // SAFETY: made by `spawn`, which gave it to this thread alone.
     let Start { name, run, stack } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    process::is_ours();
     let _ = rustix::thread::set_name(name);
     // Nothing panics; if it did, that were the end of this thread and not of the process.
     let _ = catch_unwind(AssertUnwindSafe(run));

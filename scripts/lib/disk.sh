@@ -95,11 +95,22 @@ unmount() {
     umount -l "$1"
 }
 
+# is_gone DEVICE: its file system is mounted nowhere. A process with mounts of its own may have a copy of ours.
+is_gone() {
+    local state
+    for state in /sys/fs/*/"${1##*/}"; do
+        [ ! -e "$state" ] || return 1
+    done
+}
+
 # cold DIR: unmounting drops every page, inode and name of that file system, and nothing else's.
 cold() {
+    local device
     [ -e "$1/.disk/loop" ] || die "$1 holds no disk"
     sync -f "$1/mnt"
     wait_for 10 umount "$1/mnt" 2>/dev/null || die "$1/mnt is in use"
+    read -r device <"$1/.disk/loop"
+    wait_for 10 is_gone "$device" || die "a process with mounts of its own uses $1/mnt"
     mount_disk "$1"
 }
 

@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod cold;
+pub mod cold_site;
 pub mod demo;
 pub mod docroot;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod needs;
 pub mod program;
 pub mod random;
 pub mod runner;
+pub mod sandbox;
 pub mod server;
 pub mod site;
 pub mod stats;

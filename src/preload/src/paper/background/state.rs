@@ -170,7 +170,8 @@ mod tests {
         let mut answer = || state.hand_out().map(|completion| completion.answer);
         let answers = [answer(), answer(), answer()];
         assert_eq!(answers, [Some(Ok(7)), Some(Err(libc::EIO)), None]);
-        assert!(state.begin(first).is_none() && state.operations.len() == 0);
+        assert!(state.begin(first).is_none());
+        assert_eq!(state.operations.len(), 0);
     }
 
     /// Without it, a call that was given up could be made all the same, or its answer be told to two.

@@ -69,6 +69,32 @@ fn conditional() -> Result {
     Ok(())
 }
 
+/// Clients that are reset before anything is answered: one window is read for each, whatever they have asked for.
+fn abandoned(way: &str) -> Result {
+    const CLIENTS: u64 = 12;
+    const WINDOW: u64 = 256 * 1024;
+    // The first files, for which nobody goes away.
+    const FIRST: u64 = 64 * 1024;
+    let disk = SlowDisk::up()?;
+    let stats = counted(&disk, "abandoned", way)?;
+    let bytes = stats.sum("/jobs/bytes");
+    println!("bytes read ahead of the server: {bytes}");
+    if stats.gated() < CLIENTS {
+        bail!("these clients are not held back: this tests nothing\n{stats}");
+    }
+    if way == "held" {
+        // A reset that comes late may find all in memory.
+        if stats.sum("/jobs/paths_abandoned") < CLIENTS
+            || stats.sum("/reasons/client_gone") < CLIENTS / 2
+        {
+            bail!("files were read for clients that were gone\n{stats}");
+        }
+    } else if !(CLIENTS * WINDOW..=CLIENTS * WINDOW + FIRST).contains(&bytes) {
+        bail!("{bytes} bytes were read for {CLIENTS} clients, and a window is {WINDOW}\n{stats}");
+    }
+    Ok(())
+}
+
 /// A process that has mapped other files by the library's name, with the library and without.
 fn impostors() -> Result {
     let program = compile("impostor", Build::Program)?;
@@ -149,6 +175,11 @@ fn main() -> ExitCode {
     }
     // Without it, 1.7 KB of requests could have 40 MB read from the disk for nothing.
     tests.push(Test::new("conditional requests", conditional).needs(Need::SlowDisk));
+    for way in ["pipelined", "held", "one"] {
+        // Without these, a client could have eight windows read by 300 bytes and a reset, again and again.
+        let name = format!("clients that go away: {way}");
+        tests.push(Test::new(name, move || abandoned(way)).needs(Need::SlowDisk));
+    }
     // Without it, a client could have every cold file stall by a condition that it makes up.
     tests.push(Test::new("conditions that are not met", unmet).needs(Need::SlowDisk));
     run(tests)

@@ -94,6 +94,11 @@ counters! {
     JobsWarm => "jobs" / "found_warm",
     /// Paths that a helper did not find, or was not allowed to open.
     PathsRefused => "jobs" / "paths_refused",
+    /// Paths not brought in, or parts of bodies, because the client went away before, or the request was let through.
+    PathsAbandoned => "jobs" / "paths_abandoned",
+    /// Paths whose data was not brought in as a whole, because one window is read for the requests that a client sends at
+    /// once.
+    PathsLeftOut => "jobs" / "paths_left_out",
     /// Bytes of files that helpers read.
     BytesWarmed => "jobs" / "bytes",
     /// Nanoseconds that helpers worked, waiting included.

@@ -365,10 +365,11 @@ impl EventLoop {
             return None;
         };
         job.gate = close(self);
-        if job.gate.is_none() {
+        let Some(slot) = job.gate.and_then(|(fd, _)| table::accepted(fd)) else {
             self.pool.give_back(job);
             return None;
-        }
+        };
+        job.owners = slot.owners();
         Some(job)
     }
 

@@ -273,8 +273,15 @@ impl EventLoop {
                 self.counters.count_alone(Counter::BelowBreakEven);
                 continue;
             }
-            self.counters.count_alone(Counter::Probes);
-            match probe(prediction, window) {
+            // A look at a cold file has the disk read its beginning. Behind the first one helpers look, and read no more than
+            // what is left of the window.
+            let answer = if job.is_some() {
+                Answer::Unknown
+            } else {
+                self.counters.count_alone(Counter::Probes);
+                probe(prediction, window)
+            };
+            match answer {
                 Answer::Warm => {
                     self.pool.warm.insert(key, self.now());
                     continue;
@@ -337,6 +344,7 @@ impl EventLoop {
             }
         };
         job.gate = Some((fd, ticket));
+        job.owners = slot.owners();
         self.counters.count_alone(Counter::RequestGate);
         self.counters.count_alone(Counter::Jobs);
         if urgency == Urgency::Urgent {

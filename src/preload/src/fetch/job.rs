@@ -35,6 +35,8 @@ const BUFFER: usize = 64 * 1024;
 pub struct Job {
     /// The connection and its gate's ticket; nothing where nobody waits.
     pub gate: Option<(i32, u32)>,
+    /// How often the connection's number had changed hands.
+    pub owners: u32,
     /// What the handler of a request will touch.
     pub paths: Predictions,
     /// The part of a body that is sent next.
@@ -76,32 +78,50 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// Brings in what one prediction names, `window` bytes of its data. Failures are the handler's to
-    /// meet.
-    pub fn warm(&mut self, prediction: Prediction<'_>, window: u64) {
-        match self.try_warm(prediction, window) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(_) => self.counters.count(Counter::PathsRefused),
+    /// Brings in what one prediction names: of its data `window` bytes, but not more than are `left`, from which it takes
+    /// what it reads. Tells whether that was all of the window. Failures are the handler's to meet.
+    pub fn warm(&mut self, prediction: Prediction<'_>, window: u64, left: &mut u64) -> bool {
+        match self.try_warm(prediction, window, left) {
+            Ok(is_whole) => is_whole,
+            Err(error) => {
+                if error != Errno::NOENT {
+                    self.counters.count(Counter::PathsRefused);
+                }
+                true
+            }
         }
     }
 
-    fn try_warm(&mut self, prediction: Prediction<'_>, window: u64) -> Result<(), Errno> {
+    fn try_warm(
+        &mut self,
+        prediction: Prediction<'_>,
+        window: u64,
+        left: &mut u64,
+    ) -> Result<bool, Errno> {
         let mut beneath = Beneath::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
         let status = file_system::status(named.as_fd())?;
+        let mut is_whole = true;
         match (FileType::from_raw_mode(status.mode), prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
-                let file = beneath.open()?;
-                let end = prediction.offset.saturating_add(window);
-                let kept = file_system::learn(file.as_fd(), status.device).kind != Kind::Forgetful;
-                self.read(&file, status, prediction.offset..end, kept)?;
+                let start = prediction.offset;
+                let wanted = window.min(status.size.saturating_sub(start));
+                is_whole = wanted <= *left;
+                // Where nothing is left the name is all: to open the file may be to ask its server.
+                if wanted == 0 || *left > 0 {
+                    let file = beneath.open()?;
+                    let end = start.saturating_add(window.min(*left));
+                    let kind = file_system::learn(file.as_fd(), status.device).kind;
+                    let count = self.read(&file, status, start..end, kind != Kind::Forgetful)?;
+                    *left = left.saturating_sub(count);
+                }
             }
             (FileType::Directory, Depth::Listing) => list(&beneath.open_directory()?)?,
             _ => {}
         }
         // It keeps name and inode, and unlike an open file asks nobody when it is closed.
         self.pins.keep(named);
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Brings in a part of a file that the application has open. It may have closed it meanwhile and
@@ -162,14 +182,14 @@ impl<'p> Worker<'p> {
         Ok((file, status))
     }
 
-    /// Brings in a part of a file, and remembers that it is there, if it will be `kept`.
+    /// Brings in a part of a file, and remembers that it is there, if it will be `kept`. Returns how many bytes it was.
     fn read(
         &mut self,
         file: &File,
         status: Status,
         mut range: Range<u64>,
         kept: bool,
-    ) -> Result<(), Errno> {
+    ) -> Result<u64, Errno> {
         let device = file_system::learn(file.as_fd(), status.device);
         let remembers = match device.kind {
             Kind::Probing | Kind::Memory => false,
@@ -203,7 +223,7 @@ impl<'p> Worker<'p> {
             (range.start / STRIDE..last)
                 .for_each(|n| self.warm.insert(status.key(n * STRIDE), now));
         }
-        Ok(())
+        Ok(at - range.start)
     }
 
     /// Has the kernel bring in up to `most` bytes and returns how many it did; 0 at the end.

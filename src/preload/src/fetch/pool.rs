@@ -16,6 +16,7 @@ use crate::sys::lock::{Lock, Signal};
 use crate::sys::{clock, descriptors, handler, memory, process, refusals, usage};
 use crate::threads::executor::{Executor, Host, Left, Shift};
 use crate::threads::registry::{self, spawn, Employer};
+use laio_core::gate::Side;
 use laio_core::places::Places;
 pub use laio_core::queue::Urgency;
 use laio_core::stats::{Counter, Counters};
@@ -377,18 +378,7 @@ impl Pool {
     fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
         let before = usage::usage().sleeps;
         let begin = clock::nanoseconds();
-        let window = self.window();
-        for prediction in job.paths.iter() {
-            worker.warm(prediction, window);
-            let now = clock::milliseconds();
-            self.warm.insert(prediction.key(window), now);
-        }
-        if let Some(part) = &job.part {
-            worker.fetch(part);
-        }
-        if let Some(memory) = &job.memory {
-            worker.populate(memory.clone());
-        }
+        self.bring_in(worker, job);
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
         if usage::usage().sleeps == before {
@@ -400,6 +390,36 @@ impl Pool {
         if let Some(prediction) = job.paths.iter().next() {
             let directory = laio_core::hash(prediction.directory());
             self.places.sample(directory, took);
+        }
+    }
+
+    /// Brings in what a job names, as long as somebody waits for it. One window is all that is read for a connection
+    /// before its server has answered: else a few bytes of pipelined requests would have any number of files read.
+    fn bring_in(&self, worker: &mut Worker<'_>, job: &Job) {
+        let window = self.window();
+        let mut left = window;
+        let mut paths = job.paths.iter();
+        while let Some(prediction) = paths.next() {
+            if !is_waited_for(job, Side::Read) {
+                let rest = 1 + paths.count() as u64;
+                return self.counters.add(Counter::PathsAbandoned, rest);
+            }
+            if worker.warm(prediction, window, &mut left) {
+                let now = clock::milliseconds();
+                self.warm.insert(prediction.key(window), now);
+            } else {
+                self.counters.count(Counter::PathsLeftOut);
+            }
+        }
+        let is_body = job.part.is_some() || job.memory.is_some();
+        if is_body && !is_waited_for(job, Side::Write) {
+            return self.counters.count(Counter::PathsAbandoned);
+        }
+        if let Some(part) = &job.part {
+            worker.fetch(part);
+        }
+        if let Some(memory) = &job.memory {
+            worker.populate(memory.clone());
         }
     }
 
@@ -492,6 +512,13 @@ impl Employer for Pool {
         finished.over = false;
         finished.usher = Usher::default();
     }
+}
+
+/// Whether the gate that a job opens is still closed. It is opened before where the client is gone, the connection is
+/// closed, or the server waits for the disk itself. What nobody waits for is asked for ahead of need.
+fn is_waited_for(job: &Job, side: Side) -> bool {
+    job.gate
+        .is_none_or(|(fd, _)| table::is_held(fd, job.owners, side))
 }
 
 /// Makes room in the application's descriptor table by a thread of its own, which waits for it.

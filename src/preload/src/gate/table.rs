@@ -213,6 +213,11 @@ impl Slot {
         self.keeper.load(Relaxed)
     }
 
+    /// How often the number has changed hands.
+    pub fn owners(&self) -> u32 {
+        self.owners.load(Relaxed)
+    }
+
     /// Whether nobody else can have it: it has one number, and this process has made no child since it was accepted.
     fn is_alone(&self) -> bool {
         !self.is_shared() && self.born.load(Relaxed) == CHILDREN.load(Relaxed)
@@ -386,6 +391,18 @@ static TABLE: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }
 pub fn accepted(fd: i32) -> Option<&'static Slot> {
     let slot = slot(fd)?;
     slot.accepted.load(Acquire).then_some(slot)
+}
+
+/// Whether readiness is held back of the connection that had this number while it had changed hands so often. Without a
+/// lock: a helper asks.
+pub fn is_held(fd: i32, owners: u32, side: Side) -> bool {
+    slot(fd).is_some_and(|slot| {
+        let is_closed = match side {
+            Side::Read => matches!(slot.next_read.load(Acquire), WAIT | PART),
+            Side::Write => slot.write_waits(),
+        };
+        is_closed && slot.owners() == owners
+    })
 }
 
 /// The file that has this number now.

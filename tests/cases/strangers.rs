@@ -16,8 +16,21 @@ use std::time::Duration;
 
 /// Runs a program on a slow disk, and returns what it has counted.
 fn counted(disk: &SlowDisk, program: &str, way: &str) -> Result<Stats> {
+    counted_with(disk, program, way, &[])
+}
+
+/// The same, with some settings.
+fn counted_with(
+    disk: &SlowDisk,
+    program: &str,
+    way: &str,
+    settings: &[(&str, u64)],
+) -> Result<Stats> {
     let dir = fresh_dir("stats")?;
-    let preload = Preload::on()?.with("LAIO_STATS", dir.join("laio-%p.json"));
+    let mut preload = Preload::on()?.with("LAIO_STATS", dir.join("laio-%p.json"));
+    for (name, value) in settings {
+        preload = preload.with(name, value.to_string());
+    }
     let work = disk.root().join(way);
     std::fs::create_dir_all(&work)?;
     let arguments = [&*work.to_string_lossy(), way];
@@ -91,6 +104,62 @@ fn abandoned(way: &str) -> Result {
         }
     } else if !(CLIENTS * WINDOW..=CLIENTS * WINDOW + FIRST).contains(&bytes) {
         bail!("{bytes} bytes were read for {CLIENTS} clients, and a window is {WINDOW}\n{stats}");
+    }
+    Ok(())
+}
+
+/// What may be in flight is a setting: by connection, and by address.
+fn bounded(way: &str) -> Result {
+    const CLIENTS: u64 = 12;
+    const WINDOW: u64 = 256 * 1024;
+    const FIRST: u64 = 64 * 1024;
+    let disk = SlowDisk::up()?;
+    // What goes away is charged to its address: the first four clients leave nothing for the others.
+    let stats = counted_with(
+        &disk,
+        "abandoned",
+        way,
+        &[("LAIO_INFLIGHT_ADDRESS", 4 * WINDOW)],
+    )?;
+    let [bytes, abandoned, refused] = [
+        "/jobs/bytes",
+        "/jobs/bytes_abandoned",
+        "/reasons/inflight_address",
+    ]
+    .map(|pointer| stats.sum(pointer));
+    println!("four windows for an address: {bytes} bytes read, {abandoned} for nothing, {refused} requests not held back");
+    // The bound is forgotten by half every 8 s, which a busy machine may take.
+    if !(4 * WINDOW..=8 * WINDOW + FIRST).contains(&bytes) || refused == 0 {
+        bail!("{bytes} bytes were read\n{stats}");
+    }
+    if abandoned != bytes / WINDOW * WINDOW {
+        bail!("{abandoned} bytes were counted of {bytes}\n{stats}");
+    }
+    let stats = counted_with(&disk, "abandoned", way, &[("LAIO_INFLIGHT", WINDOW / 4)])?;
+    let bytes = stats.sum("/jobs/bytes");
+    println!("a quarter of a window for a connection: {bytes} bytes read");
+    if !(CLIENTS * WINDOW / 4..=CLIENTS * WINDOW / 4 + FIRST).contains(&bytes) {
+        bail!("{bytes} bytes were read\n{stats}");
+    }
+    Ok(())
+}
+
+/// Clients that are answered are charged nothing, however little is allowed: all are held back.
+fn answered() -> Result {
+    const REQUESTS: u64 = 3 * 12;
+    const WINDOW: u64 = 256 * 1024;
+    let disk = SlowDisk::up()?;
+    let settings = [("LAIO_INFLIGHT", WINDOW), ("LAIO_INFLIGHT_ADDRESS", WINDOW)];
+    let stats = counted_with(&disk, "abandoned", "answered", &settings)?;
+    let refused =
+        stats.sum("/reasons/inflight_address") + stats.sum("/reasons/inflight_connection");
+    let abandoned = stats.sum("/jobs/bytes_abandoned");
+    println!(
+        "held back: {}; not: {refused}; bytes abandoned: {abandoned}",
+        stats.gated()
+    );
+    if stats.gated() < REQUESTS || refused > 0 || abandoned > 0 {
+        bail!("clients that use what is read for them are charged for it\n{stats}");
     }
     Ok(())
 }
@@ -180,6 +249,13 @@ fn main() -> ExitCode {
         let name = format!("clients that go away: {way}");
         tests.push(Test::new(name, move || abandoned(way)).needs(Need::SlowDisk));
     }
+    for way in ["one", "unix"] {
+        // Without these, one host could have any number of windows read for nothing.
+        let name = format!("what may be in flight: {way}");
+        tests.push(Test::new(name, move || bounded(way)).needs(Need::SlowDisk));
+    }
+    // Without it, all clients behind a proxy would go straight after a while.
+    tests.push(Test::new("what is used is not in flight", answered).needs(Need::SlowDisk));
     // Without it, a client could have every cold file stall by a condition that it makes up.
     tests.push(Test::new("conditions that are not met", unmet).needs(Need::SlowDisk));
     run(tests)

@@ -30,6 +30,10 @@ pub struct Config {
     pub threads: u64,
     /// `LAIO_WINDOW`: bytes of a file that are brought in before a request is let through.
     pub window: u64,
+    /// `LAIO_INFLIGHT`: bytes that are read ahead for a connection at most.
+    pub inflight: u64,
+    /// `LAIO_INFLIGHT_ADDRESS`: the same for all connections of one address.
+    pub inflight_address: u64,
     /// `LAIO_WARM_MS`: how long a path that was seen in memory is taken to be there.
     pub warm_ms: u64,
     /// `LAIO_QUIET_MS`: how long after the last cold file requests are still looked at.
@@ -147,6 +151,22 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, value| number(&mut config.window, value, 4096, 1 << 30),
     },
     Setting {
+        name: "LAIO_INFLIGHT",
+        kind: Kind::Number(4096, 1 << 30),
+        default: "8388608",
+        meaning: "Bytes that are read ahead for one connection at most, and of which no answer has used anything yet. What is beyond goes as without the library.",
+        apply: |config, value| number(&mut config.inflight, value, 4096, 1 << 30),
+    },
+    Setting {
+        name: "LAIO_INFLIGHT_ADDRESS",
+        kind: Kind::Number(4096, crate::inflight::MOST),
+        default: "1073741824",
+        meaning: "The same for all connections of one address (of IPv6, one network of 64 bits; all of Unix sockets) in one process. Half of what was read for clients that went away is forgotten every 8 s. Behind a proxy all clients have one address; without one, 64 times `LAIO_WINDOW` is plenty.",
+        apply: |config, value| {
+            number(&mut config.inflight_address, value, 4096, crate::inflight::MOST)
+        },
+    },
+    Setting {
         name: "LAIO_WARM_MS",
         kind: Kind::Number(0, 3_600_000),
         default: "2000",
@@ -211,6 +231,8 @@ impl Default for Config {
             map: Vec::new(),
             threads: 0,
             window: 0,
+            inflight: 0,
+            inflight_address: 0,
             warm_ms: 0,
             quiet_ms: 0,
             longest_hold_ms: 0,

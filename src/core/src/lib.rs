@@ -20,6 +20,7 @@ pub mod escape;
 pub mod gate;
 pub mod handles;
 pub mod holds;
+pub mod inflight;
 pub mod interests;
 pub mod mappings;
 pub mod paths;

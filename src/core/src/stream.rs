@@ -166,15 +166,16 @@ impl Stream {
     }
 
     /// What is missing begins at `missing`: the range to ask for ahead of need, where that has not
-    /// been done. Each is larger than the last, up to a bound; a client that takes nothing asks for
-    /// nothing, because nothing is sent to it.
-    pub fn ask(&mut self, missing: u64, window: u64) -> Option<Range<u64>> {
+    /// been done. Each is larger than the last, up to a bound, and none ends more than `most` bytes ahead; a client that
+    /// takes nothing asks for nothing, because nothing is sent to it.
+    pub fn ask(&mut self, missing: u64, window: u64, most: u64) -> Option<Range<u64>> {
         let size = self.window.clamp(window, MOST_WINDOWS * window);
         let start = self.asked.max(missing);
-        if start >= missing + size {
+        let end = (start + size).min(missing.saturating_add(most));
+        if start >= missing + size || start >= end {
             return None;
         }
-        self.asked = start + size;
+        self.asked = end;
         self.window = 2 * size;
         Some(start..self.asked)
     }
@@ -266,7 +267,7 @@ mod tests {
         stream.begin(FILE, 0, 0, 50);
         stream.has_sent(TURN);
         assert!(!stream.gives_way(true, false), "it was in memory");
-        stream.ask(0, 10);
+        stream.ask(0, 10, 1000);
         assert!(!stream.gives_way(false, false));
         assert!(stream.gives_way(true, false));
         assert!(!stream.gives_way(true, false), "it would never be sent");
@@ -280,7 +281,7 @@ mod tests {
             !stream.gives_way(true, false),
             "nothing was cold in this one"
         );
-        stream.ask(0, 10);
+        stream.ask(0, 10, 1000);
         assert!(!stream.gives_way(true, false) && stream.gives_way(true, true));
         assert!(!stream.gives_way(true, true), "it would never be sent");
     }
@@ -290,7 +291,7 @@ mod tests {
         let mut stream = Stream::default();
         stream.begin(FILE, 0, 0, 50);
         assert!(!stream.waits_its_turn(), "it was in memory");
-        stream.ask(0, 10);
+        stream.ask(0, 10, 1000);
         let waits = (0..100).take_while(|_| stream.waits_its_turn()).count();
         assert_eq!(waits, TURNS as usize);
         assert!(stream.waits_its_turn());
@@ -347,10 +348,14 @@ mod tests {
     fn windows_grow_and_are_not_asked_for_twice() {
         let mut stream = Stream::default();
         stream.begin(FILE, 0, 0, 50);
-        assert_eq!(stream.ask(0, 10), Some(0..10));
-        assert_eq!(stream.ask(0, 10), Some(10..30));
-        assert_eq!(stream.ask(0, 10), Some(30..70));
-        assert_eq!(stream.ask(0, 10), None);
-        assert_eq!(stream.ask(40, 10), Some(70..110));
+        assert_eq!(stream.ask(0, 10, 1000), Some(0..10));
+        assert_eq!(stream.ask(0, 10, 1000), Some(10..30));
+        assert_eq!(stream.ask(0, 10, 1000), Some(30..70));
+        assert_eq!(stream.ask(0, 10, 1000), None);
+        assert_eq!(stream.ask(40, 10, 1000), Some(70..110));
+        // Never more than may be in flight.
+        assert_eq!(stream.ask(110, 10, 5), Some(110..115));
+        assert_eq!(stream.ask(110, 10, 5), None);
+        assert_eq!(stream.ask(112, 10, 5), Some(115..117));
     }
 }

@@ -59,6 +59,11 @@ counters! {
     /// Requests that were read straight because the connection's readiness is not ours to hold
     /// back: a blocking socket, or one registered in several epoll instances.
     Ungateable => "reasons" / "ungateable",
+    /// Requests and parts of bodies that were not read ahead, because so much is in flight for their connection
+    /// already (`LAIO_INFLIGHT`).
+    InflightConnection => "reasons" / "inflight_connection",
+    /// The same, for their client's address (`LAIO_INFLIGHT_ADDRESS`).
+    InflightAddress => "reasons" / "inflight_address",
     /// Gates opened early, because the client went away.
     ClientGone => "reasons" / "client_gone",
     /// Reads of a connection whose gate was closed, answered with `EAGAIN`.
@@ -101,6 +106,8 @@ counters! {
     PathsLeftOut => "jobs" / "paths_left_out",
     /// Bytes of files that helpers read.
     BytesWarmed => "jobs" / "bytes",
+    /// Bytes of files that helpers read for clients that went away, or were sent nothing as far as was seen.
+    BytesAbandoned => "jobs" / "bytes_abandoned",
     /// Nanoseconds that helpers worked, waiting included.
     JobTime => "jobs" / "time_ns",
     /// Helper threads started.

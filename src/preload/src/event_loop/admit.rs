@@ -79,7 +79,7 @@ impl EventLoop {
             }
         }
         let missing = (looks && shown & WRITE != 0 && self.gates_bodies())
-            .then(|| self.missing_part(slot))
+            .then(|| self.missing_part(fd, slot))
             .flatten();
         if missing.is_some() {
             shown &= !WRITE;

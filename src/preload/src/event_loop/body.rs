@@ -11,10 +11,10 @@ use crate::fetch::file_system::{known, status, Kind, Status};
 use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
 use crate::fetch::residency::{by_strides, first_missing, STRIDE};
-use crate::gate::may_be_refused;
 use crate::gate::table::{self, Slot};
+use crate::gate::{inflight, may_be_refused};
 use crate::sys::{descriptors, errno, process};
-use laio_core::config::Mode;
+use laio_core::config::{Config, Mode};
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
 use laio_core::stream::{NextRead, OpenFile, Source, Stream};
@@ -80,7 +80,7 @@ impl EventLoop {
             ..source
         };
         let may_refuse = self.may_refuse_write(slot);
-        match self.look_ahead(slot, &source) {
+        match self.look_ahead(to, slot, &source) {
             Residency::Until(missing) if missing < end => {
                 let there = missing - start;
                 let refuses = there < LEAST && may_refuse;
@@ -144,7 +144,7 @@ impl EventLoop {
             return Transfer::Straight;
         }
         self.bodies.next_read.goes_on(to, &next);
-        let residency = self.look_ahead(slot, &next);
+        let residency = self.look_ahead(to, slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         if !self.may_refuse_write(slot) {
             return Transfer::Straight;
@@ -175,15 +175,18 @@ impl EventLoop {
         slot.told
             .has_written(self.iteration.number(), self.now(), count > 0);
         slot.stream.lock().has_sent(count as u64);
+        if count > 0 {
+            inflight::is_used(slot);
+        }
     }
 
     /// A client has room: whether the next part of its body is not to be sent now.
-    pub(super) fn missing_part(&mut self, slot: &Slot) -> Option<Missing> {
+    pub(super) fn missing_part(&mut self, to: i32, slot: &Slot) -> Option<Missing> {
         let next = slot.stream.lock().next_read.clone()?;
         if table::open_file(next.file.fd) != Some(next.file) {
             return None;
         }
-        match self.look_ahead(slot, &next) {
+        match self.look_ahead(to, slot, &next) {
             Residency::Until(missing) if missing < next.range.end => {
                 return Some(Missing::Part(next.file, missing));
             }
@@ -204,8 +207,8 @@ impl EventLoop {
     ) -> bool {
         let close = |state: &mut EventLoop| state.close_gate_of(to, slot, swallowed);
         match missing {
-            Missing::Part(file, at) => self.hold_back_until(slot, file, at, close),
-            Missing::Turn => self.open_later(close),
+            Missing::Part(file, at) => self.hold_back_until((to, slot), file, at, close),
+            Missing::Turn => self.open_later((to, slot), close),
         }
     }
 
@@ -251,7 +254,7 @@ impl EventLoop {
     }
 
     /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.
-    fn look_ahead(&mut self, slot: &Slot, source: &Source) -> Residency {
+    fn look_ahead(&mut self, to: i32, slot: &Slot, source: &Source) -> Residency {
         let Range { start, end } = source.range;
         let mut stream = std::mem::take(&mut *slot.stream.lock());
         let known = stream.begin(source.file, start, self.now(), self.config.warm_ms);
@@ -264,7 +267,7 @@ impl EventLoop {
         stream.knows(there, self.now());
         if let Residency::Until(missing) = residency {
             if missing >= end {
-                self.ask_ahead(&mut stream, source.file, missing);
+                self.ask_ahead((to, slot), &mut stream, source.file, missing);
             }
         }
         *slot.stream.lock() = stream;
@@ -309,11 +312,23 @@ impl EventLoop {
     }
 
     /// Asks for what comes behind `missing`, unless that was done.
-    fn ask_ahead(&mut self, stream: &mut Stream, file: OpenFile, missing: u64) {
-        let Some(range) = stream.ask(missing, self.config.window) else {
+    fn ask_ahead(
+        &mut self,
+        (to, slot): (i32, &Slot),
+        stream: &mut Stream,
+        file: OpenFile,
+        missing: u64,
+    ) {
+        let Config {
+            window, inflight, ..
+        } = *self.config;
+        let Some(range) = stream.ask(missing, window, inflight) else {
             return;
         };
         if let Some(mut job) = self.pool.take().filter(|_| self.pool.is_possible()) {
+            if !self.is_charged(to, slot, range.end - range.start, &mut job) {
+                return self.pool.give_back(job);
+            }
             job.part = Some(Source { file, range });
             self.counters.count_alone(Counter::JobsAhead);
             self.submit(job, Urgency::Normal);
@@ -323,23 +338,24 @@ impl EventLoop {
     /// Closes the write gate until the window that begins at `missing` is there; false where this
     /// connection's readiness cannot be held back.
     fn hold_back_body(&mut self, to: i32, slot: &Slot, file: OpenFile, missing: u64) -> bool {
-        self.hold_back_until(slot, file, missing, |state| {
+        self.hold_back_until((to, slot), file, missing, |state| {
             state.close_write_gate(to, slot)
         })
     }
 
     fn hold_back_until(
         &mut self,
-        slot: &Slot,
+        (to, slot): (i32, &Slot),
         file: OpenFile,
         missing: u64,
         close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
     ) -> bool {
         self.stays_attentive();
-        let Some(mut job) = self.job_behind_gate(close) else {
+        let window = self.config.window.min(self.config.inflight);
+        let Some(mut job) = self.job_behind_gate((to, slot), window, close) else {
             return false;
         };
-        let end = missing.saturating_add(self.config.window);
+        let end = missing.saturating_add(window);
         job.part = Some(Source {
             file,
             range: missing..end,
@@ -349,14 +365,17 @@ impl EventLoop {
         self.submit(job, Urgency::Normal);
         let mut stream = std::mem::take(&mut *slot.stream.lock());
         stream.waits_for(end);
-        self.ask_ahead(&mut stream, file, end);
+        self.ask_ahead((to, slot), &mut stream, file, end);
         *slot.stream.lock() = stream;
         true
     }
 
-    /// A job, and a gate that it will open; nothing where either is not to be had.
+    /// A job that may read so many bytes for a client, and a gate that it will open; nothing where either is not to be
+    /// had, or the client has too much in flight.
     pub(super) fn job_behind_gate(
         &mut self,
+        (to, slot): (i32, &Slot),
+        bytes: u64,
         close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
     ) -> Option<Box<Job>> {
         let possible = self.pool.is_possible();
@@ -364,13 +383,32 @@ impl EventLoop {
             self.counters.count(self.pool.refusal());
             return None;
         };
-        job.gate = close(self);
-        let Some(slot) = job.gate.and_then(|(fd, _)| table::accepted(fd)) else {
+        if !self.is_charged(to, slot, bytes, &mut job) {
             self.pool.give_back(job);
             return None;
-        };
+        }
+        job.gate = close(self);
+        if job.gate.is_none() {
+            self.pool.give_back(job);
+            return None;
+        }
         job.owners = slot.owners();
         Some(job)
+    }
+
+    /// Whether a client may be charged for what a job will read.
+    fn is_charged(&self, to: i32, slot: &Slot, bytes: u64, job: &mut Job) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        match inflight::charge(to, slot, bytes, self.config) {
+            Ok(charge) => job.charge = Some(charge),
+            Err(reason) => {
+                self.counters.count(reason);
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
@@ -382,12 +420,16 @@ impl EventLoop {
 
     /// Puts a write of a body off to the next turn.
     fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
-        self.open_later(|state| state.close_write_gate(to, slot))
+        self.open_later((to, slot), |state| state.close_write_gate(to, slot))
     }
 
     /// Closes a gate that opens when the loop waits next.
-    fn open_later(&mut self, close: impl FnOnce(&mut Self) -> Option<(i32, u32)>) -> bool {
-        let job = self.job_behind_gate(close);
+    fn open_later(
+        &mut self,
+        connection: (i32, &Slot),
+        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
+    ) -> bool {
+        let job = self.job_behind_gate(connection, 0, close);
         let closed = job.is_some();
         if let Some(job) = job {
             self.counters.count_alone(Counter::PutOff);

@@ -141,11 +141,12 @@ impl EventLoop {
             return false;
         }
         let close = |state: &mut EventLoop| state.close_write_gate(to, slot);
-        let Some(mut job) = self.job_behind_gate(close) else {
+        let window = (WINDOWS * self.config.window).min(self.config.inflight);
+        let end = range.end.min(range.start.saturating_add(window as usize));
+        let bytes = (end - range.start) as u64;
+        let Some(mut job) = self.job_behind_gate((to, slot), bytes, close) else {
             return false;
         };
-        let window = (WINDOWS * self.config.window) as usize;
-        let end = range.end.min(range.start.saturating_add(window));
         slot.stream.lock().mapped_until = Some(end);
         job.memory = Some(range.start..end);
         self.counters.count_alone(Counter::Jobs);

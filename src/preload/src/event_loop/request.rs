@@ -4,12 +4,13 @@ use super::state::{EventLoop, LOOK};
 use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
 use crate::fetch::probe::{probe, Answer};
-use crate::gate::may_be_refused;
 use crate::gate::table::{self, Read, Slot};
+use crate::gate::{inflight, may_be_refused};
 use crate::sys::{descriptors, errno};
 use laio_core::config::Mode;
 use laio_core::gate::Side;
 use laio_core::holds::Hold;
+use laio_core::predictions::Depth;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
@@ -179,6 +180,8 @@ impl EventLoop {
 
     /// Finds the requests in what was looked at, and decides.
     fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Look {
+        // The server is done with the request before, whatever it has sent.
+        inflight::is_used(slot);
         // Whatever was sent before has nothing to do with the answer to this.
         slot.stream.lock().next_read = None;
         let here = length;
@@ -324,14 +327,11 @@ impl EventLoop {
         } = cold;
         self.stays_attentive();
         let ticket = if self.pool.is_possible() {
-            slot.close_gate(
-                fd,
-                Side::Read,
-                self.number,
-                swallowed,
-                self.sets.are_waited_for,
-            )
-            .ok_or(Counter::Ungateable)
+            self.charge_for_paths(fd, slot, &mut job).and_then(|()| {
+                let in_sets = self.sets.are_waited_for;
+                slot.close_gate(fd, Side::Read, self.number, swallowed, in_sets)
+                    .ok_or(Counter::Ungateable)
+            })
         } else {
             Err(self.pool.refusal())
         };
@@ -355,6 +355,15 @@ impl EventLoop {
         let (heard, kept) = (told.active(), told.was_read());
         self.holds(Hold::begin(fd, ticket, length, self.now(), heard, kept));
         true
+    }
+
+    /// Charges the client for the window that a job will read, where it reads.
+    fn charge_for_paths(&self, fd: i32, slot: &Slot, job: &mut Job) -> Result<(), Counter> {
+        if job.paths.iter().any(|it| it.depth == Depth::Data) {
+            let bytes = self.pool.window().min(self.config.inflight);
+            job.charge = Some(inflight::charge(fd, slot, bytes, self.config)?);
+        }
+        Ok(())
     }
 
     /// What was read while nobody looked, to be understood if it stalls.

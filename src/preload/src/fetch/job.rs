@@ -4,6 +4,7 @@ use super::file_system::{self, Kind, Status};
 use super::pins::Pins;
 use super::residency::STRIDE;
 use super::resolver::{Beneath, File, Patience};
+use crate::gate::inflight::Charge;
 use crate::sys::{clock, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
@@ -37,6 +38,10 @@ pub struct Job {
     pub gate: Option<(i32, u32)>,
     /// How often the connection's number had changed hands.
     pub owners: u32,
+    /// How much it may read, and who is charged for that.
+    pub charge: Option<Charge>,
+    /// How much was read.
+    pub read: u64,
     /// What the handler of a request will touch.
     pub paths: Predictions,
     /// The part of a body that is sent next.
@@ -49,6 +54,8 @@ impl Job {
     /// Makes it an empty one.
     pub fn clear(&mut self) {
         self.gate = None;
+        self.charge = None;
+        self.read = 0;
         self.paths.clear();
         self.part = None;
         self.memory = None;
@@ -125,19 +132,20 @@ impl<'p> Worker<'p> {
     }
 
     /// Brings in a part of a file that the application has open. It may have closed it meanwhile and
-    /// opened another one: then that one's part is brought in, and no harm is done.
-    pub fn fetch(&mut self, part: &Source) {
+    /// opened another one: then that one's part is brought in, and no harm is done. Returns how many bytes it was.
+    pub fn fetch(&mut self, part: &Source) -> u64 {
         let fetched = self.open_again(part.file.fd);
         let fetched =
             fetched.and_then(|(file, status)| self.read(&file, status, part.range.clone(), true));
         if fetched.is_err() {
             self.counters.count(Counter::PathsRefused);
         }
+        fetched.unwrap_or(0)
     }
 
     /// Makes mapped memory resident. It may be unmapped meanwhile, or something else, or the file may
-    /// have become shorter: then this fails, or touches what is there, and no harm is done.
-    pub fn populate(&self, memory: Range<usize>) {
+    /// have become shorter: then this fails, or touches what is there, and no harm is done. Returns how many bytes it was.
+    pub fn populate(&self, memory: Range<usize>) -> u64 {
         let start = memory.start / PAGE * PAGE;
         let (address, length) = (start as *mut c_void, memory.end - start);
         // SAFETY: neither advice changes what the memory holds, whosever it is by now; the kernel refuses
@@ -148,10 +156,14 @@ impl<'p> Worker<'p> {
             madvise(address, length, MemoryAdvice::LinuxPopulateRead)
         };
         match populated {
-            Ok(()) => self.counters.add(Counter::BytesWarmed, length as u64),
+            Ok(()) => {
+                self.counters.add(Counter::BytesWarmed, length as u64);
+                length as u64
+            }
             Err(error) => {
                 refusals::MADVISE.failed(error);
                 self.counters.count(Counter::PathsRefused);
+                0
             }
         }
     }

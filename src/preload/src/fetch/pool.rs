@@ -133,10 +133,22 @@ impl Pool {
         self.free.lock().pop()
     }
 
-    /// Gives back a job that was not submitted.
+    /// Gives back a job that was done, or not submitted.
     pub fn give_back(&self, mut job: Box<Job>) {
+        self.settle(&mut job);
         job.clear();
         self.free.lock().push(job);
+    }
+
+    /// Takes off what a job did not read. What it did is not used yet where a gate is about to open; what was asked
+    /// for ahead of need may have been sent already.
+    fn settle(&self, job: &mut Job) {
+        if let Some(charge) = job.charge.take() {
+            let unused = job.gate.map_or(0, |_| job.read);
+            if !charge.settle(unused) {
+                self.counters.add(Counter::BytesAbandoned, job.read);
+            }
+        }
     }
 
     /// How many bytes of a file are brought in before its request is let through.
@@ -265,7 +277,9 @@ impl Pool {
 
     /// Gives the connections' readiness back, where they are still those that the jobs were for.
     fn complete(&self, batch: &mut Jobs) {
-        for job in batch.drain(..) {
+        for mut job in batch.drain(..) {
+            // Before the server can use it.
+            self.settle(&mut job);
             if let Some((fd, ticket)) = job.gate {
                 if let Some(slot) = table::accepted(fd) {
                     slot.complete(fd, ticket);
@@ -351,8 +365,8 @@ impl Pool {
         let mut worker = Worker::new(self.counters, &self.pins, &self.warm);
         let left = loop {
             match self.executor.next(&mut shift, &self) {
-                Ok(job) => {
-                    self.work_on(&mut worker, &job);
+                Ok(mut job) => {
+                    self.work_on(&mut worker, &mut job);
                     self.finish(job);
                     // Here as well: there may be no end to the jobs.
                     self.pins.expire();
@@ -375,10 +389,10 @@ impl Pool {
         }
     }
 
-    fn work_on(&self, worker: &mut Worker<'_>, job: &Job) {
+    fn work_on(&self, worker: &mut Worker<'_>, job: &mut Job) {
         let before = usage::usage().sleeps;
         let begin = clock::nanoseconds();
-        self.bring_in(worker, job);
+        job.read = self.bring_in(worker, job);
         let took = clock::nanoseconds() - begin;
         self.counters.add(Counter::JobTime, took);
         if usage::usage().sleeps == before {
@@ -394,15 +408,18 @@ impl Pool {
     }
 
     /// Brings in what a job names, as long as somebody waits for it. One window is all that is read for a connection
-    /// before its server has answered: else a few bytes of pipelined requests would have any number of files read.
-    fn bring_in(&self, worker: &mut Worker<'_>, job: &Job) {
+    /// before its server has answered: else a few bytes of pipelined requests would have any number of files read. Returns
+    /// how many bytes were.
+    fn bring_in(&self, worker: &mut Worker<'_>, job: &Job) -> u64 {
         let window = self.window();
-        let mut left = window;
+        let all = job.charge.as_ref().map_or(0, |charge| charge.bytes);
+        let mut left = all;
         let mut paths = job.paths.iter();
         while let Some(prediction) = paths.next() {
             if !is_waited_for(job, Side::Read) {
                 let rest = 1 + paths.count() as u64;
-                return self.counters.add(Counter::PathsAbandoned, rest);
+                self.counters.add(Counter::PathsAbandoned, rest);
+                return all - left;
             }
             if worker.warm(prediction, window, &mut left) {
                 let now = clock::milliseconds();
@@ -413,14 +430,12 @@ impl Pool {
         }
         let is_body = job.part.is_some() || job.memory.is_some();
         if is_body && !is_waited_for(job, Side::Write) {
-            return self.counters.count(Counter::PathsAbandoned);
+            self.counters.count(Counter::PathsAbandoned);
+            return all - left;
         }
-        if let Some(part) = &job.part {
-            worker.fetch(part);
-        }
-        if let Some(memory) = &job.memory {
-            worker.populate(memory.clone());
-        }
+        let part = job.part.as_ref().map_or(0, |part| worker.fetch(part));
+        let memory = job.memory.clone();
+        all - left + part + memory.map_or(0, |memory| worker.populate(memory))
     }
 
     /// A job with nothing to do: its gate opens when the loop waits next. Should it wait by ways that no hook

@@ -6,6 +6,7 @@
 //! `select`, which register nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
 
 mod cookies;
+pub mod inflight;
 pub mod numbers;
 pub mod sets;
 pub mod table;

@@ -1,11 +1,15 @@
 //! What is known of each descriptor number: a table in chunks, made as numbers are accepted.
 
+use super::numbers::MOST_LOOPS;
 use super::told::Told;
 use super::unseen::Unseen;
 use super::{carry_out, cookies, waker};
 use crate::sys::lock::Lock;
+use crate::sys::program::STATS;
 use crate::sys::{clock, descriptors, errno, handler};
 use laio_core::gate::{Control, Descriptor, Side, DEL, ONESHOT};
+use laio_core::inflight::Account;
+use laio_core::stats::Counter;
 pub use laio_core::stream::OpenFile;
 use laio_core::stream::Stream;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
@@ -70,6 +74,8 @@ pub struct Slot {
     cookie: AtomicU64,
     /// For how many connections the application has made this epoll instance, where it has said so.
     capacity: AtomicU32,
+    /// What was read ahead for it.
+    pub account: Account,
     /// What is known of the body that is being sent to this connection.
     pub stream: Lock<Stream>,
     /// Whether a request line was cut in the middle and its first part is kept.
@@ -438,6 +444,7 @@ pub fn accept(fd: i32) {
         slot.kind.store(UNASKED, Relaxed);
         slot.cookie.store(0, Relaxed);
         slot.told.reset(clock::milliseconds());
+        slot.account.close();
         if !slot.accepted.swap(true, AcqRel) {
             CONNECTIONS.fetch_add(1, Relaxed);
         }
@@ -504,6 +511,11 @@ pub fn forget(fd: i32) {
     if !slot.accepted.load(Acquire) {
         slot.cookie.store(0, Release);
         return;
+    }
+    let unused = slot.account.close();
+    if unused > 0 {
+        let place = slot.keeper() % MOST_LOOPS;
+        STATS.counters(place).add(Counter::BytesAbandoned, unused);
     }
     // A lock that is waited for may leave its own.
     let _kept = errno::Kept::new();
@@ -677,6 +689,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
             error: AtomicI32::new(0),
             cookie: AtomicU64::new(0),
             capacity: AtomicU32::new(0),
+            account: Account::new(),
             stream: Lock::new(Stream::default()),
             partial: AtomicBool::new(false),
             cut: AtomicBool::new(false),

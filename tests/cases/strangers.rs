@@ -82,6 +82,25 @@ fn conditional() -> Result {
     Ok(())
 }
 
+/// Requests for single bytes of large files: what is read for them is little, and nothing stalls.
+fn single_bytes() -> Result {
+    const REQUESTS: u64 = 20;
+    let disk = SlowDisk::up()?;
+    let stats = counted(&disk, "conditional", "range")?;
+    let bytes = stats.sum("/jobs/bytes");
+    println!(
+        "bytes read ahead of the server: {bytes}; stalls: {}",
+        stats.stalls()
+    );
+    if stats.gated() < REQUESTS || stats.stalls() > 3 {
+        bail!("requests for single bytes stall\n{stats}");
+    }
+    if bytes > REQUESTS * 16 * 1024 + 64 * 1024 {
+        bail!("{bytes} bytes were read for {REQUESTS}\n{stats}");
+    }
+    Ok(())
+}
+
 /// Clients that are reset before anything is answered: one window is read for each, whatever they have asked for.
 fn abandoned(way: &str) -> Result {
     const CLIENTS: u64 = 12;
@@ -221,14 +240,15 @@ fn impostors() -> Result {
     Ok(())
 }
 
-/// Requests with a condition that is never met: the server reads each file, and stalls for the first.
-fn unmet() -> Result {
+/// Requests with a condition that is never met, or a range that is not looked at: the server reads each file, and stalls for
+/// the first.
+fn unmet(way: &str) -> Result {
     const REQUESTS: u64 = 20;
     let disk = SlowDisk::up()?;
-    let stats = counted(&disk, "conditional", "unmet")?;
+    let stats = counted(&disk, "conditional", way)?;
     // Two stalls come before anything is known: of the first file at all, and of the first with a condition.
     if stats.gated() < REQUESTS || stats.stalls() > 5 {
-        bail!("conditions that are not met stall\n{stats}");
+        bail!("conditions that are not met, or ranges, stall\n{stats}");
     }
     Ok(())
 }
@@ -256,7 +276,14 @@ fn main() -> ExitCode {
     }
     // Without it, all clients behind a proxy would go straight after a while.
     tests.push(Test::new("what is used is not in flight", answered).needs(Need::SlowDisk));
-    // Without it, a client could have every cold file stall by a condition that it makes up.
-    tests.push(Test::new("conditions that are not met", unmet).needs(Need::SlowDisk));
+    // Without it, a client could have a window read by each 100 bytes, and receive next to nothing.
+    tests.push(Test::new("single bytes", single_bytes).needs(Need::SlowDisk));
+    // Without these, a client could have every cold file stall by a condition or a range that it makes up.
+    for (name, way) in [
+        ("conditions that are not met", "unmet"),
+        ("ranges that are not looked at", "ignored"),
+    ] {
+        tests.push(Test::new(name, move || unmet(way)).needs(Need::SlowDisk));
+    }
     run(tests)
 }

@@ -5,7 +5,7 @@ use crate::paths::{climbs, without_last_slash};
 use arrayvec::ArrayVec;
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleId {
     pub(crate) index: u16,
     pub(crate) serial: u32,
@@ -13,6 +13,9 @@ pub struct RuleId {
 
 /// Most paths predicted at once.
 pub const MAX_PREDICTIONS: usize = 8;
+
+/// A shorter part of a file is brought in no shorter than this: many read more than they send.
+const LEAST: u64 = 16 * 1024;
 
 /// Bytes that the paths of one list may take together.
 const MAX_TEXT: usize = 2048;
@@ -42,6 +45,8 @@ pub struct Prediction<'a> {
     pub depth: Depth,
     /// Where it will begin to read, in bytes from the start of the file.
     pub offset: u64,
+    /// How much it will read at the most, where that is known.
+    pub length: Option<u64>,
     /// [`crate::hash`] of the path.
     pub hash: u64,
     /// The rule that said so.
@@ -54,9 +59,31 @@ impl<'a> Prediction<'a> {
         self.path.get(..self.root).unwrap_or_default()
     }
 
+    /// How many bytes are to be in memory, where that is a `window` for those who read on.
+    pub fn wanted(&self, window: u64) -> u64 {
+        let length = self.length.unwrap_or(window);
+        window.min(length.max(LEAST))
+    }
+
     /// Under which it stands in the table of warm paths: the inode may be in memory without the
-    /// data, and one window of the data without another.
+    /// data, one window of the data without another, and a part of a window without the whole.
     pub fn key(&self, window: u64) -> u64 {
+        let key = self.window_key(window);
+        if self.depth != Depth::Data || self.wanted(window) == window {
+            return key;
+        }
+        let mut part = [0; 24];
+        for (place, word) in part
+            .chunks_exact_mut(8)
+            .zip([key, self.offset, self.wanted(window)])
+        {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        crate::hash(&part)
+    }
+
+    /// The same for the whole window that it begins in.
+    pub fn window_key(&self, window: u64) -> u64 {
         warm_key(
             self.hash,
             self.depth,
@@ -78,6 +105,7 @@ struct Item {
     root: usize,
     depth: Depth,
     offset: u64,
+    length: Option<u64>,
     hash: u64,
     rule: RuleId,
 }
@@ -115,6 +143,7 @@ impl Predictions {
                 root,
                 depth,
                 offset,
+                length,
                 hash,
                 rule,
             } = *item;
@@ -124,6 +153,7 @@ impl Predictions {
                 root,
                 depth,
                 offset,
+                length,
                 hash,
                 rule,
             }
@@ -132,7 +162,13 @@ impl Predictions {
 
     /// Adds the path that these parts make up: the learnt directory, and what follows it. Nothing is
     /// added where there is no room, where it is there already, or where what follows would lead out of the directory.
-    pub fn compose(&mut self, parts: [&[u8]; 3], depth: Depth, offset: u64, rule: RuleId) {
+    pub fn compose(
+        &mut self,
+        parts: [&[u8]; 3],
+        depth: Depth,
+        (offset, length): (u64, Option<u64>),
+        rule: RuleId,
+    ) {
         let start = self.text.len();
         let fits = parts
             .iter()
@@ -159,6 +195,7 @@ impl Predictions {
             root: root.min(end - start),
             depth,
             offset,
+            length,
             hash,
             rule,
         });
@@ -171,6 +208,7 @@ impl Predictions {
             root,
             depth,
             offset,
+            length,
             hash,
             rule,
         } = prediction;
@@ -185,9 +223,41 @@ impl Predictions {
             root,
             depth,
             offset,
+            length,
             hash,
             rule,
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u64 = 256 * 1024;
+
+    fn keys(part: (u64, Option<u64>)) -> (u64, u64, u64) {
+        let mut predictions = Predictions::default();
+        let rule = RuleId::default();
+        predictions.compose([b"/srv/", b"x", b""], Depth::Data, part, rule);
+        let it = predictions.iter().next().unwrap();
+        (it.wanted(WINDOW), it.key(WINDOW), it.window_key(WINDOW))
+    }
+
+    /// Without it, a request for one byte would have the whole window taken to be in memory, and the next one stall.
+    #[test]
+    fn a_part_of_a_window_is_no_proof_of_the_whole() {
+        let (wanted, whole, window) = keys((0, None));
+        assert_eq!((wanted, whole), (WINDOW, window));
+        assert_eq!(keys((0, Some(WINDOW))), (WINDOW, whole, whole));
+        assert_eq!(keys((0, Some(u64::MAX))), (WINDOW, whole, whole));
+        let (wanted, part, window) = keys((0, Some(1)));
+        assert_eq!((wanted, window), (LEAST, whole));
+        assert_ne!(part, whole);
+        // Nor of another part.
+        assert_ne!(keys((4096, Some(1))).1, part);
+        assert_ne!(keys((0, Some(LEAST + 1))).1, part);
+        assert_eq!(keys((0, Some(2))).1, part);
     }
 }

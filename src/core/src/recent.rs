@@ -132,7 +132,7 @@ impl Recent {
 
     /// Remembers a request and what was predicted for it; the entry that gives way is judged.
     pub fn remember(&mut self, request: &Request, predictions: &Predictions, rules: &mut Rules) {
-        if request.conditional {
+        if request.may_want_less() {
             rules.count_condition();
         }
         let entry = &mut self.entries[self.next];
@@ -171,10 +171,10 @@ impl Recent {
         }
     }
 
-    /// A handler has waited for the data of a file: was it that of a conditional request?
+    /// A handler has waited for the data of a file: was it that of a request for less than all of it?
     pub fn waited_for_data(&self, rules: &mut Rules) {
         let is_conditional =
-            |entry: &Entry| matches!(&entry.known, Known::Request(it) if it.conditional);
+            |entry: &Entry| matches!(&entry.known, Known::Request(it) if it.may_want_less());
         let mut in_reach = self
             .entries
             .iter()

@@ -61,7 +61,7 @@ impl Recogniser for Http {
         decode_target(&path[..end], &mut request.target)?;
         request.wants_body = head.method == Some("GET");
         request.host = authority.map_or(0, hash_host);
-        request.offset = 0;
+        (request.offset, request.length) = (0, None);
         for header in head
             .headers
             .iter()
@@ -70,7 +70,7 @@ impl Recogniser for Http {
             if authority.is_none() && header.name.eq_ignore_ascii_case("host") {
                 request.host = hash_host(header.value);
             } else if header.name.eq_ignore_ascii_case("range") {
-                request.offset = range_start(header.value).unwrap_or(0);
+                (request.offset, request.length) = range(header.value).unwrap_or((0, None));
             } else if is_condition(header.name.as_bytes()) {
                 request.conditional = true;
             }
@@ -129,13 +129,24 @@ fn hash_host(value: &[u8]) -> u64 {
     }
 }
 
-/// The first byte of `bytes=FIRST-…`; none for a suffix range, whose start depends on the length.
-fn range_start(value: &[u8]) -> Option<u64> {
+/// Where the first of some ranges begins, and how many bytes from there on hold them all; that is not known where one is
+/// open, or counts from the end. None where the first byte depends on the file's length.
+fn range(value: &[u8]) -> Option<(u64, Option<u64>)> {
     let ranges = core::str::from_utf8(value)
         .ok()?
         .trim()
         .strip_prefix("bytes=")?;
-    ranges.split('-').next()?.trim().parse().ok()
+    let (mut start, mut last) = (None::<u64>, Some(0));
+    for range in ranges.split(',') {
+        let (from, to) = range.split_once('-')?;
+        let from = from.trim().parse().ok();
+        let to = to.trim().parse::<u64>().ok().filter(|_| from.is_some());
+        start = [start, from].into_iter().flatten().min();
+        last = last.zip(to).map(|(last, to)| last.max(to));
+    }
+    let start = start?;
+    let length = last.and_then(|last| last.checked_sub(start)?.checked_add(1));
+    Some((start, length))
 }
 
 #[cfg(test)]
@@ -275,9 +286,20 @@ mod tests {
 
     #[test]
     fn ranges() {
-        assert_eq!(range_start(b"bytes=0-499"), Some(0));
-        assert_eq!(range_start(b"bytes=500-,700-800"), Some(500));
-        assert_eq!(range_start(b"bytes=-500"), None);
-        assert_eq!(range_start(b"lines=5-"), None);
+        assert_eq!(range(b"bytes=0-499"), Some((0, Some(500))));
+        assert_eq!(range(b"bytes=7-7"), Some((7, Some(1))));
+        assert_eq!(range(b"bytes=500-"), Some((500, None)));
+        assert_eq!(range(b"bytes=500-,700-800"), Some((500, None)));
+        assert_eq!(range(b"bytes= 700 - 800 ,500-600"), Some((500, Some(301))));
+        assert_eq!(range(b"bytes=0-0,-1"), Some((0, None)));
+        assert_eq!(range(b"bytes=5-4"), Some((5, None)));
+        assert_eq!(
+            range(b"bytes=0-18446744073709551615"),
+            Some((0, None)),
+            "no such length"
+        );
+        assert_eq!(range(b"bytes=-500"), None);
+        assert_eq!(range(b"bytes=5"), None);
+        assert_eq!(range(b"lines=5-"), None);
     }
 }

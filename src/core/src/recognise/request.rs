@@ -21,11 +21,21 @@ pub struct Request {
     pub host: u64,
     /// Where the first byte range asked for begins, in bytes from the start of the file.
     pub offset: u64,
+    /// How many bytes from there on hold all ranges that are asked for, where that is said.
+    pub length: Option<u64>,
     /// Whether the answer carries the file's bytes (`GET`) or only its metadata (`HEAD`).
     pub wants_body: bool,
     /// Whether a header asks for the bytes only if the file has changed, or not changed. Most often the
     /// answer has none of them.
     pub conditional: bool,
+}
+
+impl Request {
+    /// Whether the handler may read less than it does for a plain request: nothing, unless a condition is met, or a range. Or
+    /// the server knows neither.
+    pub fn may_want_less(&self) -> bool {
+        self.conditional || self.length.is_some()
+    }
 }
 
 /// Why bytes at hand hold no request to predict for.

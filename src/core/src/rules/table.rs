@@ -104,7 +104,13 @@ impl Rule {
     }
 
     /// Adds what this rule predicts to a list, where there is room.
-    fn predict(&self, request: &Request, for_data: bool, into: &mut Predictions) {
+    fn predict(
+        &self,
+        request: &Request,
+        for_data: bool,
+        length: Option<u64>,
+        into: &mut Predictions,
+    ) {
         let Some(rest) = self.rest(&request.target) else {
             return;
         };
@@ -112,7 +118,7 @@ impl Rule {
         let no_body = !for_data && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
         let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
-        into.compose(parts, depth, request.offset, self.id);
+        into.compose(parts, depth, (request.offset, length), self.id);
     }
 }
 
@@ -175,6 +181,7 @@ impl Rules {
     pub fn predict(&self, request: &Request, into: &mut Predictions) {
         into.clear();
         let for_data = request.wants_body && (!request.conditional || self.unmet > 0);
+        let length = request.length.filter(|_| self.unmet == 0);
         let mut chosen = ArrayVec::<&Rule, MAX_PREDICTIONS>::new();
         let mut unproven = ArrayVec::<&Rule, MAX_RULES>::new();
         for rule in self.rules.iter().filter(|rule| rule.speaks_for(request)) {
@@ -205,7 +212,7 @@ impl Rules {
             }
         }
         for rule in chosen {
-            rule.predict(request, for_data, into);
+            rule.predict(request, for_data, length, into);
         }
     }
 

@@ -259,8 +259,12 @@ impl EventLoop {
         let mut unstaffed = false;
         let window = self.pool.window();
         for prediction in self.looks.predictions.iter() {
-            let key = prediction.key(window);
-            let known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
+            let mut key = prediction.window_key(window);
+            let mut known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
+            if known != Warmth::Warm && prediction.key(window) != key {
+                key = prediction.key(window);
+                known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
+            }
             if known == Warmth::Warm && !self.is_doubtful(key) {
                 continue;
             }

@@ -109,6 +109,7 @@ impl<'p> Worker<'p> {
         let named = beneath.look()?;
         let status = file_system::status(named.as_fd())?;
         let mut is_whole = true;
+        let window = prediction.wanted(window);
         match (FileType::from_raw_mode(status.mode), prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
                 let start = prediction.offset;

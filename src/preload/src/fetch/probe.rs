@@ -19,7 +19,7 @@ pub enum Answer {
     Unknown,
 }
 
-/// Asks for one prediction; the handler is expected to read `window` bytes.
+/// Asks for one prediction; the handler is expected to read `window` bytes, or what its request asks for.
 pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
     match try_probe(prediction, window) {
         Ok(answer) => answer,
@@ -46,7 +46,7 @@ fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
         Some(Kind::Opaque | Kind::Forgetful) | None => return Ok(Answer::Unknown),
     }
     let (offset, size) = (prediction.offset, status.size);
-    let end = size.min(offset.saturating_add(window));
+    let end = size.min(offset.saturating_add(prediction.wanted(window)));
     if offset >= end {
         return Ok(Answer::Warm);
     }

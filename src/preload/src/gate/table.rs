@@ -4,7 +4,7 @@ use super::numbers::MOST_LOOPS;
 use super::told::Told;
 use super::unseen::Unseen;
 use super::{carry_out, cookies, waker};
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Guard, Lock};
 use crate::sys::program::STATS;
 use crate::sys::{clock, descriptors, errno, handler};
 use laio_core::gate::{Control, Descriptor, Side, DEL, ONESHOT};
@@ -17,7 +17,6 @@ use std::ptr::null_mut;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::*,
 };
-use std::sync::MutexGuard;
 
 const CHUNK: usize = 256;
 
@@ -94,7 +93,7 @@ pub struct Slot {
 impl Slot {
     /// The connection's state, for a call of the application's. Nothing in a signal handler that may have interrupted the
     /// thread that holds it.
-    pub fn lock(&self, fd: i32, section: &handler::Section) -> Option<MutexGuard<'_, Descriptor>> {
+    pub fn lock(&self, fd: i32, section: &handler::Section) -> Option<Guard<'_, Descriptor>> {
         /// Another thread lets it go after a call.
         const TIMES: usize = 20;
         if !section.is_inner() {
@@ -111,7 +110,7 @@ impl Slot {
     }
 
     /// The connection's state, with what signal handlers have done to it.
-    fn settled(&self, fd: i32) -> MutexGuard<'_, Descriptor> {
+    fn settled(&self, fd: i32) -> Guard<'_, Descriptor> {
         let mut state = self.state.lock();
         if let Some(done) = self.unseen.take() {
             self.settle_unseen(fd, &mut state, done);

@@ -6,11 +6,11 @@ use crate::event_loop::{self, Here};
 use crate::gate::table::{self, Slot};
 use crate::gate::{carry_out, epoll_ctl};
 use crate::sys::address::is_readable;
+use crate::sys::lock::Guard;
 use crate::sys::{errno, handler};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
 use libc::{c_int, epoll_event, sigset_t, timespec};
 use std::ptr::null;
-use std::sync::MutexGuard;
 
 /// `epoll_wait`.
 #[inline]
@@ -198,7 +198,7 @@ pub fn registered(
 fn registered_while_closed(
     real: impl FnOnce() -> c_int,
     slot: &Slot,
-    mut state: MutexGuard<'_, Descriptor>,
+    mut state: Guard<'_, Descriptor>,
     fd: c_int,
     wanted: Control,
 ) -> c_int {

@@ -23,8 +23,6 @@ static START: Start = start;
 static END: extern "C" fn() = end;
 
 extern "C" fn start(count: c_int, arguments: *const *const c_char) {
-    // SAFETY: this is the first that runs of the library, and nothing has been allocated.
-    unsafe { dlmalloc::enable_alloc_after_fork() };
     let _kept = errno::Kept::new();
     hooks::resolve();
     stacks::measure();

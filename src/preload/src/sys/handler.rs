@@ -29,6 +29,12 @@ static USUAL: AtomicU64 = AtomicU64::new(0);
 /// Those that this thread has blocked for good.
 static BLOCKED: Local<Cell<u64>> = Local::at(place::BLOCKED);
 
+/// Two for each fork that this thread is making, one within the other; and one where the outermost is a section.
+static FORKS: Local<Cell<u64>> = Local::at(place::FORKS);
+
+/// A section from which nothing is further up or down the stack.
+const EVERYWHERE: u64 = u64::MAX;
+
 /// How often this thread was taken for a handler since it was none.
 static DOUBTS: Local<Cell<u64>> = Local::at(place::DOUBTS);
 
@@ -79,6 +85,30 @@ impl Drop for Section {
 pub fn has_interrupted() -> bool {
     let section = SECTION.get();
     section != 0 && (stack_pointer() <= section || !was_left(section))
+}
+
+/// This thread is about to fork: that is a section, up to [`has_forked`]. False where it is in one already.
+pub fn begins_to_fork() -> bool {
+    let forks = FORKS.get();
+    let begins = forks == 0 && !has_interrupted();
+    FORKS.set(forks + 2 + u64::from(begins));
+    if begins {
+        SECTION.set(EVERYWHERE);
+    }
+    begins
+}
+
+/// The kernel is done with it, in the parent or the child; tells whether that was a section, and so is to be left.
+pub fn ends_to_fork() -> bool {
+    let forks = FORKS.get().saturating_sub(2);
+    FORKS.set(forks);
+    forks == 1
+}
+
+/// Leaves the section of a fork.
+pub fn has_forked() {
+    SECTION.set(0);
+    FORKS.set(0);
 }
 
 /// A section lies below the top of the stack: it was left by `siglongjmp`, unless this handler has a stack of its own.

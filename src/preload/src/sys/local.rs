@@ -31,8 +31,12 @@ pub mod place {
     pub const DOUBTS: usize = 8;
     /// The signals that it has blocked for good.
     pub const BLOCKED: usize = 9;
+    /// The thread's number.
+    pub const THREAD: usize = 10;
+    /// Forks that it is making, one within the other.
+    pub const FORKS: usize = 11;
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 12;
 }
 
 /// The block's size in bytes.

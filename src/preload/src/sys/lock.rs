@@ -1,57 +1,195 @@
-//! Locks that survive a `fork`.
+//! Locks that survive a `fork`, and a jump out of a signal handler: plain futex words that name the thread that has them.
 //!
-//! The standard library's are plain futex words. `parking_lot` keeps its sleepers in a table of the
-//! whole process: the child of a `fork` inherits a table full of threads that it does not have, and
-//! hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`).
+//! `parking_lot` keeps its sleepers in a table of the whole process: the child of a `fork` inherits a table full of threads that it
+//! does not have, and hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`). The
+//! standard library's do not tell whose they are.
 
+use super::local::{place, Local};
 use super::{process, program, usage};
+use rustix::fs::Timespec;
+use rustix::io::Errno;
+use rustix::thread::futex;
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering::*};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-/// A mutex that is not poisoned: what it guards is whole between any two statements that can panic.
-#[derive(Debug, Default)]
-pub struct Lock<T>(Mutex<T>);
+/// This thread's number, once it was asked for.
+static THREAD: Local<Cell<u64>> = Local::at(place::THREAD);
+
+/// This thread's number: never zero, and below [`WAITED`].
+#[inline]
+fn thread() -> u32 {
+    match THREAD.get() {
+        0 => ask_for_thread(),
+        number => number as u32,
+    }
+}
+
+#[cold]
+fn ask_for_thread() -> u32 {
+    let number = rustix::thread::gettid().as_raw_nonzero().get();
+    THREAD.set(number as u64);
+    number as u32
+}
+
+/// The child of a fork has another number.
+pub fn forget_thread() {
+    THREAD.set(0);
+}
+
+/// Nobody has the lock.
+const FREE: u32 = 0;
+
+/// Somebody sleeps until the lock is free.
+const WAITED: u32 = 1 << 31;
+
+/// A mutex. What it guards is whole between any two statements that can panic, so it is not poisoned.
+pub struct Lock<T> {
+    /// The number of the thread that has it.
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: one thread at a time has the value.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// A [`Lock`] that this thread has, until this is dropped.
+pub struct Guard<'l, T> {
+    lock: &'l Lock<T>,
+    /// Of this thread.
+    thread: PhantomData<*const ()>,
+}
 
 impl<T> Lock<T> {
     /// An open lock.
     pub const fn new(value: T) -> Lock<T> {
-        Lock(Mutex::new(value))
-    }
-
-    /// Waits for it.
-    pub fn lock(&self) -> MutexGuard<'_, T> {
-        match self.0.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => self.lock_late(),
+        Lock {
+            word: AtomicU32::new(FREE),
+            value: UnsafeCell::new(value),
         }
     }
 
+    /// Waits for it.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.try_lock().unwrap_or_else(|| self.lock_late())
+    }
+
     /// The lock, where nobody holds it.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
+    #[inline]
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let taken = self.word.compare_exchange(FREE, thread(), Acquire, Relaxed);
+        taken.is_ok().then(|| self.guard())
+    }
+
+    fn guard(&self) -> Guard<'_, T> {
+        Guard {
+            lock: self,
+            thread: PhantomData,
         }
     }
 
     #[cold]
-    fn lock_late(&self) -> MutexGuard<'_, T> {
+    fn lock_late(&self) -> Guard<'_, T> {
         // Behind a filter of the application's the question might be forbidden, and nobody asks.
         let sleeps = || program::awake().then(usage::sleeps);
         let before = sleeps();
-        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wait();
         if let (Some(before), Some(after)) = (before, sleeps()) {
             usage::slept_for_lock(after - before);
         }
-        guard
+        self.guard()
+    }
+
+    fn wait(&self) {
+        /// Most are free after some instructions.
+        const SPINS: usize = 100;
+        let mut mine = thread();
+        for _ in 0..SPINS {
+            if self.word.load(Relaxed) == FREE {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        loop {
+            let word = self.word.load(Relaxed);
+            if word == FREE {
+                if self.exchange(word, mine) {
+                    return;
+                }
+            } else if word & WAITED != 0 || self.exchange(word, word | WAITED) {
+                let _ = futex::wait(&self.word, futex::Flags::PRIVATE, word | WAITED, None);
+                // There may be others.
+                mine |= WAITED;
+            }
+        }
+    }
+
+    fn exchange(&self, old: u32, new: u32) -> bool {
+        self.word
+            .compare_exchange(old, new, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.word.swap(FREE, Release) & WAITED != 0 {
+            let _ = futex::wake(&self.word, futex::Flags::PRIVATE, 1);
+        }
+    }
+
+    /// Takes it for longer than a scope. Given back by [`Lock::give_back`].
+    pub fn take(&self) {
+        std::mem::forget(self.lock());
+    }
+
+    /// What [`Lock::take`] took is free, in this process or the child of a fork.
+    pub fn give_back(&self) {
+        self.unlock();
     }
 
     /// What it guards, where nobody else can have it.
     pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.value.get_mut()
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this thread has the lock while the guard lives.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above; and there is one guard.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.unlock();
+    }
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Lock<T> {
+        Lock::new(T::default())
+    }
+}
+
+impl<T> std::fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lock").field(&self.word).finish()
     }
 }
 
@@ -96,37 +234,43 @@ impl Drop for Held<'_> {
     }
 }
 
-/// A condition variable for a [`Lock`].
+/// A condition variable for a [`Lock`]: counts what was said.
 #[derive(Debug, Default)]
-pub struct Signal(Condvar);
+pub struct Signal(AtomicU32);
 
 impl Signal {
     /// Wakes one sleeper.
     pub fn wake_one(&self) {
-        self.0.notify_one();
+        self.wake(1);
     }
 
     /// Wakes all.
     pub fn wake_all(&self) {
-        self.0.notify_all();
+        self.wake(i32::MAX as u32);
+    }
+
+    fn wake(&self, most: u32) {
+        self.0.fetch_add(1, Relaxed);
+        let _ = futex::wake(&self.0, futex::Flags::PRIVATE, most);
     }
 
     /// Sleeps until woken.
-    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    pub fn wait<'l, T>(&self, guard: Guard<'l, T>) -> Guard<'l, T> {
+        self.sleep(guard, None).0
     }
 
     /// Sleeps until woken or the time is over; tells whether it is.
-    pub fn wait_for<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        most: Duration,
-    ) -> (MutexGuard<'a, T>, bool) {
-        let (guard, result) = self
-            .0
-            .wait_timeout(guard, most)
-            .unwrap_or_else(PoisonError::into_inner);
-        (guard, result.timed_out())
+    pub fn wait_for<'l, T>(&self, guard: Guard<'l, T>, most: Duration) -> (Guard<'l, T>, bool) {
+        self.sleep(guard, Timespec::try_from(most).ok())
+    }
+
+    fn sleep<'l, T>(&self, guard: Guard<'l, T>, most: Option<Timespec>) -> (Guard<'l, T>, bool) {
+        let lock = guard.lock;
+        // Under the lock: what is said from here on ends the sleep, or it does not begin.
+        let said = self.0.load(Relaxed);
+        drop(guard);
+        let slept = futex::wait(&self.0, futex::Flags::PRIVATE, said, most.as_ref());
+        (lock.lock(), slept == Err(Errno::TIMEDOUT))
     }
 }
 

@@ -5,12 +5,51 @@
 //! Rust ends a process that cannot have the memory that it asks for. So the library asks in bulk, where a
 //! loop begins and where its threads start, and first whether so much is to be had.
 
+use super::lock::Lock;
+use dlmalloc::Dlmalloc;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::ptr::null_mut;
 
+struct Memory(Lock<Dlmalloc>);
+
 #[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: Memory = Memory(Lock::new(Dlmalloc::new()));
+
+// SAFETY: the allocator's functions are what the trait asks for, and one thread at a time calls them.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is the one that is asked for; so below.
+        unsafe { self.0.lock().malloc(layout.size(), layout.align()) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { self.0.lock().calloc(layout.size(), layout.align()) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { self.0.lock().free(at, layout.size(), layout.align()) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let mut memory = self.0.lock();
+        // SAFETY: as above.
+        unsafe { memory.realloc(at, layout.size(), layout.align(), size) }
+    }
+}
+
+/// Before a fork: what the child inherits is whole.
+pub fn hold_still() {
+    MEMORY.0.take();
+}
+
+/// After it, in the parent and in the child.
+pub fn go_on() {
+    MEMORY.0.give_back();
+}
 
 /// What is set aside for small things that come later: parts of requests, names, threads. The allocator keeps
 /// what is freed in pieces of this size.

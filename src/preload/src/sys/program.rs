@@ -163,6 +163,11 @@ pub fn sleep() -> bool {
     was_awake
 }
 
+/// The same without counters, which are another process's.
+pub fn lie_down() {
+    MODE.store(DORMANT, Relaxed);
+}
+
 /// Whether a filter of the application's forbids the library to make calls of its own.
 #[inline]
 pub fn is_filtered() -> bool {

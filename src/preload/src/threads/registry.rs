@@ -8,13 +8,13 @@
 use super::alive::is_alive;
 use super::thread;
 use crate::sys::clock::pause;
-use crate::sys::lock::{Lock, Signal};
+use crate::sys::lock::{Guard, Lock, Signal};
 use crate::sys::process;
 use crate::sys::published::Published;
 use rustix::io::Errno;
 use rustix::thread::gettid;
 use std::ffi::CStr;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Whoever has threads here.
@@ -57,7 +57,7 @@ pub fn abandon() {
 }
 
 /// While it lives threads may be started: nobody is dismissed.
-pub struct Permission(#[allow(dead_code)] MutexGuard<'static, Employers>);
+pub struct Permission(#[allow(dead_code)] Guard<'static, Employers>);
 
 /// An employer is about to start its first thread.
 pub fn admit<E: Employer + 'static>(employer: &Arc<E>) -> Permission {

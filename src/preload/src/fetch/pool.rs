@@ -13,6 +13,7 @@ use super::job::{Job, Worker};
 use super::pins::{Pins, HELD};
 use crate::gate::table;
 use crate::sys::lock::{Lock, Signal};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sys::{clock, descriptors, handler, memory, process, refusals, usage};
 use crate::threads::executor::{Executor, Host, Left, Shift};
 use crate::threads::registry::{self, spawn, Employer};
@@ -22,7 +23,6 @@ pub use laio_core::queue::Urgency;
 use laio_core::stats::{Counter, Counters};
 use laio_core::warmth::WarmTable;
 use rustix::io::Errno;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -352,7 +352,8 @@ impl Pool {
     fn helper(self: Arc<Self>, mut shift: Shift, first: bool) {
         self.executor.arrive();
         if first {
-            let alone = leave_descriptor_table();
+            // With room for all that helpers hold on to, before they share it.
+            let alone = descriptors::leave_table(2 * MAX_JOBS as u32);
             self.has_parted();
             if !alone {
                 log::warn!(
@@ -542,20 +543,4 @@ fn make_room_aside(number: i32) {
     let _nobody_is_sent_away = registry::hold();
     // Where no thread is to be had the kernel makes room when it must.
     let _ = spawn(c"laio-room", move || descriptors::make_room(number));
-}
-
-/// Gives this thread (and those that it starts) an empty descriptor table of its own.
-fn leave_descriptor_table() -> bool {
-    // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            0,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_UNSHARE,
-        )
-    };
-    // For all that helpers hold on to, before they share it.
-    descriptors::enlarge(2 * MAX_JOBS as u32);
-    done == 0
 }

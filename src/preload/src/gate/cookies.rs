@@ -5,9 +5,9 @@
 //! that is not looked at until it is registered anew.
 
 use super::table::{self, Slot};
-use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
+use crate::sys::memory;
+use crate::sys::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
 /// Numbers that share a hash.
 const WAYS: usize = 4;
@@ -99,16 +99,14 @@ pub fn find(hash: u64) -> Candidates {
 fn grow(level: usize, hash: u64) -> Option<&'static Bucket> {
     let place = LEVELS.get(level)?;
     let size = buckets(level) * size_of::<Bucket>();
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // From the kernel, not from an allocator: the hook may be a signal handler's.
-    // SAFETY: a new mapping, which nobody knows yet; zeroes are valid numbers.
-    let memory = unsafe { mmap_anonymous(null_mut(), size, protection, MapFlags::PRIVATE) }.ok()?;
+    // Zeroes are valid numbers.
+    let level_memory = memory::map(size)?;
     if place
-        .compare_exchange(null_mut(), memory.cast(), AcqRel, Acquire)
+        .compare_exchange(null_mut(), level_memory.cast(), AcqRel, Acquire)
         .is_err()
     {
         // SAFETY: another thread was first; this one was never published.
-        let _ = unsafe { munmap(memory, size) };
+        unsafe { memory::unmap(level_memory, size) };
     }
     bucket(level, hash)
 }

@@ -14,15 +14,14 @@ pub mod told;
 mod unseen;
 pub mod waker;
 
-use crate::sys::descriptors;
-use laio_core::gate::{Controls, DEL};
-use rustix::io::Errno;
+use crate::sys::kernel;
+use laio_core::gate::Controls;
 
 /// Carries out what the gate's state machine decided. A failure means that the application has
 /// changed the registration by ways that no hook sees; it then has what it asked for.
 pub fn carry_out(fd: i32, controls: Controls) {
     for control in controls {
-        let _ = epoll_ctl(
+        let _ = kernel::epoll_ctl(
             control.instance,
             control.operation,
             fd,
@@ -56,19 +55,8 @@ fn only_ready<'c>(
     candidates: &'c [(i32, &'static table::Slot)],
     events: u32,
 ) -> Option<&'c (i32, &'static table::Slot)> {
-    use rustix::event::{poll, PollFd, PollFlags, Timespec};
-    let wanted = PollFlags::from_bits_retain(events as u16);
-    // SAFETY: the numbers are the application's, and are used for this one call.
-    let borrowed = candidates
-        .iter()
-        .map(|(fd, _)| unsafe { descriptors::borrow(*fd) });
-    let borrowed: arrayvec::ArrayVec<_, { cookies::MOST }> = borrowed.collect();
-    let mut set: arrayvec::ArrayVec<_, { cookies::MOST }> = borrowed
-        .iter()
-        .map(|socket| PollFd::new(socket, wanted))
-        .collect();
-    poll(&mut set, Some(&Timespec::default())).ok()?;
-    let ready = set.iter().map(|entry| entry.revents().contains(wanted));
+    let numbers = candidates.iter().map(|(fd, _)| *fd);
+    let ready = kernel::are_ready::<{ cookies::MOST }>(numbers, events)?;
     let mut ready = candidates.iter().zip(ready).filter(|(_, ready)| *ready);
     match (ready.next(), ready.next()) {
         (Some((only, _)), None) => Some(only),
@@ -78,39 +66,11 @@ fn only_ready<'c>(
 
 /// Whether a descriptor has `O_NONBLOCK`.
 pub fn is_nonblocking(fd: i32) -> bool {
-    // SAFETY: the application passes this number to a call right now.
-    let descriptor = unsafe { descriptors::borrow(fd) };
-    let flags = rustix::fs::fcntl_getfl(descriptor);
-    flags.is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
+    kernel::flags(fd).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
 }
 
 /// Whether a call on a descriptor may be answered with `EAGAIN`: it has `O_NONBLOCK`, and no signal tells of its readiness.
 pub fn may_be_refused(fd: i32) -> bool {
-    // SAFETY: the application passes this number to a call right now.
-    let descriptor = unsafe { descriptors::borrow(fd) };
-    let flags = rustix::fs::fcntl_getfl(descriptor).map_or(0, |flags| flags.bits() as i32);
+    let flags = kernel::flags(fd).unwrap_or(0);
     flags & (libc::O_NONBLOCK | libc::O_ASYNC) == libc::O_NONBLOCK
-}
-
-/// `epoll_ctl`, past all hooks.
-pub fn epoll_ctl(
-    instance: i32,
-    operation: i32,
-    fd: i32,
-    events: u32,
-    data: u64,
-) -> Result<(), Errno> {
-    use rustix::event::epoll;
-    // SAFETY: both numbers are the application's; they are used for this one call, and the kernel
-    // refuses what they do not name any more.
-    let (instance, fd) = unsafe { (descriptors::borrow(instance), descriptors::borrow(fd)) };
-    let (flags, data) = (
-        epoll::EventFlags::from_bits_retain(events),
-        epoll::EventData::new_u64(data),
-    );
-    match operation {
-        laio_core::gate::ADD => epoll::add(instance, fd, data, flags),
-        DEL => epoll::delete(instance, fd),
-        _ => epoll::modify(instance, fd, data, flags),
-    }
 }

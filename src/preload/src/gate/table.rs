@@ -4,24 +4,20 @@ use super::numbers::MOST_LOOPS;
 use super::told::Told;
 use super::unseen::Unseen;
 use super::{carry_out, cookies, waker};
+use crate::sys::descriptors::{CHUNK, CHUNKS};
 use crate::sys::lock::{Guard, Lock};
 use crate::sys::program::STATS;
-use crate::sys::{clock, descriptors, errno, handler};
+use crate::sys::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::*,
+};
+use crate::sys::sync::yield_now;
+use crate::sys::{clock, errno, handler, kernel, memory};
 use laio_core::gate::{Control, Descriptor, Side, DEL, ONESHOT};
 use laio_core::inflight::Account;
 use laio_core::stats::Counter;
 pub use laio_core::stream::OpenFile;
 use laio_core::stream::Stream;
-use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::ptr::null_mut;
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering::*,
-};
-
-const CHUNK: usize = 256;
-
-/// Numbers up to a million; a connection with a higher one goes straight.
-const CHUNKS: usize = 4096;
 
 /// What a read of a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +98,7 @@ impl Slot {
         let lock = || {
             let state = self.state.try_lock();
             if state.is_none() {
-                std::thread::yield_now();
+                yield_now();
             }
             state
         };
@@ -247,11 +243,7 @@ impl Slot {
     /// Whether it is a stream of bytes: messages are neither looked at one by one nor cut.
     pub fn is_stream(&self, fd: i32) -> bool {
         if self.kind.load(Relaxed) == UNASKED {
-            // SAFETY: the application has passed this number to a call, just now or to wait for it.
-            let socket = unsafe { descriptors::borrow(fd) };
-            let kind = rustix::net::sockopt::socket_type(socket);
-            let is_stream = kind == Ok(rustix::net::SocketType::STREAM);
-            let kind = if is_stream { STREAM } else { OTHER };
+            let kind = if kernel::is_stream(fd) { STREAM } else { OTHER };
             self.kind.store(kind, Relaxed);
         }
         self.kind.load(Relaxed) == STREAM
@@ -548,13 +540,9 @@ pub fn forget(fd: i32) {
 fn discard(fd: i32) {
     const TIMES: usize = 64;
     let mut bytes = [0; 1024];
-    // SAFETY: the application passes this number to `close` right now.
-    let socket = unsafe { descriptors::borrow(fd) };
     for _ in 0..TIMES {
-        let flags = rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(socket, &mut bytes[..], flags) {
-            Ok((1.., _)) => {}
-            _ => break,
+        if !matches!(kernel::receive(fd, &mut bytes), Ok(1..)) {
+            break;
         }
     }
 }
@@ -636,7 +624,7 @@ pub fn open_all() -> AllOpen {
             let lock = || {
                 let state = slot.state.try_lock();
                 if state.is_none() {
-                    std::thread::yield_now();
+                    yield_now();
                 }
                 state
             };
@@ -662,18 +650,7 @@ fn slot(fd: i32) -> Option<&'static Slot> {
 #[cold]
 fn grow(fd: i32) -> Option<&'static Slot> {
     let place = TABLE.get(usize::try_from(fd).ok()? / CHUNK)?;
-    // From the kernel, not from an allocator: the hook may be a signal handler's.
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping, which nobody knows yet.
-    let memory = unsafe {
-        mmap_anonymous(
-            null_mut(),
-            size_of::<Chunk>(),
-            protection,
-            MapFlags::PRIVATE,
-        )
-    };
-    let chunk = memory.ok()?.cast::<Chunk>();
+    let chunk = memory::map(size_of::<Chunk>())?.cast::<Chunk>();
     for number in 0..CHUNK {
         let fresh = Slot {
             accepted: AtomicBool::new(false),
@@ -704,7 +681,7 @@ fn grow(fd: i32) -> Option<&'static Slot> {
         .is_err()
     {
         // SAFETY: another thread was first; this one was never published.
-        let _ = unsafe { munmap(chunk.cast(), size_of::<Chunk>()) };
+        unsafe { memory::unmap(chunk.cast(), size_of::<Chunk>()) };
     }
     slot(fd)
 }

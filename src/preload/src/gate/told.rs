@@ -11,7 +11,7 @@
 //! waits for the connection; another one that reads it takes it for an iteration of its own hardly ever, and
 //! is not refused anything otherwise.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// No iteration of any loop.
 pub const NEVER: u64 = 0;

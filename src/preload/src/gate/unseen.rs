@@ -2,8 +2,8 @@
 //!
 //! The handler waits for no lock: it leaves a note, and whoever locks the state next acts on it. The last note counts.
 
+use crate::sys::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 use laio_core::gate::Control;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
 /// No note.
 const NOTHING: i32 = 0;

@@ -8,13 +8,13 @@
 
 use super::numbers::MOST_LOOPS;
 use super::table::{self, OpenFile};
-use crate::sys::{descriptors, handler, refusals};
+use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
+use crate::sys::sync::{yield_now, RwLock};
+use crate::sys::{handler, kernel, refusals};
+use laio_core::gate::{ADD, IN, OUT};
 use libc::c_int;
-use rustix::event::epoll::{self, EventFlags};
-use rustix::fd::{AsRawFd, IntoRawFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
-use std::sync::{PoisonError, RwLock, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
@@ -56,11 +56,8 @@ pub fn wake(number: usize, fd: c_int) {
     let Some(OpenFile { fd: bell, .. }) = *bell else {
         return;
     };
-    // SAFETY: both are used for this one call, under the lock; the kernel refuses a number that is no
-    // epoll instance, or names nothing any more.
-    let (bell, socket) = unsafe { (descriptors::borrow(bell), descriptors::borrow(fd)) };
-    let data = epoll::EventData::new_u64(0);
-    let _ = epoll::add(bell, socket, data, EventFlags::IN | EventFlags::OUT);
+    // Under the lock; the kernel refuses a number that is no epoll instance, or names nothing any more.
+    let _ = kernel::epoll_ctl(bell, ADD, fd, IN | OUT, 0);
 }
 
 /// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
@@ -71,17 +68,16 @@ pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
         return None;
     }
     close_file(place.take());
-    let bell = epoll::create(epoll::CreateFlags::CLOEXEC);
+    let bell = kernel::epoll_create();
     let mut bell = bell
         .inspect_err(|error| refusals::EPOLL_CREATE1.failed(*error))
         .ok()?;
-    while taken(bell.as_raw_fd()) {
+    while taken(bell) {
         // A number of the set that names nothing must go on doing so.
-        let above = rustix::io::fcntl_dupfd_cloexec(&bell, bell.as_raw_fd() + 1);
-        close_raw(bell.into_raw_fd());
+        let above = kernel::duplicate(bell, bell + 1);
+        close_raw(bell);
         bell = above.ok()?;
     }
-    let bell = bell.into_raw_fd();
     *place = table::open_file(bell);
     if place.is_none() {
         close_raw(bell);
@@ -143,7 +139,7 @@ fn patiently(mut is_done: impl FnMut() -> bool) -> bool {
         if begin.elapsed() > PATIENCE {
             return false;
         }
-        std::thread::yield_now();
+        yield_now();
     }
 }
 
@@ -174,5 +170,5 @@ fn close_file(bell: Option<OpenFile>) {
 /// By a raw system call, past our own hook.
 fn close_raw(bell: c_int) {
     // SAFETY: made by `hang`, which gave it to nobody else.
-    unsafe { rustix::io::close(bell) };
+    unsafe { kernel::close(bell) };
 }

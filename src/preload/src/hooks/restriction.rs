@@ -1,7 +1,7 @@
 //! Calls by which a process gives up rights. The kernel applies them to one thread, so those that the
 //! library has started leave first.
 
-use super::wait::registered;
+use super::registration::registered;
 use crate::event_loop;
 use crate::sys::{descriptors, errno, handler, process, program};
 use crate::threads::registry;

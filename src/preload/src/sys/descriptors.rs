@@ -5,6 +5,7 @@
 //! on a machine with two. The usher shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
+use super::handler;
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
@@ -22,6 +23,12 @@ pub unsafe fn borrow<'a>(number: i32) -> BorrowedFd<'a> {
     // SAFETY: not -1; the rest is the caller's promise.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
+
+/// What is known of numbers is kept for so many at once.
+pub const CHUNK: usize = 256;
+
+/// Numbers up to a million; a connection with a higher one goes straight.
+pub const CHUNKS: usize = 4096;
 
 /// How many numbers there is room for at the least, once there are threads of ours: 32 KiB of the
 /// kernel's memory, and no server takes half of it while a table is enlarged.
@@ -142,6 +149,23 @@ pub fn abandon() {
 pub fn enlarge(room: u32) {
     // SAFETY: -1 is no descriptor, so nothing is duplicated or closed.
     unsafe { libc::syscall(libc::SYS_dup3, -1, room.saturating_sub(1), libc::O_CLOEXEC) };
+}
+
+/// Gives this thread (and those that it starts) an empty descriptor table of its own, with room for so many numbers.
+pub fn leave_table(room: u32) -> bool {
+    // The call passes our own hook, which sends threads away where it is the application's.
+    let _section = handler::enter();
+    // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            0,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_UNSHARE,
+        )
+    };
+    enlarge(room);
+    done == 0
 }
 
 #[cfg(test)]

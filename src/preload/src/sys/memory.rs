@@ -9,6 +9,7 @@ use super::lock::Lock;
 use dlmalloc::Dlmalloc;
 use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
 use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr::null_mut;
 
@@ -55,16 +56,27 @@ pub fn go_on() {
 /// what is freed in pieces of this size.
 const CUSHION: usize = 192 * 1024;
 
+/// New memory from the kernel, zeroed and never moved: also where not even our own allocator may be entered.
+pub fn map(bytes: usize) -> Option<*mut c_void> {
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, which nobody knows yet.
+    unsafe { mmap_anonymous(null_mut(), bytes, protection, MapFlags::PRIVATE) }.ok()
+}
+
+/// Gives it back.
+///
+/// # Safety
+/// It comes from [`map`], is so large, and nobody uses it.
+pub unsafe fn unmap(memory: *mut c_void, bytes: usize) {
+    // SAFETY: the caller's promise.
+    let _ = unsafe { munmap(memory, bytes) };
+}
+
 /// Whether so many bytes can be had now, and a cushion for later.
 pub fn is_to_be_had(bytes: usize) -> bool {
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
     let all = bytes + 2 * CUSHION;
-    // SAFETY: a new mapping, which nobody knows, made and removed.
-    let room = unsafe {
-        mmap_anonymous(null_mut(), all, protection, MapFlags::PRIVATE)
-            .and_then(|start| munmap(start, all))
-    };
-    room.is_ok()
+    // SAFETY: made just now, and nobody knows it.
+    map(all).map(|room| unsafe { unmap(room, all) }).is_some()
 }
 
 /// Sets the cushion aside. After [`is_to_be_had`] and what it was asked for.

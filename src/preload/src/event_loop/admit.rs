@@ -4,8 +4,8 @@
 
 use super::request::Look;
 use super::state::EventLoop;
-use crate::gate::connection_of;
-use crate::gate::table::Slot;
+use crate::gate::slot::Slot;
+use crate::gate::table::connection_of;
 use crate::sys::errno;
 use laio_core::config::Mode;
 use laio_core::gate::{Side, ERR, HUP};

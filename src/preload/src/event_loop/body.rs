@@ -8,14 +8,13 @@
 
 use super::state::EventLoop;
 use crate::fetch::file_system::{known, status, Kind, Status};
-use crate::fetch::job::Job;
 use crate::fetch::pool::Urgency;
 use crate::fetch::residency::{by_strides, first_missing, STRIDE};
-use crate::gate::table::{self, Slot};
-use crate::gate::{inflight, may_be_refused};
-use crate::sys::{descriptors, errno, process};
+use crate::gate::slot::Slot;
+use crate::gate::table;
+use crate::gate::{inflight, numbers};
+use crate::sys::{descriptors, errno};
 use laio_core::config::{Config, Mode};
-use laio_core::gate::Side;
 use laio_core::stats::Counter;
 use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
@@ -140,7 +139,7 @@ impl EventLoop {
         let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
             return Transfer::Straight;
         };
-        if table::open_file(next.file.fd) != Some(next.file) {
+        if numbers::open_file(next.file.fd) != Some(next.file) {
             return Transfer::Straight;
         }
         self.bodies.next_read.goes_on(to, &next);
@@ -183,7 +182,7 @@ impl EventLoop {
     /// A client has room: whether the next part of its body is not to be sent now.
     pub(super) fn missing_part(&mut self, to: i32, slot: &Slot) -> Option<Missing> {
         let next = slot.stream.lock().next_read.clone()?;
-        if table::open_file(next.file.fd) != Some(next.file) {
+        if numbers::open_file(next.file.fd) != Some(next.file) {
             return None;
         }
         match self.look_ahead(to, slot, &next) {
@@ -230,7 +229,7 @@ impl EventLoop {
     #[inline]
     pub fn has_opened(&mut self, fd: i32) {
         if std::mem::take(&mut self.bodies.opens_warm) {
-            self.bodies.looked_at = table::open_file(fd);
+            self.bodies.looked_at = numbers::open_file(fd);
         }
     }
 
@@ -370,137 +369,10 @@ impl EventLoop {
         true
     }
 
-    /// A job that may read so many bytes for a client, and a gate that it will open; nothing where either is not to be
-    /// had, or the client has too much in flight.
-    pub(super) fn job_behind_gate(
-        &mut self,
-        (to, slot): (i32, &Slot),
-        bytes: u64,
-        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
-    ) -> Option<Box<Job>> {
-        let possible = self.pool.is_possible();
-        let Some(mut job) = possible.then(|| self.pool.take()).flatten() else {
-            self.counters.count(self.pool.refusal());
-            return None;
-        };
-        if !self.is_charged(to, slot, bytes, &mut job) {
-            self.pool.give_back(job);
-            return None;
-        }
-        job.gate = close(self);
-        if job.gate.is_none() {
-            self.pool.give_back(job);
-            return None;
-        }
-        job.owners = slot.owners();
-        Some(job)
-    }
-
-    /// Whether a client may be charged for what a job will read.
-    fn is_charged(&self, to: i32, slot: &Slot, bytes: u64, job: &mut Job) -> bool {
-        if bytes == 0 {
-            return true;
-        }
-        match inflight::charge(to, slot, bytes, self.config) {
-            Ok(charge) => job.charge = Some(charge),
-            Err(reason) => {
-                self.counters.count(reason);
-                return false;
-            }
-        }
-        true
-    }
-
     /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
     /// turn, it would keep all others waiting for as long as the library has saved them.
     fn gives_way(&self, slot: &Slot, at_once: bool) -> bool {
         let turn_is_long = self.suspicion.iteration_is_long();
         slot.stream.lock().gives_way(turn_is_long, at_once)
     }
-
-    /// Puts a write of a body off to the next turn.
-    fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
-        self.open_later((to, slot), |state| state.close_write_gate(to, slot))
-    }
-
-    /// Closes a gate that opens when the loop waits next.
-    fn open_later(
-        &mut self,
-        connection: (i32, &Slot),
-        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
-    ) -> bool {
-        let job = self.job_behind_gate(connection, 0, close);
-        let closed = job.is_some();
-        if let Some(job) = job {
-            self.counters.count_alone(Counter::PutOff);
-            self.pool.open_later(job);
-        }
-        closed
-    }
-
-    /// Closes the write gate in the middle of a turn, and returns the connection and the gate's ticket; nothing where the
-    /// kernel's own answer is due. That of a client that is gone is an error, and its body is not worth the disk's time.
-    pub(super) fn close_write_gate(&mut self, to: i32, slot: &Slot) -> Option<(i32, u32)> {
-        if !may_be_refused(to) {
-            self.counters.count(Counter::Ungateable);
-            None
-        } else if is_gone(to) {
-            self.counters.count(Counter::ClientGone);
-            None
-        } else {
-            self.close_gate_of(to, slot, false)
-        }
-    }
-
-    fn close_gate_of(&mut self, to: i32, slot: &Slot, swallowed: bool) -> Option<(i32, u32)> {
-        let in_sets = self.sets.are_waited_for;
-        let ticket = slot.close_gate(to, Side::Write, self.number, swallowed, in_sets);
-        if ticket.is_none() {
-            self.counters.count(Counter::Ungateable);
-        }
-        ticket.map(|ticket| (to, ticket))
-    }
-
-    pub(super) fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
-        if !slot.told.may_cut_write() {
-            return Transfer::Straight;
-        }
-        match self.stays_closed(to, slot, Counter::WriteWhileClosed) {
-            true => Transfer::Later,
-            false => Transfer::Straight,
-        }
-    }
-
-    /// Something is done to a connection whose gate is closed: whether it stays so, and the answer is
-    /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
-    /// made blocking meanwhile must not answer `EAGAIN`, a child that `fork` did not announce has nobody
-    /// who would open the gate, a loop in `poll` would spin on what another one holds back, and what a wait that no hook
-    /// sees has reported is to succeed.
-    pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
-        if !process::is_same_process() {
-            return false;
-        }
-        let gone = is_gone(fd);
-        let own = slot.keeper() == self.number && !self.iteration.was_unseen();
-        if !gone && own && may_be_refused(fd) {
-            self.counters.count(counter);
-            return true;
-        }
-        self.counters.count(if gone {
-            Counter::ClientGone
-        } else {
-            Counter::Ungateable
-        });
-        slot.abandon(fd);
-        false
-    }
-}
-
-/// Whether a connection has ended in both directions, or with an error.
-fn is_gone(fd: i32) -> bool {
-    use rustix::event::{poll, PollFd, PollFlags, Timespec};
-    // SAFETY: the application passes this number to a call right now.
-    let socket = unsafe { descriptors::borrow(fd) };
-    let mut set = [PollFd::new(&socket, PollFlags::empty())];
-    poll(&mut set, Some(&Timespec::default())) != Ok(0)
 }

@@ -5,8 +5,8 @@
 //! goes straight.
 
 use super::state::EventLoop;
-use crate::gate::table::Slot;
-use crate::gate::{numbers, waker};
+use crate::gate::slot::Slot;
+use crate::gate::{loops, waker};
 use crate::sys::at_end::AtEnd;
 use crate::sys::local::{place, Local};
 use crate::sys::{errno, handler, memory, process, program};
@@ -45,7 +45,7 @@ unsafe extern "C" fn end(state: *mut c_void) {
     if program::awake() && process::is_same_process() {
         // Where the thread was cancelled in its wait.
         waker::close(state.number);
-        numbers::give_back(state.number);
+        loops::give_back(state.number);
         state.pool.stop();
     } else {
         std::mem::forget(state);
@@ -139,14 +139,14 @@ fn begin() -> Option<Here> {
     if !memory::is_to_be_had(ROOM) {
         return None;
     }
-    let number = numbers::take()?;
+    let number = loops::take()?;
     waker::make_place(number);
     let state = Box::into_raw(Box::new(EventLoop::new(config, number)));
     if AT_END.give(state.cast()) {
         OWNED.set(state);
         CURRENT.set(state);
     } else {
-        numbers::give_back(number);
+        loops::give_back(number);
         // SAFETY: made just now, and nobody has seen it.
         drop(unsafe { Box::from_raw(state) });
     }
@@ -170,7 +170,7 @@ fn leave_behind() {
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
-    numbers::abandon();
+    loops::abandon();
     WAITS.set(false);
     CURRENT.set(null_mut());
     OWNED.set(null_mut());

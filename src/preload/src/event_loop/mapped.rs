@@ -8,7 +8,7 @@
 use super::body::{Residency, Transfer};
 use super::state::EventLoop;
 use crate::fetch::pool::Urgency;
-use crate::gate::table::Slot;
+use crate::gate::slot::Slot;
 use crate::sys::errno;
 use laio_core::stats::Counter;
 use libc::iovec;

@@ -2,12 +2,14 @@
 
 mod admit;
 mod body;
+mod closing;
 mod current;
 pub mod epoll_wait;
 pub mod held_wait;
 mod holding;
 mod mapped;
 mod operation;
+mod reading;
 mod request;
 mod state;
 pub mod time;
@@ -17,5 +19,5 @@ pub use current::{
     abandon, accepts_here, has_waited_unseen, here, is_in_use, prepare, waits_here, Here,
 };
 pub use operation::{Operation, Subject};
-pub use request::Verdict;
+pub use reading::Verdict;
 pub use state::EventLoop;

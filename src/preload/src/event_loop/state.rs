@@ -11,10 +11,11 @@ mod suspicion;
 pub use looks::LOOK;
 pub use suspicion::SUSPICIOUS;
 
+use crate::fetch::completion::Jobs;
 use crate::fetch::job::Job;
-use crate::fetch::pool::{Jobs, Pool, Urgency, MAX_JOBS};
-use crate::gate::numbers::MOST_LOOPS;
-use crate::gate::table::Slot;
+use crate::fetch::pool::{Pool, Urgency, MAX_JOBS};
+use crate::gate::loops::MOST_LOOPS;
+use crate::gate::slot::Slot;
 use crate::sys::program::STATS;
 use crate::sys::{errno, handler, process};
 use attention::Attention;

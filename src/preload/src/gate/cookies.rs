@@ -1,10 +1,10 @@
 //! Which connection an event of `epoll_wait` is about: the kernel names a registration by the application's cookie.
 //!
-//! A hash table of descriptor numbers, in levels that are made as they are needed. What it says is a hint: each slot
-//! says by itself under which cookie it is registered. Several connections may have the same one. It has no lock, for `epoll_ctl` may be a signal handler's: a hint that is lost is a connection
+//! A hash table of descriptor numbers, in levels that are made as they are needed. What it says is a hint: each number's
+//! own entry says under which cookie it is registered. Several connections may have the same one. It has no lock, for `epoll_ctl` may be a signal handler's: a hint that is lost is a connection
 //! that is not looked at until it is registered anew.
 
-use super::table::{self, Slot};
+use super::numbers::{cookie_hash, set_cookie_hash};
 use crate::sys::memory;
 use crate::sys::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 use std::ptr::null_mut;
@@ -26,11 +26,11 @@ static LEVELS: [AtomicPtr<Bucket>; MOST_LEVELS] =
 /// Connections that have the same cookie, looked at to tell which one an event is about.
 pub const MOST: usize = 8;
 
-/// Some connections, by number.
-pub type Candidates = arrayvec::ArrayVec<(i32, &'static Slot), MOST>;
+/// Some descriptors.
+pub type Candidates = arrayvec::ArrayVec<i32, MOST>;
 
 /// The hash of a registration; never 0.
-pub fn hash(instance: i32, data: u64) -> u64 {
+fn hash(instance: i32, data: u64) -> u64 {
     let mixed = (data ^ (instance as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ mixed >> 29) | 1
 }
@@ -48,8 +48,15 @@ fn bucket(level: usize, hash: u64) -> Option<&'static Bucket> {
     Some(unsafe { &*first.add((hash >> 32) as usize % buckets(level)) })
 }
 
-/// A connection is registered under the cookie with this hash.
-pub fn insert(hash: u64, fd: i32) {
+/// A descriptor is registered in an instance under this cookie from now on, or in none. Of a connection: under its lock.
+pub fn set(fd: i32, cookie: Option<(i32, u64)>) {
+    let hash = cookie.map_or(0, |(instance, data)| hash(instance, data));
+    if set_cookie_hash(fd, hash) && hash != 0 {
+        insert(hash, fd);
+    }
+}
+
+fn insert(hash: u64, fd: i32) {
     for level in 0..MOST_LEVELS {
         let Some(bucket) = bucket(level, hash).or_else(|| grow(level, hash)) else {
             return;
@@ -70,12 +77,13 @@ pub fn insert(hash: u64, fd: i32) {
 /// Whether the number in a bucket is still that of a registration that hashes to it.
 fn belongs(level: usize, hash: u64, fd: i32) -> bool {
     let place = |hash: u64| (hash >> 32) as usize % buckets(level);
-    let named = table::any(fd).map_or(0, Slot::cookie_hash);
+    let named = cookie_hash(fd);
     named != 0 && place(named) == place(hash)
 }
 
 /// What may be registered under this cookie, connections and others; nothing where there are too many.
-pub fn find(hash: u64) -> Candidates {
+pub fn find(instance: i32, data: u64) -> Candidates {
+    let hash = hash(instance, data);
     let mut found = Candidates::new();
     for level in 0..MOST_LEVELS {
         let Some(bucket) = bucket(level, hash) else {
@@ -83,11 +91,10 @@ pub fn find(hash: u64) -> Candidates {
         };
         for way in bucket {
             let fd = way.load(Acquire) - 1;
-            let Some(slot) = table::any(fd).filter(|slot| slot.cookie_hash() == hash) else {
+            if cookie_hash(fd) != hash || found.contains(&fd) {
                 continue;
-            };
-            let is_known = found.iter().any(|(other, _)| *other == fd);
-            if !is_known && found.try_push((fd, slot)).is_err() {
+            }
+            if found.try_push(fd).is_err() {
                 return Candidates::new();
             }
         }
@@ -119,33 +126,24 @@ mod tests {
     #[test]
     fn a_registration_is_found_by_its_cookie() {
         let (first, second) = (900, 901);
-        table::accept(first);
-        table::accept(second);
-        let slot = |fd| table::any(fd).unwrap();
-        slot(first).set_cookie(Some((3, 77)), first);
-        slot(second).set_cookie(Some((3, 78)), second);
-        let number = |data| find(hash(3, data)).first().map(|found| found.0);
+        set(first, Some((3, 77)));
+        set(second, Some((3, 78)));
+        let number = |data| find(3, data).first().copied();
         assert_eq!(
             (number(77), number(78), number(79)),
             (Some(first), Some(second), None)
         );
-        slot(second).set_cookie(Some((3, 77)), second);
-        assert_eq!((find(hash(3, 77)).len(), number(78)), (2, None));
-        slot(second).set_cookie(None, second);
+        set(second, Some((3, 77)));
+        assert_eq!((find(3, 77).len(), number(78)), (2, None));
+        set(second, None);
         assert_eq!(number(77), Some(first));
     }
 
     #[test]
     fn many_are_found() {
         let numbers = || 1000..9000;
-        for fd in numbers() {
-            table::accept(fd);
-            table::any(fd)
-                .unwrap()
-                .set_cookie(Some((4, 5 * fd as u64)), fd);
-        }
-        let lost =
-            numbers().filter(|&fd| find(hash(4, 5 * fd as u64)).first().map(|f| f.0) != Some(fd));
+        numbers().for_each(|fd| set(fd, Some((4, 5 * fd as u64))));
+        let lost = numbers().filter(|&fd| find(4, 5 * fd as u64).first() != Some(&fd));
         assert_eq!(lost.count(), 0);
         assert!(!LEVELS[1].load(Acquire).is_null());
     }

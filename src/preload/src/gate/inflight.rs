@@ -1,6 +1,8 @@
 //! Who is charged for what helpers read ahead: a connection, and its client's address.
 
-use super::table::{self, Slot};
+use super::numbers::owners;
+use super::slot::Slot;
+use super::table;
 use crate::sys::{clock, descriptors};
 use laio_core::config::Config;
 use laio_core::inflight::{client, Addresses};
@@ -39,7 +41,7 @@ pub fn charge(fd: i32, slot: &Slot, bytes: u64, config: &Config) -> Result<Charg
     }
     Ok(Charge {
         fd,
-        owners: slot.owners(),
+        owners: owners(fd),
         client,
         bytes,
     })
@@ -73,7 +75,7 @@ impl Charge {
     pub fn settle(self, unused: u64) -> bool {
         let rest = self.bytes.saturating_sub(unused);
         ADDRESSES.settle(self.client, rest, clock::milliseconds());
-        let slot = table::accepted(self.fd).filter(|slot| slot.owners() == self.owners);
+        let slot = table::accepted(self.fd).filter(|_| owners(self.fd) == self.owners);
         slot.inspect(|slot| slot.account.was_read(self.bytes, unused))
             .is_some()
     }

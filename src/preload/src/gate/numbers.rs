@@ -1,33 +1,112 @@
-//! The numbers of event loops.
-//!
-//! No two loops of a process have the same number, and those that there are at a time have different places: the
-//! remainder by [`MOST_LOOPS`].
+//! What is known of each descriptor number, whatever it names: a file, a connection, an epoll instance.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use super::chunks::Chunks;
+use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+pub use laio_core::stream::OpenFile;
 
-/// Most event loops at once; further threads go straight. Each keeps some 300 KiB of what it knows.
-pub const MOST_LOOPS: usize = u64::BITS as usize;
-
-/// Which places are taken: a bit for each.
-static PLACES: AtomicU64 = AtomicU64::new(0);
-
-/// A number that no event loop has had.
-pub fn take() -> Option<usize> {
-    static GENERATION: AtomicUsize = AtomicUsize::new(0);
-    let free = |places: u64| places.trailing_ones();
-    let taken = PLACES.fetch_update(Relaxed, Relaxed, |places| {
-        Some(places | 1u64.checked_shl(free(places))?)
-    });
-    let place = free(taken.ok()?) as usize;
-    Some(GENERATION.fetch_add(1, Relaxed) * MOST_LOOPS + place)
+/// One number.
+struct Number {
+    /// How often it has changed hands: a file's number is no proof of the file.
+    owners: AtomicU32,
+    /// Hash of the cookie under which it is registered, 0 for none.
+    cookie: AtomicU64,
+    /// Whether it is an epoll instance with a connection in it.
+    instance: AtomicBool,
+    /// For how many connections the application has made this epoll instance, where it has said so.
+    capacity: AtomicU32,
 }
 
-/// The loop with this number has ended.
-pub fn give_back(number: usize) {
-    PLACES.fetch_and(!(1 << (number % MOST_LOOPS)), Relaxed);
+static NUMBERS: Chunks<Number> = Chunks::new(|| Number {
+    owners: AtomicU32::new(0),
+    cookie: AtomicU64::new(0),
+    instance: AtomicBool::new(false),
+    capacity: AtomicU32::new(0),
+});
+
+/// Whether any connection was ever registered in an epoll instance.
+static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
+
+/// The file that has this number now.
+pub fn open_file(fd: i32) -> Option<OpenFile> {
+    let owners = NUMBERS.get_or_make(fd)?.owners.load(Relaxed);
+    Some(OpenFile { fd, owners })
 }
 
-/// After a fork: the loops are the parent's.
+/// How often a number has changed hands.
+pub fn owners(fd: i32) -> u32 {
+    NUMBERS
+        .get(fd)
+        .map_or(0, |number| number.owners.load(Relaxed))
+}
+
+/// A number is about to be closed or taken over. Tells whether it is an epoll instance with a connection in it.
+#[inline]
+pub fn changes_hands(fd: i32) -> bool {
+    let Some(number) = NUMBERS.get(fd) else {
+        return false;
+    };
+    number.owners.fetch_add(1, Relaxed);
+    number.capacity.store(0, Relaxed);
+    number.cookie.store(0, Release);
+    number.instance.load(Acquire)
+}
+
+/// The numbers of a range of which anything is known, both ends included.
+pub fn known(first: u32, last: u32) -> impl Iterator<Item = i32> {
+    NUMBERS.range(first, last).map(|(fd, _)| fd)
+}
+
+/// Hash of the cookie under which a number is registered; 0 for none.
+pub fn cookie_hash(fd: i32) -> u64 {
+    NUMBERS
+        .get(fd)
+        .map_or(0, |number| number.cookie.load(Acquire))
+}
+
+/// A number is registered under the cookie with this hash, or under none (0). Tells whether that is new.
+pub fn set_cookie_hash(fd: i32, hash: u64) -> bool {
+    let number = match hash {
+        0 => NUMBERS.get(fd),
+        _ => NUMBERS.get_or_make(fd),
+    };
+    number.is_some_and(|number| number.cookie.swap(hash, AcqRel) != hash)
+}
+
+/// The application has made an epoll instance for so many connections.
+pub fn made_for(instance: i32, capacity: u32) {
+    if let Some(number) = NUMBERS.get_or_make(instance) {
+        number.capacity.store(capacity, Relaxed);
+    }
+}
+
+/// For how many it has, where it has said so.
+pub fn capacity(instance: i32) -> Option<u32> {
+    let capacity = NUMBERS.get(instance)?.capacity.load(Relaxed);
+    (capacity != 0).then_some(capacity)
+}
+
+/// Marks a number as an epoll instance in which connections are registered.
+#[inline]
+pub fn register_in(instance: i32) {
+    if let Some(number) = NUMBERS.get_or_make(instance) {
+        number.instance.store(true, Release);
+        HAS_INSTANCES.store(true, Relaxed);
+    }
+}
+
+/// The instance has gone.
+pub fn is_no_instance(instance: i32) {
+    if let Some(number) = NUMBERS.get(instance) {
+        number.instance.store(false, Release);
+    }
+}
+
+/// Whether the process has ever registered a connection in an epoll instance.
+pub fn is_registered_in_any() -> bool {
+    HAS_INSTANCES.load(Relaxed)
+}
+
+/// After a fork: the tables are the parent's.
 pub fn abandon() {
-    PLACES.store(0, Relaxed);
+    NUMBERS.leave_behind();
 }

@@ -6,8 +6,8 @@
 //! another thread, that `epoll_ctl` fails and does no harm, where a write to an eventfd would have
 //! written into somebody's file.
 
-use super::numbers::MOST_LOOPS;
-use super::table::{self, OpenFile};
+use super::loops::MOST_LOOPS;
+use super::numbers::{open_file, OpenFile};
 use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 use crate::sys::sync::{yield_now, RwLock};
 use crate::sys::{handler, kernel, refusals};
@@ -78,7 +78,7 @@ pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
         close_raw(bell);
         bell = above.ok()?;
     }
-    *place = table::open_file(bell);
+    *place = open_file(bell);
     if place.is_none() {
         close_raw(bell);
     }
@@ -162,7 +162,7 @@ pub fn abandon() {
 
 /// Closes a bell, unless the application has closed its number or taken it over.
 fn close_file(bell: Option<OpenFile>) {
-    if let Some(bell) = bell.filter(|bell| table::open_file(bell.fd) == Some(*bell)) {
+    if let Some(bell) = bell.filter(|bell| open_file(bell.fd) == Some(*bell)) {
         close_raw(bell.fd);
     }
 }

@@ -3,7 +3,8 @@
 use super::change::changed;
 use super::descriptor::shared;
 use crate::event_loop::{self, EventLoop, Transfer};
-use crate::gate::table::{self, Slot};
+use crate::gate::slot::Slot;
+use crate::gate::table;
 use crate::sys::address::is_readable;
 use crate::sys::errno;
 use laio_core::stats::Call;

@@ -2,7 +2,7 @@
 
 use super::body::{gate, has_produced, refuse, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
-use crate::gate::table;
+use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
 use crate::sys::{clock, descriptors, errno};
 use laio_core::predictions::Depth;
@@ -184,7 +184,7 @@ pub fn sent_file(
         } else {
             None
         };
-        let (Some(start), Some(file)) = (start, table::open_file(from)) else {
+        let (Some(start), Some(file)) = (start, numbers::open_file(from)) else {
             return Transfer::Straight;
         };
         let range = start..start.saturating_add(count as u64);
@@ -253,7 +253,7 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
         }
         // SAFETY: the application has just passed this number to the same call.
         let start = start(unsafe { descriptors::borrow(fd) });
-        if let (Some(start), Some(file)) = (start, table::open_file(fd)) {
+        if let (Some(start), Some(file)) = (start, numbers::open_file(fd)) {
             state.has_read_file(
                 file,
                 start..start.saturating_add(count.unsigned_abs() as u64),

@@ -1,7 +1,8 @@
 //! What an event loop waits for: registrations in epoll instances.
 
 use crate::gate::carry_out;
-use crate::gate::table::{self, Slot};
+use crate::gate::slot::Slot;
+use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
 use crate::sys::lock::Guard;
 use crate::sys::{errno, handler, kernel};
@@ -48,7 +49,7 @@ pub fn registered(
             data,
         }
     };
-    table::register_in(instance);
+    numbers::register_in(instance);
     let kept = errno::Kept::new();
     let section = handler::enter();
     let locked = slot.lock(fd, &section);
@@ -56,7 +57,7 @@ pub fn registered(
     let Some(mut state) = locked else {
         let result = real();
         if result == 0 {
-            slot.called_unseen(wanted());
+            slot.called_unseen(fd, wanted());
         }
         return result;
     };

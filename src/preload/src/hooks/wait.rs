@@ -3,7 +3,7 @@
 use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
 use crate::event_loop::{self, Here};
-use crate::gate::table;
+use crate::gate::numbers;
 use crate::sys::errno;
 use libc::{c_int, epoll_event, sigset_t, timespec};
 use std::ptr::null;
@@ -112,7 +112,7 @@ pub fn created(real: impl FnOnce() -> c_int, size: c_int) -> c_int {
     const LEAST: c_int = 16;
     if instance >= 0 && size >= LEAST {
         let _kept = errno::Kept::new();
-        table::made_for(instance, size.unsigned_abs());
+        numbers::made_for(instance, size.unsigned_abs());
     }
     instance
 }

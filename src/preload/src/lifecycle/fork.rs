@@ -15,7 +15,7 @@ pub const HANDLERS: Handlers = Handlers {
 };
 
 extern "C" fn before() {
-    gate::table::has_forked();
+    gate::slot::has_forked();
     waker::hold_still();
     // Whoever comes meanwhile is a signal handler, and takes no memory.
     if handler::begins_to_fork() {

@@ -13,7 +13,7 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 
-use crate::gate::table::{self, OpenFile};
+use crate::gate::numbers::{self, OpenFile};
 use crate::sys::descriptors;
 use crate::sys::lock::Lock;
 
@@ -39,7 +39,7 @@ struct Ends {
 fn borrow<'a>(file: OpenFile) -> Option<BorrowedFd<'a>> {
     // SAFETY: it was ours, and no hook has seen it closed. Where it was closed otherwise, the calls below fail, or find
     // another kind of file.
-    (table::open_file(file.fd) == Some(file)).then(|| unsafe { descriptors::borrow(file.fd) })
+    (numbers::open_file(file.fd) == Some(file)).then(|| unsafe { descriptors::borrow(file.fd) })
 }
 
 impl Ends {
@@ -50,7 +50,7 @@ impl Ends {
         let how = EventFlags::IN | EventFlags::ET;
         epoll::add(&instance, &rung, EventData::new_u64(RUNG), how)?;
         let status = fstat(&rung)?;
-        let numbers = [instance.as_raw_fd(), rung.as_raw_fd()].map(table::open_file);
+        let numbers = [instance.as_raw_fd(), rung.as_raw_fd()].map(numbers::open_file);
         let [Some(instance_file), Some(rung_file)] = numbers else {
             return Err(Errno::NOMEM);
         };

@@ -1,0 +1,187 @@
+//! A read of a client connection: whether it goes through, and what it tells.
+
+use super::request::Look;
+use super::state::EventLoop;
+use crate::gate::may_be_refused;
+use crate::gate::slot::{Read, Slot};
+use crate::sys::{descriptors, errno};
+use laio_core::config::Mode;
+use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
+use laio_core::stats::Counter;
+use rustix::io::Errno;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a read of a client connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Read; nobody looks at anything.
+    Straight,
+    /// Read, and show [`EventLoop::read_quietly`] what came.
+    Quiet,
+    /// Read, and show [`EventLoop::has_read`] what came: it was looked at.
+    Seen,
+    /// The same, but its requests are not remembered yet.
+    Unseen,
+    /// The same, one byte of it.
+    Part,
+    /// Answer with this error.
+    Fail(Errno),
+}
+
+impl EventLoop {
+    /// A client connection is about to be read.
+    pub fn before_read(&mut self, fd: i32, slot: &Slot) -> Verdict {
+        if !self.attentive() || self.config.mode != Mode::On {
+            self.counters.count_alone(Counter::Quiet);
+            return Verdict::Quiet;
+        }
+        let _kept = errno::Kept::new();
+        match slot.read() {
+            Read::Pass => return Verdict::Unseen,
+            Read::Part => return self.part_of(fd, slot),
+            Read::Wait => return self.read_while_closed(fd, slot),
+            Read::Look => {}
+        }
+        if let Some(error) = taken_error(slot) {
+            return Verdict::Fail(error);
+        }
+        if slot.told.is_readable(self.iteration.number()) {
+            return Verdict::Seen;
+        }
+        let may_refuse = slot
+            .told
+            .may_refuse_read(self.iteration.number(), self.sets.are_waited_for);
+        // A message that is shorter than the room for it may have others behind it.
+        let refusable = may_refuse && !slot.is_shared() && slot.is_stream(fd);
+        if !refusable || !may_be_refused(fd) {
+            return Verdict::Unseen;
+        }
+        // Nothing was reported: what has come meanwhile is looked at when it is.
+        match self.look(fd, slot, false) {
+            Look::Warm => return Verdict::Seen,
+            // The answer of the real read, given at once: a request that arrives in between would
+            // be read without having been looked at.
+            Look::Empty if slot.error.load(Relaxed) == 0 => return Verdict::Fail(Errno::AGAIN),
+            Look::Empty => {}
+            Look::Cold(cold) => self.pool.give_back(cold.job),
+            Look::Unstaffed => {}
+        }
+        if let Some(error) = taken_error(slot) {
+            return Verdict::Fail(error);
+        }
+        slot.told.has_refused_read();
+        self.counters.count_alone(Counter::Unreported);
+        Verdict::Fail(Errno::AGAIN)
+    }
+
+    /// A part of a request that is held back for long is handed out, unless nothing would be left of it.
+    fn part_of(&mut self, fd: i32, slot: &Slot) -> Verdict {
+        // SAFETY: the application passes this number to a read right now.
+        let socket = unsafe { descriptors::borrow(fd) };
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        let mut bytes = [0; 2];
+        match rustix::net::recv(socket, &mut bytes[..], flags) {
+            Ok((2.., _)) => Verdict::Part,
+            _ => {
+                slot.abandon(fd);
+                Verdict::Straight
+            }
+        }
+    }
+
+    fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
+        if !slot
+            .told
+            .is_clean(self.iteration.trusted_since(), self.iteration.number())
+        {
+            // It may have been reported before the gate was closed.
+            slot.abandon(fd);
+            return Verdict::Unseen;
+        }
+        match self.stays_closed(fd, slot, Counter::ReadWhileClosed) {
+            true => Verdict::Fail(Errno::AGAIN),
+            false => Verdict::Unseen,
+        }
+    }
+
+    /// What was read while nobody looked, to be understood if it stalls.
+    pub fn read_quietly(&mut self, bytes: &[u8]) {
+        self.recent.keep_bytes(bytes);
+    }
+
+    /// The application has read these bytes of a connection, by a call that had room for `size`.
+    pub fn has_read(&mut self, fd: i32, slot: &Slot, verdict: Verdict, bytes: &[u8], size: usize) {
+        let emptied = bytes.len() < size;
+        slot.told
+            .has_read(self.iteration.number(), self.now(), bytes.len(), emptied);
+        if bytes.is_empty() {
+            return;
+        }
+        if verdict == Verdict::Part {
+            let _kept = errno::Kept::new();
+            slot.part_is_read(fd);
+        }
+        let cut = slot.cut.swap(false, Relaxed);
+        if cut || verdict != Verdict::Seen || slot.partial.load(Relaxed) {
+            let remembers = matches!(verdict, Verdict::Unseen);
+            self.recognise_read(fd, slot, bytes, remembers);
+        }
+    }
+
+    /// The application has found a connection empty.
+    pub fn has_found_nothing(&mut self, slot: &Slot) {
+        slot.told
+            .has_read(self.iteration.number(), self.now(), 0, true);
+    }
+
+    /// Finds the requests in what was read, and keeps a part that was cut.
+    #[cold]
+    fn recognise_read(&mut self, fd: i32, slot: &Slot, bytes: &[u8], remembers: bool) {
+        let mut length = self.looks.show(bytes);
+        if slot.partial.swap(false, Relaxed) {
+            length = self.looks.join(fd, length);
+            self.looks.drop_part(fd);
+        }
+        let mut at = 0;
+        for _ in 0..MAX_PIPELINED {
+            let Some(bytes) = self
+                .looks
+                .bytes
+                .get(at..length)
+                .filter(|bytes| !bytes.is_empty())
+            else {
+                break;
+            };
+            match Http.recognise(bytes, &mut self.looks.request) {
+                Ok(taken) => at += taken,
+                Err(Unrecognised::Partial) => {
+                    self.recent.has_not_understood();
+                    self.looks.keep(fd, at, length);
+                    slot.partial.store(true, Relaxed);
+                    return;
+                }
+                Err(_) => {
+                    self.recent.has_not_understood();
+                    break;
+                }
+            }
+            if remembers {
+                self.rules
+                    .predict(&self.looks.request, &mut self.looks.predictions);
+                self.recent.remember(
+                    &self.looks.request,
+                    &self.looks.predictions,
+                    &mut self.rules,
+                );
+            }
+        }
+    }
+}
+
+/// The error that a look has met in place of the application.
+fn taken_error(slot: &Slot) -> Option<Errno> {
+    match slot.error.swap(0, Relaxed) {
+        0 => None,
+        error => Some(Errno::from_raw_os_error(error)),
+    }
+}

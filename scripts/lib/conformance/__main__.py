@@ -11,7 +11,8 @@ from pathlib import Path
 
 from compare import Line, Runs, print_table
 from contain import Way
-from debian import PYTHON_TESTS, LighttpdTests, PythonTests, Version
+from debian import PYTHON_TESTS, REDIS_UNITS, LighttpdTests, PythonTests, RedisTests, Version
+from pypi import GEVENT_TESTS, GeventTests, TornadoTests, TwistedTests
 
 # Of files and programs that are counted in one line.
 AT_ONCE = os.cpu_count()
@@ -26,6 +27,15 @@ def measured_together(suite, options):
         for path in sorted((options.lighttpd / "tests").glob("*.t")):
             test = LighttpdTests(path.stem, path.parent)
             yield test.title, [test], 1
+    elif suite == "tornado":
+        yield suite, [TornadoTests(options.packages)], 1
+    elif suite == "twisted":
+        for test in (TwistedTests(options.packages, name) for name in ("internet", "web")):
+            yield test.title, [test], 1
+    elif suite == "gevent":
+        yield suite, [GeventTests(options.packages, name) for name in GEVENT_TESTS], AT_ONCE
+    elif suite == "redis":
+        yield suite, [RedisTests(unit, options.redis) for unit in REDIS_UNITS], AT_ONCE
     elif suite == "versions":
         programs = sorted(path for path in Path("/usr/bin").iterdir() if path.is_file() and os.access(path, os.X_OK))
         yield suite, [Version(program) for program in programs], AT_ONCE
@@ -45,7 +55,7 @@ def lines(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("library", "out", "lighttpd"):
+    for name in ("library", "out", "lighttpd", "redis", "packages"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("suites", nargs="+")
     options = parser.parse_args()

@@ -55,10 +55,10 @@ class Run:
         self.outcomes[numbered] = outcome
 
 
-def run(directory, way, command, seconds, prepare=lambda files: None):
-    """Runs a command contained in a fresh directory, which it finds at /mnt.
+def run(directory, way, command, seconds, prepare=lambda files: None, beneath=None):
+    """Runs a command contained in a fresh directory, which it finds at /mnt, with the files of `beneath`.
 
-    Returns status and counters; output stays in the directory.
+    The command may begin with assignments to environment variables. Returns status and counters; output stays in the directory.
     """
     shutil.rmtree(directory, ignore_errors=True)
     files = directory / "files"
@@ -67,6 +67,8 @@ def run(directory, way, command, seconds, prepare=lambda files: None):
     # Some tests have children that are somebody else.
     for name in ("tmp", "stats"):
         (files / name).chmod(0o1777)
+    if beneath is not None:
+        (directory / ".lower").symlink_to(beneath)
     prepare(files)
     variables = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", "HOME": "/mnt/home", "TMPDIR": "/mnt/tmp"}
     if way.library is not None:

@@ -1,4 +1,4 @@
-"""Tests of what Debian has installed: CPython's and lighttpd's own, and `--version` of every program."""
+"""Tests of what Debian has installed: CPython's, lighttpd's and Redis's own, and `--version` of every program."""
 
 import re
 import shutil
@@ -10,6 +10,20 @@ from contain import ENGAGED, INTERPRETER, Run, run
 PYTHON_TESTS = "select poll epoll selectors socket os subprocess posix asyncio".split()
 # It waits for ever on machines that cannot connect to themselves by vsock.
 PYTHON_LEFT_OUT = "*ThreadedVSOCKSocketStreamTest*"
+
+# Types and commands; expiry; background saves and rewrites, which fork; `fsync` of the append-only file; replication. Left out are
+# units that put random load on servers for half a minute or longer, and those about memory, scripts and clusters.
+REDIS_UNITS = """
+    unit/acl unit/aofrw unit/auth unit/expire unit/info unit/keyspace unit/limits unit/multi unit/networking unit/other
+    unit/protocol unit/pubsub unit/querybuf unit/quit unit/scan unit/shutdown unit/slowlog
+    unit/type/hash unit/type/incr unit/type/list unit/type/set unit/type/stream unit/type/string unit/type/zset
+    integration/aof integration/aof-multi-part integration/failover integration/logging integration/psync2-master-restart
+    integration/rdb integration/redis-benchmark integration/redis-cli integration/replication-2 integration/replication-3
+    integration/replication-buffer integration/shutdown
+""".split()
+REDIS_OUTCOMES = {"ok": "passed", "err": "failed", "exception": "failed", "skip": "skipped", "ignore": "skipped"}
+# The test's file stands behind its name where it has failed, and how long it took where it has not.
+REDIS_LINE = re.compile(r"^\[(%s)\]: (.*?)(?: in \S+\.tcl| \(\d+ ms\))?$" % "|".join(REDIS_OUTCOMES), re.MULTILINE)
 
 # Where the input is empty they go on for ever, and each time have got to another point when they are ended.
 PROGRAMS_LEFT_OUT = {"instmodsh", "vimtutor"}
@@ -87,3 +101,31 @@ class Version:
         status, stats = run(directory, way, [self.path, "--version"], 20)
         beside = {"--version": (status, *((directory / name).read_bytes() for name in ("stdout", "stderr")))}
         return Run({"--version": "passed" if status == 0 else "failed"}, beside, stats)
+
+
+class RedisTests:
+    """One unit of Redis's test suite, run on the Redis that is installed."""
+
+    program = Path("/usr/bin/redis-server").resolve().name
+    engaged = {**ENGAGED, "LAIO_MAP": "/=/mnt/tests/tmp/"}
+
+    def __init__(self, name, source):
+        self.title = f"redis {name}"
+        self.name = name
+        self.source = source
+
+    def prepare(self, files):
+        for name in ("tests", "utils"):
+            shutil.copytree(self.source / name, files / name)
+        (files / "src").mkdir()
+        for path in Path("/usr/bin").glob("redis-*"):
+            (files / "src" / path.name).symlink_to(path)
+
+    def run(self, directory, way):
+        command = ["tclsh", "tests/test_helper.tcl", "--single", self.name, "--clients", "1"]
+        status, stats = run(directory, way, command, 300, self.prepare)
+        result = Run(beside={"exit status": status}, stats=stats)
+        output = re.sub(r"\x1b\[[0-9;]*m", "", (directory / "stdout").read_text(errors="replace"))
+        for outcome, name in REDIS_LINE.findall(output):
+            result.add(name, REDIS_OUTCOMES[outcome])
+        return result

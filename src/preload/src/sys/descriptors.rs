@@ -136,6 +136,32 @@ pub fn limit() -> u32 {
     limit.map_or(MOST, |limit| u32::try_from(limit).unwrap_or(MOST).min(MOST))
 }
 
+/// Takes the numbers that the application is likely to use out of this thread's own table, up to a quarter of what it may
+/// have.
+///
+/// Somebody else's code may run on a helper: the C library calls the program's allocator where a thread is made and where it
+/// ends, and an allocator may look at the stack by way of a pipe that it keeps (libunwind does). Not finding its pipe here it
+/// makes another one, and the numbers of that are taken for its pipe by all threads: they would be the program's standard
+/// output, or a client. With all others taken, only those that it closes are free, and these are its own.
+pub fn occupy() {
+    use rustix::fs::{open, Mode, OFlags};
+    use rustix::io::fcntl_dupfd_cloexec;
+    use std::os::fd::{AsRawFd as _, IntoRawFd as _};
+    const MOST: u32 = 1024;
+    let most = (limit() / 4).min(MOST).cast_signed();
+    // To read it or to write to it is refused as if it were closed.
+    let Ok(first) = open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+        return;
+    };
+    while let Ok(taken) = fcntl_dupfd_cloexec(&first, 0) {
+        if taken.as_raw_fd() >= most {
+            break;
+        }
+        let _ = taken.into_raw_fd();
+    }
+    let _ = first.into_raw_fd();
+}
+
 /// After a fork: nobody shares the child's table.
 pub fn abandon() {
     ENOUGH.store(i32::MAX, Relaxed);
@@ -153,8 +179,6 @@ pub fn enlarge(room: u32) {
 
 /// Gives this thread (and those that it starts) an empty descriptor table of its own, with room for so many numbers.
 pub fn leave_table(room: u32) -> bool {
-    // The call passes our own hook, which sends threads away where it is the application's.
-    let _section = handler::enter();
     // SAFETY: the range is closed in the new table only; this thread holds no descriptor.
     let done = unsafe {
         libc::syscall(
@@ -164,6 +188,9 @@ pub fn leave_table(room: u32) -> bool {
             libc::CLOSE_RANGE_UNSHARE,
         )
     };
+    if done == 0 {
+        occupy();
+    }
     enlarge(room);
     done == 0
 }

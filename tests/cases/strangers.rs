@@ -124,6 +124,9 @@ fn abandoned(way: &str) -> Result {
     } else if !(CLIENTS * WINDOW..=CLIENTS * WINDOW + FIRST).contains(&bytes) {
         bail!("{bytes} bytes were read for {CLIENTS} clients, and a window is {WINDOW}\n{stats}");
     }
+    if way == "body" && stats.sum("/jobs/paths_left_out") > 0 {
+        bail!("a body was taken for requests\n{stats}");
+    }
     Ok(())
 }
 
@@ -264,7 +267,7 @@ fn main() -> ExitCode {
     }
     // Without it, 1.7 KB of requests could have 40 MB read from the disk for nothing.
     tests.push(Test::new("conditional requests", conditional).needs(Need::SlowDisk));
-    for way in ["pipelined", "held", "one"] {
+    for way in ["pipelined", "held", "body", "one"] {
         // Without these, a client could have eight windows read by 300 bytes and a reset, again and again.
         let name = format!("clients that go away: {way}");
         tests.push(Test::new(name, move || abandoned(way)).needs(Need::SlowDisk));

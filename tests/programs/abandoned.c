@@ -3,6 +3,7 @@
  *
  * pipelined  requests for eight cold files of 1 MiB at once, read by the server before the reset
  * held       requests for eight small cold files at once; the reset comes while they are held back
+ * body       the same, but all requests behind the first are the body that its head announces
  * one        a request for one cold file of 1 MiB, read by the server before the reset
  * unix       the same over a Unix socket, which is closed
  * answered   the same, three times by each; the server sends the beginning of the file before the reset
@@ -49,7 +50,8 @@ int main(int argc, char **argv)
 	NEED(argc == 3 && chdir(argv[1]) == 0);
 	int held = strcmp(argv[2], "held") == 0, over_unix = strcmp(argv[2], "unix") == 0;
 	int answers = strcmp(argv[2], "answered") == 0 ? 3 : 0;
-	int files = strcmp(argv[2], "pipelined") == 0 || held ? FILES : 1;
+	int body = strcmp(argv[2], "body") == 0;
+	int files = strcmp(argv[2], "pipelined") == 0 || held || body ? FILES : 1;
 	engage();
 	/* In a child: what this thread itself does with files would teach that they belong to each other. */
 	pid_t child = fork();
@@ -87,7 +89,8 @@ int main(int argc, char **argv)
 		}
 		int length = 0;
 		for (int file = 0; file < files; file++)
-			length += sprintf(request + length, "GET /file%d HTTP/1.1\r\nHost: h\r\n\r\n", i * files + file);
+			length += sprintf(request + length, "GET /file%d HTTP/1.1\r\nHost: h\r\n%s\r\n", i * files + file,
+					  body && file == 0 ? "Content-Length: 250\r\n" : "");
 		NEED(write(pair.client, request, length) == length);
 		settle(pair.server, length);
 		pthread_t resetter;

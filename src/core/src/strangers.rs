@@ -1,9 +1,9 @@
 //! Tests of what strangers can do to what is learnt: requests and operations in any order, as [`crate::recent`] and
 //! [`crate::rules`] meet them.
 
-use crate::predictions::{Depth, Predictions};
+use crate::predictions::{Depth, Prediction, Predictions};
 use crate::recent::Recent;
-use crate::recognise::{decode_target, Http, Recogniser, Request};
+use crate::recognise::{decode_target, Http, Recogniser, Request, MAX_PIPELINED};
 use crate::rules::Rules;
 use proptest::prelude::*;
 
@@ -62,6 +62,81 @@ fn forgery() -> impl Strategy<Value = Forgery> {
         )
 }
 
+/// The host of the victims, where bytes name it.
+const HOST: &str = "victim.example";
+
+/// Bytes that a stranger sends: requests as servers take them, or do not take them, and what is none.
+fn odd_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let target = "(/[a-d]{1,2}){1,3}/?";
+    let form = (0..8usize, target).prop_map(|(form, target)| match form {
+        0 => format!("//{HOST}{target}"),
+        1 => format!("http://{HOST}{target}"),
+        2 => format!("http://other.example:80{target}"),
+        3 => format!("/%2e{target}?{target}"),
+        4 => format!("{target}#{target}"),
+        5 => format!("{target}%2f..{target}"),
+        _ => target,
+    });
+    let of = |choices: &'static [&'static str]| prop::sample::select(choices);
+    let line = (
+        of(&["", "", "\r\n", "\n", "\r\n\r\n", "\r", " ", "\0"]),
+        of(&[
+            "GET", "GET", "GET", "HEAD", "POST", "PUT", "get", "GETS", "OPTIONS",
+        ]),
+        of(&[" ", " ", " ", "  ", "\t"]),
+        form,
+        of(&[
+            " HTTP/1.1",
+            " HTTP/1.1",
+            " HTTP/1.0",
+            " HTTP/9.9",
+            "  HTTP/1.1",
+            "",
+        ]),
+    );
+    let header = of(&[
+        "Host: victim.example",
+        "Host: victim.example",
+        "host:other.example",
+        "Host : victim.example",
+        "Host:",
+        "X: y",
+        "X: y\r\n folded",
+        "no header",
+        "Content-Length: 60",
+        "Transfer-Encoding: chunked",
+        "Range: bytes=0-0",
+        "If-None-Match: *",
+        "Expect: 100-continue",
+        "\0: x",
+    ]);
+    let request = (
+        line,
+        prop::collection::vec(header, 0..4),
+        of(&["\r\n", "\r\n", "\n", "\r"]),
+    );
+    let text = request.prop_map(|((before, method, space, target, version), headers, end)| {
+        let headers: String = headers
+            .iter()
+            .map(|header| format!("{header}{end}"))
+            .collect();
+        format!("{before}{method}{space}{target}{version}{end}{headers}{end}")
+    });
+    // What follows may be a body, or the next request; all may be cut anywhere.
+    (
+        prop::collection::vec(text, 1..4),
+        any::<prop::sample::Index>(),
+        any::<bool>(),
+    )
+        .prop_map(|(texts, cut, is_cut)| {
+            let mut bytes = texts.concat().into_bytes();
+            if is_cut {
+                bytes.truncate(cut.index(bytes.len()) + 1);
+            }
+            bytes
+        })
+}
+
 /// A loop that has just begun.
 #[derive(Default)]
 struct World {
@@ -82,6 +157,28 @@ impl World {
         self.rules.predict(&request, &mut self.predictions);
         self.recent
             .remember(&request, &self.predictions, &mut self.rules);
+    }
+
+    /// A look at what a client has sent, as the loop takes it.
+    fn looks_at(&mut self, bytes: &[u8]) {
+        self.recent.new_turn();
+        let mut request = Request::default();
+        let mut at = 0;
+        for _ in 0..MAX_PIPELINED {
+            if at == bytes.len() {
+                return;
+            }
+            match Http.recognise(&bytes[at..], &mut request) {
+                Ok(taken) => at += taken,
+                Err(_) => return self.recent.has_not_understood(),
+            }
+            self.rules.predict(&request, &mut self.predictions);
+            self.recent
+                .remember(&request, &self.predictions, &mut self.rules);
+            if request.has_body {
+                return self.recent.has_not_understood();
+            }
+        }
     }
 
     fn touches(&mut self, path: &str) {
@@ -151,6 +248,36 @@ proptest! {
                 }
             }
             prop_assert!(world.serves(victim), "{victim:?} with {:?}", world.rules);
+        }
+    }
+
+    /// The same for whatever bytes a stranger sends, and whatever the server makes of them.
+    #[test]
+    fn odd_bytes_never_cost_a_victim_its_prediction(
+        before in prop::collection::vec(victim(), 0..40),
+        strangers in prop::collection::vec((odd_bytes(), forgery()), 1..7),
+        after in prop::collection::vec(victim(), 1..60),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 7),
+    ) {
+        let mut world = learnt(&before);
+        for (number, victim) in after.iter().enumerate() {
+            for ((bytes, forgery), place) in strangers.iter().zip(&places) {
+                if place.index(after.len()) == number {
+                    world.looks_at(bytes);
+                    if forgery.served {
+                        world.touches(&format!("{ROOT}{}", forgery.target));
+                    }
+                    world.touches(&forgery.path);
+                }
+            }
+            let head = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", victim.0);
+            world.looks_at(head.as_bytes());
+            let predicted = |it: Prediction<'_>| {
+                let depth = if it.length.is_none() { Depth::Data } else { Depth::Name };
+                it.path == victim.1.as_bytes() && it.depth == depth
+            };
+            prop_assert!(world.predictions.iter().any(predicted), "{victim:?} with {:?}", world.rules);
+            world.touches(&victim.1);
         }
     }
 

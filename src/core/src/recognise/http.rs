@@ -38,7 +38,7 @@ impl Recogniser for Http {
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
-        request.conditional = false;
+        (request.conditional, request.has_body) = (false, false);
         let taken = match head.parse(bytes) {
             Ok(httparse::Status::Complete(taken)) => taken,
             // What stands in the fields so far is what counts: the target decides, not the rest.
@@ -60,23 +60,36 @@ impl Recogniser for Http {
             .unwrap_or(path.len());
         decode_target(&path[..end], &mut request.target)?;
         request.wants_body = head.method == Some("GET");
-        request.host = authority.map_or(0, hash_host);
+        let mut names = None;
         (request.offset, request.length) = (0, None);
         for header in head
             .headers
             .iter()
             .take_while(|header| !header.name.is_empty())
         {
-            if authority.is_none() && header.name.eq_ignore_ascii_case("host") {
-                request.host = hash_host(header.value);
+            if header.name.eq_ignore_ascii_case("host") {
+                // Servers that do not refuse two of them differ in which they take.
+                let host = hash_host(header.value);
+                if names.replace(host).is_some_and(|other| other != host) {
+                    return Err(Unrecognised::Refused);
+                }
+            } else if announces_body(header) {
+                request.has_body = true;
             } else if header.name.eq_ignore_ascii_case("range") {
                 (request.offset, request.length) = range(header.value).unwrap_or((0, None));
             } else if is_condition(header.name.as_bytes()) {
                 request.conditional = true;
             }
         }
+        request.host = authority.map(hash_host).or(names).unwrap_or(0);
         Ok(skipped + taken)
     }
+}
+
+/// Whether a header says that a body follows.
+fn announces_body(header: &httparse::Header<'_>) -> bool {
+    header.name.eq_ignore_ascii_case("transfer-encoding")
+        || header.name.eq_ignore_ascii_case("content-length") && header.value.trim_ascii() != b"0"
 }
 
 /// Whether a header of this name makes the answer depend on the file's state: most often it has no body then.
@@ -274,6 +287,39 @@ mod tests {
                 .as_slice(),
             b"/"
         );
+    }
+
+    /// Servers differ in which of two names they take. Without it, the files of one host could be taught to another.
+    #[test]
+    fn two_hosts_are_none() {
+        let host = |headers: &str| {
+            recognise(format!("GET /x HTTP/1.1\r\n{headers}\r\n").as_bytes()).map(|it| it.0.host)
+        };
+        let refused = Err(Unrecognised::Refused);
+        assert_eq!(host("Host: a\r\nHost: b\r\n"), refused);
+        assert_eq!(host("Host: a\r\nX: y\r\nhost:\r\n"), refused);
+        assert_eq!(host("Host: a\r\nhost: A:80\r\n"), Ok(crate::hash(b"a")));
+    }
+
+    /// Without it, what is sent as a body was looked at as requests.
+    #[test]
+    fn bodies_are_announced() {
+        let has_body = |headers: &str| {
+            let head = format!("GET /x HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+            recognise(head.as_bytes()).unwrap().0.has_body
+        };
+        for header in [
+            "Content-Length: 1\r\n",
+            "content-length:00\r\n",
+            "Content-Length: \r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Content-Length: 0\r\nTransfer-Encoding: identity\r\n",
+        ] {
+            assert!(has_body(header), "{header}");
+        }
+        for header in ["", "Content-Length: 0 \r\n", "X-Content-Length: 1\r\n"] {
+            assert!(!has_body(header), "{header}");
+        }
     }
 
     #[test]

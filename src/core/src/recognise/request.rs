@@ -25,6 +25,8 @@ pub struct Request {
     pub length: Option<u64>,
     /// Whether the answer carries the file's bytes (`GET`) or only its metadata (`HEAD`).
     pub wants_body: bool,
+    /// Whether the head announces a body: what follows it is not a request.
+    pub has_body: bool,
     /// Whether a header asks for the bytes only if the file has changed, or not changed. Most often the
     /// answer has none of them.
     pub conditional: bool,

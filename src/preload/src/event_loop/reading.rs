@@ -174,6 +174,10 @@ impl EventLoop {
                     &mut self.rules,
                 );
             }
+            if self.looks.request.has_body {
+                self.recent.has_not_understood();
+                break;
+            }
         }
     }
 }

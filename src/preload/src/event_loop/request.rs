@@ -146,6 +146,11 @@ impl EventLoop {
                     &mut self.rules,
                 );
             }
+            if self.looks.request.has_body {
+                // Strangers may write there what looks like requests.
+                self.recent.has_not_understood();
+                break;
+            }
         }
         match job {
             Some(job) => Look::Cold(Cold {

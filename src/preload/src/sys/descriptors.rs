@@ -5,7 +5,6 @@
 //! on a machine with two. The usher shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
-use super::handler;
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};

@@ -35,6 +35,10 @@ enum Gate {
     Closed(u32),
 }
 
+/// A registration for one event only, as it was armed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneShot(u32);
+
 /// What to undo if the kernel refuses an `epoll_ctl`; from [`Descriptor::control`].
 #[derive(Clone, Copy, Debug)]
 #[must_use]
@@ -43,6 +47,7 @@ pub struct Undo {
     after: Option<Registration>,
     several: bool,
     armed: bool,
+    arms: u32,
 }
 
 /// The state of one accepted connection.
@@ -60,6 +65,8 @@ pub struct Descriptor {
     armed: bool,
     /// Counts gates and owners: a ticket from before never matches.
     ticket: u32,
+    /// Counts how often it was armed, and owners: what was reported before does not disarm it.
+    arms: u32,
 }
 
 impl Default for Descriptor {
@@ -71,6 +78,7 @@ impl Default for Descriptor {
             ajar: false,
             armed: false,
             ticket: 1,
+            arms: 1,
         }
     }
 }
@@ -80,6 +88,7 @@ impl Descriptor {
     pub fn reset(&mut self) {
         *self = Descriptor {
             ticket: self.ticket.wrapping_add(1),
+            arms: self.arms.wrapping_add(1),
             ..Descriptor::default()
         };
     }
@@ -111,9 +120,10 @@ impl Descriptor {
         self.registration.map(|r| (r.instance, r.data))
     }
 
-    /// Whether the application has registered it with this flag.
-    pub fn asks_for(&self, flag: u32) -> bool {
-        self.registration.is_some_and(|r| r.events & flag != 0)
+    /// Its registration, where that is for one event only.
+    pub fn one_shot(&self) -> Option<OneShot> {
+        let one_shot = self.registration.filter(|r| r.events & ONESHOT != 0);
+        one_shot.map(|_| OneShot(self.arms))
     }
 
     /// Whether the kernel reports nothing of what is held back: it is masked, not just reported once.
@@ -144,6 +154,7 @@ impl Descriptor {
             return None;
         }
         self.armed = swallowed || self.armed && self.is_closed();
+        self.arms = self.arms.wrapping_add(u32::from(swallowed));
         self.ticket = self.ticket.wrapping_add(1);
         self.gates[side as usize] = Gate::Closed(self.ticket);
         Some((self.ticket, self.mask(swallowed)))
@@ -165,19 +176,20 @@ impl Descriptor {
     }
 
     /// The kernel has reported what is held back already, and nothing of that report is handed to the application:
-    /// returns the calls to make.
-    pub fn swallowed(&mut self) -> Controls {
-        let disarmed = self.registration.is_some_and(|r| r.events & ONESHOT != 0);
-        if !disarmed {
+    /// returns the calls to make. None where another thread has armed it since.
+    pub fn swallowed(&mut self, reported: OneShot) -> Controls {
+        if self.one_shot() != Some(reported) {
             return Controls::new();
         }
         self.armed = true;
+        self.arms = self.arms.wrapping_add(1);
         self.mask(true)
     }
 
-    /// An event of this registration is handed to the application.
-    pub fn delivered(&mut self) {
-        self.armed = false;
+    /// An event of this registration is handed to the application. Where it was armed since, while a gate was closed, the
+    /// kernel knows only a part of that, and is owed the rest.
+    pub fn delivered(&mut self, reported: OneShot) {
+        self.armed &= self.one_shot() != Some(reported);
     }
 
     /// The read gate that was closed with this ticket is set ajar: the calls that report the readiness. Nothing
@@ -244,7 +256,7 @@ impl Descriptor {
     /// to make first, and what to undo if the kernel refuses.
     pub fn control(&mut self, wanted: Control) -> (u32, Controls, Undo) {
         let before = self.registration;
-        let (several, armed) = (self.several, self.armed);
+        let (several, armed, arms) = (self.several, self.armed, self.arms);
         let Control {
             instance,
             operation,
@@ -284,6 +296,9 @@ impl Descriptor {
             }
             _ => {}
         }
+        if operation != DEL {
+            self.arms = arms.wrapping_add(1);
+        }
         let held = if same_instance { self.held() } else { 0 };
         let passed = events & !held;
         let undo = Undo {
@@ -291,6 +306,7 @@ impl Descriptor {
             after: self.registration,
             several,
             armed,
+            arms,
         };
         (passed, first, undo)
     }
@@ -330,6 +346,7 @@ impl Descriptor {
             self.registration = undo.before;
             self.several = undo.several;
             self.armed = undo.armed;
+            self.arms = undo.arms;
         }
     }
 }

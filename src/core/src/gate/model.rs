@@ -129,14 +129,16 @@ impl Ours {
             shown &= !side.events();
         }
         if reported != 0 && shown == 0 && closing.is_empty() {
-            let masked = self.descriptor.swallowed();
-            self.kernel.carry_out(masked);
+            if let Some(reported) = self.descriptor.one_shot() {
+                let masked = self.descriptor.swallowed(reported);
+                self.kernel.carry_out(masked);
+            }
         }
         for side in closing {
             self.close(side, shown == 0);
         }
-        if shown != 0 {
-            self.descriptor.delivered();
+        if let Some(reported) = self.descriptor.one_shot().filter(|_| shown != 0) {
+            self.descriptor.delivered(reported);
         }
         if shown & IN != 0 {
             // The application reads; where the gate is ajar, a part.

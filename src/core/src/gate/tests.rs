@@ -149,7 +149,7 @@ fn a_one_shot_report_that_is_not_handed_out_is_made_again() {
 
     let mut descriptor = registered(IN | OUT | ONESHOT);
     let (ticket, _) = descriptor.close_gate(Side::Read, true).unwrap();
-    descriptor.delivered();
+    descriptor.delivered(descriptor.one_shot().unwrap());
     assert!(descriptor.complete(ticket).unwrap().1.is_empty());
 }
 
@@ -158,10 +158,34 @@ fn a_one_shot_report_that_is_not_handed_out_is_made_again() {
 fn a_refused_call_does_not_arm_a_one_shot() {
     let mut descriptor = registered(IN | OUT | ONESHOT);
     let (ticket, _) = descriptor.close_gate(Side::Read, false).unwrap();
-    descriptor.delivered();
+    let reported = descriptor.one_shot().unwrap();
     let (_, _, undo) = descriptor.control(add(IN | OUT | ONESHOT));
     descriptor.refused(undo);
+    descriptor.delivered(reported);
     assert!(descriptor.complete(ticket).unwrap().1.is_empty());
+}
+
+/// Without it, a thread that arms it while another one is about to hand out its last report would wait for ever.
+#[test]
+fn what_was_armed_since_its_report_is_given_back() {
+    let mut descriptor = registered(IN | OUT | ONESHOT);
+    let reported = descriptor.one_shot().unwrap();
+    let (ticket, _) = descriptor.close_gate(Side::Read, false).unwrap();
+    let (passed, ..) = descriptor.control(modify(IN | OUT | ONESHOT));
+    assert_eq!(passed, OUT | ONESHOT);
+    descriptor.delivered(reported);
+    assert!(descriptor.swallowed(reported).is_empty());
+    let (_, owed) = descriptor.complete(ticket).unwrap();
+    assert_eq!(owed.as_slice(), [modify(IN | OUT | ONESHOT)]);
+    descriptor.reset();
+    let (ticket, _) = descriptor.close_gate(Side::Read, false).unwrap();
+    let _ = descriptor.control(add(IN | ONESHOT));
+    descriptor.delivered(reported);
+    assert_eq!(
+        descriptor.complete(ticket).unwrap().1.len(),
+        1,
+        "another owner"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::gate::slot::Slot;
 use crate::gate::table::connection_of;
 use crate::sys::errno;
 use laio_core::config::Mode;
-use laio_core::gate::{Side, ERR, HUP};
+use laio_core::gate::{OneShot, Side, ERR, HUP};
 use laio_core::stats::Counter;
 use libc::epoll_event;
 
@@ -52,15 +52,15 @@ impl EventLoop {
         left
     }
 
-    /// What of this readiness of a connection is handed out. `one_shot` tells that the kernel reports no more until the
-    /// application asks for it.
-    pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, one_shot: bool) -> u32 {
+    /// What of this readiness of a connection is handed out. Of a registration that is `one_shot` the kernel reports no more
+    /// until the application asks for it.
+    pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, one_shot: Option<OneShot>) -> u32 {
         let held = slot.held();
         if reported & (ERR | HUP) != 0 && held != 0 {
             // Nobody waits for it any more. The kernel reports it again, with all that it has.
             self.counters.count(Counter::ClientGone);
-            if one_shot {
-                slot.swallowed(fd);
+            if let Some(reported) = one_shot {
+                slot.swallowed(fd, reported);
             }
             slot.abandon(fd);
             return 0;
@@ -84,18 +84,21 @@ impl EventLoop {
         if missing.is_some() {
             shown &= !WRITE;
         }
-        if shown == 0 && cold.is_none() && missing.is_none() && one_shot {
-            slot.swallowed(fd);
+        if let (0, None, None, Some(reported)) = (shown, &cold, &missing, one_shot) {
+            slot.swallowed(fd, reported);
         }
         // What `poll` reports is reported by an epoll instance as well.
-        let swallowed = shown == 0 && !self.sets.are_waited_for;
+        let in_sets = self.sets.are_waited_for;
+        let swallowed = |shown| shown == 0 && !in_sets;
         if let Some(request) = cold {
+            // Of two gates the last one knows whether anything is handed out.
+            let swallowed = swallowed(shown) && missing.is_none();
             if !self.hold_back(fd, slot, request, swallowed) {
                 shown |= reported & READ;
             }
         }
         if let Some(part) = missing {
-            if !self.hold_back_part(fd, slot, part, swallowed) {
+            if !self.hold_back_part(fd, slot, part, swallowed(shown)) {
                 shown |= reported & WRITE;
             }
         }
@@ -105,8 +108,8 @@ impl EventLoop {
         if shown & WRITE != 0 {
             slot.told.writable();
         }
-        if one_shot && shown != 0 {
-            slot.delivered();
+        if let Some(reported) = one_shot.filter(|_| shown != 0) {
+            slot.delivered(reported);
         }
         shown
     }

@@ -145,7 +145,7 @@ impl EventLoop {
     /// What is handed out of the readiness of a member of a set.
     pub fn admit_member(&mut self, fd: c_int, events: u32) -> u32 {
         match table::accepted(fd) {
-            Some(slot) => self.admit(fd, slot, events, false),
+            Some(slot) => self.admit(fd, slot, events, None),
             None => events,
         }
     }

@@ -7,7 +7,7 @@ use crate::sys::process::is_same_process;
 use crate::sys::sync::atomic::Ordering::*;
 use crate::sys::sync::yield_now;
 use crate::sys::{handler, kernel};
-use laio_core::gate::{Control, Descriptor, Side, DEL};
+use laio_core::gate::{Control, Descriptor, OneShot, Side, DEL};
 
 impl Slot {
     /// The number is about to be closed: settles what its connection is owed. False where it lives on, in a process that
@@ -83,14 +83,14 @@ impl Slot {
     }
 
     /// The kernel has reported what is held back already, and nothing of it is handed to the application.
-    pub fn swallowed(&self, fd: i32) {
-        let controls = self.state.lock().swallowed();
-        carry_out(fd, controls);
+    pub fn swallowed(&self, fd: i32, reported: OneShot) {
+        let mut state = self.state.lock();
+        carry_out(fd, state.swallowed(reported));
     }
 
     /// An event of a registration for one event is handed to the application.
-    pub fn delivered(&self) {
-        self.state.lock().delivered();
+    pub fn delivered(&self, reported: OneShot) {
+        self.state.lock().delivered(reported);
     }
 
     /// Whether the read gate is still closed by this ticket.

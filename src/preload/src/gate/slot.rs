@@ -11,7 +11,7 @@ use crate::sys::sync::atomic::{
 };
 use crate::sys::sync::yield_now;
 use crate::sys::{clock, handler, kernel};
-use laio_core::gate::{Control, Descriptor, Side, ONESHOT};
+use laio_core::gate::{Control, Descriptor, OneShot, Side};
 use laio_core::inflight::Account;
 use laio_core::stream::Stream;
 
@@ -224,14 +224,14 @@ impl Slot {
     }
 
     /// Whether an event of this instance with this cookie is this connection's, as the application has registered it;
-    /// if so, whether that is for one event only.
-    pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<bool> {
+    /// if so, which registration that is, if it is for one event only.
+    pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<Option<OneShot>> {
         let state = self.state.lock();
         // What is masked is not reported: then it is another one's of the same cookie.
         let is_its = state.is_registered_as(instance, data)
             && state.explains(events)
             && !state.masks(events);
-        is_its.then(|| state.asks_for(ONESHOT))
+        is_its.then(|| state.one_shot())
     }
 
     /// The application has registered the connection elsewhere, which may have opened its gate.

@@ -9,7 +9,7 @@ use crate::sys::process::is_same_process;
 use crate::sys::program::STATS;
 use crate::sys::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sys::{errno, handler, kernel};
-use laio_core::gate::Side;
+use laio_core::gate::{OneShot, Side};
 use laio_core::stats::Counter;
 
 static TABLE: Chunks<Slot> = Chunks::new(Slot::fresh);
@@ -62,9 +62,13 @@ pub fn is_full(instance: i32) -> bool {
     numbers::capacity(instance).is_some_and(|most| connections() >= most as usize)
 }
 
-/// The connection that an event of an epoll instance is about, and whether it was registered for one event only. Nothing
+/// The connection that an event of an epoll instance is about, and its registration if that is for one event only. Nothing
 /// where the application has registered it by ways that no hook sees.
-pub fn connection_of(instance: i32, data: u64, events: u32) -> Option<(i32, &'static Slot, bool)> {
+pub fn connection_of(
+    instance: i32,
+    data: u64,
+    events: u32,
+) -> Option<(i32, &'static Slot, Option<OneShot>)> {
     let candidates = cookies::find(instance, data);
     let fd = match candidates.as_slice() {
         [] => return None,

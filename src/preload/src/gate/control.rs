@@ -4,16 +4,20 @@ use crate::sys::kernel;
 use laio_core::gate::Controls;
 
 /// Carries out what the gate's state machine decided. A failure means that the application has
-/// changed the registration by ways that no hook sees; it then has what it asked for.
+/// changed the registration by ways that no hook sees; it then has what it asked for. What could not be removed is not
+/// added: it is not there, and the number may be another instance's.
 pub fn carry_out(fd: i32, controls: Controls) {
     for control in controls {
-        let _ = kernel::epoll_ctl(
+        let done = kernel::epoll_ctl(
             control.instance,
             control.operation,
             fd,
             control.events,
             control.data,
         );
+        if done.is_err() {
+            break;
+        }
     }
 }
 

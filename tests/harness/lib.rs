@@ -22,6 +22,7 @@ pub mod sandbox;
 pub mod server;
 pub mod site;
 pub mod stats;
+pub mod storm;
 pub mod tally;
 pub mod test;
 pub mod trace;

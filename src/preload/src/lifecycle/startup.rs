@@ -6,7 +6,7 @@
 
 use super::fork;
 use crate::sys::{clock, errno, forks, handler, log, program};
-use crate::threads::stacks;
+use crate::threads::{stacks, thread};
 use crate::{event_loop, hooks};
 use laio_core::config::Config;
 use libc::{c_char, c_int};
@@ -24,7 +24,10 @@ static END: extern "C" fn() = end;
 
 extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     let _kept = errno::Kept::new();
+    // A name is looked for under a lock, which a signal handler that calls the same function would wait for.
+    let unblocked = thread::block_signals();
     hooks::resolve();
+    thread::restore_signals(&unblocked);
     stacks::measure();
     forks::register(fork::HANDLERS);
     // A program that has more rights than whoever started it takes no orders from the environment, and is left alone.

@@ -4,4 +4,4 @@ mod alive;
 pub mod executor;
 pub mod registry;
 pub mod stacks;
-mod thread;
+pub mod thread;

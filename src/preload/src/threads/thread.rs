@@ -94,7 +94,7 @@ extern "C" fn main(start: *mut c_void) -> *mut c_void {
     null_mut()
 }
 
-fn block_signals() -> libc::sigset_t {
+pub fn block_signals() -> libc::sigset_t {
     let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: both sets are owned here and zero is a valid one. The C library leaves the signals
@@ -106,7 +106,7 @@ fn block_signals() -> libc::sigset_t {
     }
 }
 
-fn restore_signals(before: &libc::sigset_t) {
+pub fn restore_signals(before: &libc::sigset_t) {
     // SAFETY: the set comes from `block_signals`.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, null_mut()) };
 }

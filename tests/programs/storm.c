@@ -1,0 +1,476 @@
+/* A storm of signals, preloaded beside the library: at random moments a handler makes the calls that handlers may make.
+ *
+ * The signal is one that nobody uses, and that is ignored where it has no handler (after `exec`). It arrives with all others
+ * blocked. Waits are not restarted after a handler, so those that this one alone has ended are made again here, for what is
+ * left of their time: the program goes on as without the storm, but for its time.
+ *
+ * STORM_DIR names a directory with the file `known`, and `tally`, in which all processes count. STORM_MOST is the longest
+ * pause in microseconds. With STORM_ROUGH the handler also duplicates and registers the program's own descriptors. */
+#include "common.h"
+#include <sys/select.h>
+#include <time.h>
+#include <ucontext.h>
+
+enum { SIGNAL = SIGURG, LEAST = 20, KNOWN = 4096 };
+
+struct tally {
+	uint64_t signals, wrong, line;
+};
+
+/* Each thread's own. In the static block: the others need memory at their first use. */
+#define OWN static __thread __attribute__((tls_model("initial-exec")))
+
+OWN volatile sig_atomic_t cut;
+static struct tally nobody, *tally = &nobody;
+static char dir[PATH_MAX], known_path[PATH_MAX + 16], new_path[PATH_MAX + 48], newer_path[PATH_MAX + 48];
+static unsigned char known[KNOWN];
+static timer_t timer;
+static unsigned most = 300, rough;
+static uint64_t state = 88172645463325252u;
+
+static uint64_t random_number(void)
+{
+	uint64_t x = __atomic_load_n(&state, __ATOMIC_RELAXED);
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	__atomic_store_n(&state, x, __ATOMIC_RELAXED);
+	return x;
+}
+
+static void next_signal(void)
+{
+	struct itimerspec soon = { .it_value.tv_nsec = (LEAST + random_number() % (most - LEAST)) * 1000 };
+	timer_settime(timer, 0, &soon, NULL);
+}
+
+/* What must be so whatever the program does. */
+static int act;
+#define MUST(what)                                                                                                     \
+	do {                                                                                                           \
+		if (!(what)) {                                                                                         \
+			__atomic_fetch_or(&tally->wrong, UINT64_C(1) << act, __ATOMIC_RELAXED);                        \
+			if (!tally->line)                                                                             \
+				tally->line = __LINE__;                                                               \
+		}                                                                                                      \
+	} while (0)
+
+/* Descriptors may be short, and the file out of reach: then there is nothing to do. */
+static void read_file(void)
+{
+	unsigned char bytes[64];
+	struct stat status;
+	off_t at = random_number() % (KNOWN - 64);
+	int fd = open(known_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	MUST(pread(fd, bytes, sizeof bytes, at) == sizeof bytes && memcmp(bytes, known + at, sizeof bytes) == 0);
+	MUST(read(fd, bytes, 16) == 16 && memcmp(bytes, known, 16) == 0);
+	struct iovec parts[2] = { { bytes, 8 }, { bytes + 8, 8 } };
+	MUST(readv(fd, parts, 2) == 16 && memcmp(bytes, known + 16, 16) == 0);
+	MUST(preadv(fd, parts, 2, at) == 16 && memcmp(bytes, known + at, 16) == 0);
+	MUST(fstat(fd, &status) == 0 && status.st_size == KNOWN);
+	MUST(lseek(fd, 0, SEEK_CUR) == 32);
+	MUST(close(fd) == 0);
+}
+
+static void look_up(void)
+{
+	struct stat status;
+	char bytes[8];
+	if (stat(known_path, &status) != 0)
+		return;
+	MUST(status.st_size == KNOWN);
+	MUST(lstat(known_path, &status) == 0 && status.st_size == KNOWN);
+	MUST(fstatat(AT_FDCWD, known_path, &status, 0) == 0 && status.st_size == KNOWN);
+	MUST(access(known_path, R_OK) == 0 && faccessat(AT_FDCWD, known_path, F_OK, 0) == 0);
+	MUST(readlink(known_path, bytes, sizeof bytes) == -1 && errno == EINVAL);
+	MUST(stat("/none/of/these", &status) == -1 && errno == ENOENT);
+}
+
+static void change_files(void)
+{
+	snprintf(new_path, sizeof new_path, "%s/new-%d", dir, getpid());
+	snprintf(newer_path, sizeof newer_path, "%s/newer-%d", dir, getpid());
+	int fd = open(new_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	MUST(write(fd, known, 100) == 100 && pwrite(fd, known, 50, 100) == 50);
+	MUST(ftruncate(fd, 120) == 0 && lseek(fd, 0, SEEK_END) == 120);
+	MUST(close(fd) == 0);
+	MUST(rename(new_path, newer_path) == 0 && link(newer_path, new_path) == 0);
+	MUST(unlink(new_path) == 0 && unlink(newer_path) == 0);
+	MUST(mkdir(new_path, 0700) == 0 && rmdir(new_path) == 0);
+}
+
+static void use_pipe(void)
+{
+	int ends[2];
+	char bytes[8] = "";
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+		return;
+	MUST(read(ends[0], bytes, 8) == -1 && errno == EAGAIN);
+	MUST(write(ends[1], "storm", 5) == 5);
+	struct pollfd set[2] = { { ends[0], POLLIN, 0 }, { ends[1], POLLIN, 0 } };
+	struct timespec none = { 0, 0 };
+	struct timeval nothing = { 0, 0 };
+	MUST(poll(set, 2, 0) == 1 && set[0].revents == POLLIN && ppoll(set, 2, &none, NULL) == 1);
+	if (ends[1] < FD_SETSIZE) {
+		fd_set readable;
+		FD_ZERO(&readable);
+		FD_SET(ends[0], &readable);
+		FD_SET(ends[1], &readable);
+		MUST(select(ends[1] + 1, &readable, NULL, NULL, &nothing) == 1 && FD_ISSET(ends[0], &readable));
+		MUST(pselect(ends[1] + 1, &readable, NULL, NULL, &none, NULL) == 1);
+	}
+	MUST(read(ends[0], bytes, 8) == 5 && memcmp(bytes, "storm", 5) == 0);
+	MUST(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+static void use_socket(void)
+{
+	int ends[2], file;
+	char bytes[16];
+	struct iovec part = { bytes, sizeof bytes };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return;
+	MUST(recv(ends[0], bytes, 16, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+	MUST(send(ends[1], "abc", 3, MSG_NOSIGNAL) == 3 && sendto(ends[1], "def", 3, 0, NULL, 0) == 3);
+	MUST(recv(ends[0], bytes, 2, MSG_PEEK) == 2 && recvfrom(ends[0], bytes, 2, 0, NULL, NULL) == 2);
+	MUST(recvmsg(ends[0], &message, 0) == 4 && memcmp(bytes, "cdef", 4) == 0);
+	part.iov_len = 4;
+	MUST(sendmsg(ends[1], &message, 0) == 4 && writev(ends[1], &part, 1) == 4 && read(ends[0], bytes, 8) == 8);
+	file = open(known_path, O_RDONLY | O_CLOEXEC);
+	if (file >= 0) {
+		off_t at = 100;
+		MUST(sendfile(ends[1], file, &at, 16) == 16 && at == 116);
+		MUST(read(ends[0], bytes, 16) == 16 && memcmp(bytes, known + 100, 16) == 0);
+		MUST(close(file) == 0);
+	}
+	MUST(shutdown(ends[1], SHUT_WR) == 0 && read(ends[0], bytes, 1) == 0);
+	MUST(close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+/* A connection from its beginning to its end, as a server's. */
+static void accept_one(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 42 };
+	socklen_t length = sizeof address;
+	char bytes[8];
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ep = epoll_create1(EPOLL_CLOEXEC), server = -1;
+	if (ep < 0 || listening < 0 || client < 0)
+		goto out;
+	if (bind(listening, (struct sockaddr *)&address, length) != 0 || listen(listening, 1) != 0 ||
+	    getsockname(listening, (struct sockaddr *)&address, &length) != 0)
+		goto out;
+	MUST(accept(listening, NULL, NULL) == -1 && errno == EAGAIN);
+	if (connect(client, (struct sockaddr *)&address, length) != 0)
+		goto out;
+	for (int i = 0; i < 1000 && server < 0; i++)
+		server = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (server < 0)
+		goto out;
+	MUST(epoll_ctl(ep, EPOLL_CTL_ADD, server, &event) == 0);
+	MUST(epoll_wait(ep, &event, 1, 0) == 0);
+	MUST(write(client, "GET /", 5) == 5 && epoll_wait(ep, &event, 1, 1000) == 1 && event.data.u64 == 42);
+	MUST(read(server, bytes, 8) == 5);
+	event.events = EPOLLIN | EPOLLOUT;
+	MUST(epoll_ctl(ep, EPOLL_CTL_MOD, server, &event) == 0);
+	MUST(epoll_pwait(ep, &event, 1, 0, NULL) == 1 && event.events == EPOLLOUT);
+	MUST(write(server, "x", 1) == 1 && read(client, bytes, 8) == 1);
+	MUST(epoll_ctl(ep, EPOLL_CTL_DEL, server, NULL) == 0);
+	MUST(close(server) == 0);
+out:
+	close(ep);
+	close(client);
+	close(listening);
+}
+
+static void renumber(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	int copy = dup(fd), other = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+	if (copy >= 0 && other >= 0) {
+		MUST(dup2(fd, copy) == copy && dup3(fd, other, O_CLOEXEC) == other);
+		MUST(fcntl(other, F_GETFD) == FD_CLOEXEC && fcntl(copy, F_GETFD) == 0);
+	}
+	close(copy);
+	close(other);
+	MUST(close(fd) == 0);
+	MUST(close(fd) == -1 && errno == EBADF && dup(fd) == -1);
+}
+
+static void ask(void)
+{
+	struct sigaction action;
+	struct timespec now;
+	sigset_t set;
+	MUST(sigaction(SIGNAL, NULL, &action) == 0 && sigpending(&set) == 0);
+	MUST(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && sigismember(&set, SIGNAL) == 1);
+	MUST(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && kill(getpid(), 0) == 0);
+	/* The program's own descriptors, as a handler finds them. */
+	for (int fd = 0; fd < 24; fd++) {
+		struct pollfd one = { fd, POLLIN | POLLOUT, 0 };
+		struct stat status;
+		/* No receiving: even to look takes an error of the socket's. */
+		fcntl(fd, F_GETFD);
+		fstat(fd, &status);
+		poll(&one, 1, 0);
+		lseek(fd, 0, SEEK_CUR);
+	}
+}
+
+/* They get another number, and are registered once more, for a moment. */
+static void meddle(void)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 43 };
+	int fd = 3 + random_number() % 16, ep = epoll_create1(EPOLL_CLOEXEC);
+	if (ep < 0)
+		return;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event);
+	epoll_wait(ep, &event, 1, 0);
+	close(copy);
+	close(ep);
+}
+
+static void use_memory(void)
+{
+	int fd = open(known_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	unsigned char *at = mmap(NULL, KNOWN, PROT_READ, MAP_PRIVATE, fd, 0);
+	MUST(close(fd) == 0);
+	if (at == MAP_FAILED)
+		return;
+	MUST(memcmp(at + 200, known + 200, 64) == 0 && munmap(at, KNOWN) == 0);
+}
+
+static void make_child(void)
+{
+	struct sigaction action;
+	int status;
+	/* A program that is told of its children would hear of this one. */
+	if (random_number() % 16 || sigaction(SIGCHLD, NULL, &action) != 0 || action.sa_handler != SIG_DFL)
+		return;
+	pid_t child = _Fork();
+	if (child == 0) {
+		int fd = open(known_path, O_RDONLY);
+		close(fd);
+		_exit(7);
+	}
+	if (child > 0 && waitpid(child, &status, 0) == child)
+		MUST(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static void (*const acts[])(void) = { read_file, look_up, change_files, use_pipe, use_socket, accept_one,
+				      renumber, ask, meddle, use_memory, make_child };
+enum { ACTS = sizeof acts / sizeof *acts };
+
+/* Whether a handler has come directly behind a system call that is not made again by itself. */
+static int has_cut(const ucontext_t *context)
+{
+#if defined __x86_64__
+	const unsigned char *at = (const unsigned char *)context->uc_mcontext.gregs[REG_RIP];
+	return context->uc_mcontext.gregs[REG_RAX] == -EINTR && at[-2] == 0x0f && at[-1] == 0x05;
+#elif defined __aarch64__
+	const uint32_t *at = (const uint32_t *)context->uc_mcontext.pc;
+	return (long)context->uc_mcontext.regs[0] == -EINTR && at[-1] == 0xd4000001;
+#endif
+}
+
+static void handler(int signal, siginfo_t *info, void *context)
+{
+	int saved = errno, was_cut = cut | has_cut(context);
+	(void)signal;
+	(void)info;
+	__atomic_fetch_add(&tally->signals, 1, __ATOMIC_RELAXED);
+	act = random_number() % ACTS;
+	if (acts[act] != meddle || rough)
+		acts[act]();
+	/* What the handler has waited for itself is no matter. */
+	cut = was_cut;
+	next_signal();
+	errno = saved;
+}
+
+static void begin(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGNAL };
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
+		next_signal();
+}
+
+#define WAITS(each)                                                                                                    \
+	each(int, epoll_wait, (int, struct epoll_event *, int, int))                                                   \
+	each(int, epoll_pwait, (int, struct epoll_event *, int, int, const sigset_t *))                                \
+	each(int, epoll_pwait2, (int, struct epoll_event *, int, const struct timespec *, const sigset_t *))           \
+	each(int, poll, (struct pollfd *, nfds_t, int))                                                                \
+	each(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))                         \
+	each(int, __poll_chk, (struct pollfd *, nfds_t, int, size_t))                                                  \
+	each(int, __ppoll_chk, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t))           \
+	each(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))                                       \
+	each(int, pselect, (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))             \
+	each(int, nanosleep, (const struct timespec *, struct timespec *))
+
+#define POINTER(result, name, arguments) static result(*next_##name) arguments;
+#define FIND(result, name, arguments) next_##name = dlsym(RTLD_NEXT, #name);
+WAITS(POINTER)
+
+static void find(void)
+{
+	WAITS(FIND)
+}
+
+static struct timespec now(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now;
+}
+
+/* What is left of a time that began then. */
+static struct timespec left_of(struct timespec time, struct timespec began)
+{
+	struct timespec at = now();
+	long long left = (time.tv_sec - (at.tv_sec - began.tv_sec)) * 1000000000ll + time.tv_nsec - (at.tv_nsec - began.tv_nsec);
+	if (left < 0)
+		left = 0;
+	return (struct timespec){ left / 1000000000, left % 1000000000 };
+}
+
+static int in_milliseconds(int timeout, struct timespec began)
+{
+	struct timespec left;
+	if (timeout <= 0)
+		return timeout;
+	left = left_of((struct timespec){ timeout / 1000, timeout % 1000 * 1000000 }, began);
+	return left.tv_sec * 1000 + (left.tv_nsec + 999999) / 1000000;
+}
+
+/* Makes a wait until something else ends it; `once_more` sets its time. */
+#define UNCUT(name, call, once_more)                                                                                   \
+	struct timespec began = now();                                                                                 \
+	int before = errno;                                                                                            \
+	if (!next_##name)                                                                                              \
+		find();                                                                                                \
+	for (;;) {                                                                                                     \
+		cut = 0;                                                                                               \
+		int result = next_##name call;                                                                         \
+		if (result >= 0 || errno != EINTR || !cut)                                                             \
+			return result;                                                                                 \
+		errno = before;                                                                                        \
+		once_more;                                                                                             \
+	}                                                                                                              \
+	(void)began
+
+/* An invalid time never comes here again: it is refused. */
+#define PRECISE                                                                                                        \
+	const struct timespec *whole = time;                                                                           \
+	struct timespec rest;
+#define SHORTER whole ? (void)(rest = left_of(*whole, began), time = &rest) : (void)0
+
+int epoll_wait(int ep, struct epoll_event *events, int room, int timeout)
+{
+	int whole = timeout;
+	UNCUT(epoll_wait, (ep, events, room, timeout), timeout = in_milliseconds(whole, began));
+}
+
+int epoll_pwait(int ep, struct epoll_event *events, int room, int timeout, const sigset_t *mask)
+{
+	int whole = timeout;
+	UNCUT(epoll_pwait, (ep, events, room, timeout, mask), timeout = in_milliseconds(whole, began));
+}
+
+int epoll_pwait2(int ep, struct epoll_event *events, int room, const struct timespec *time, const sigset_t *mask)
+{
+	PRECISE
+	UNCUT(epoll_pwait2, (ep, events, room, time, mask), SHORTER);
+}
+
+int poll(struct pollfd *set, nfds_t count, int timeout)
+{
+	int whole = timeout;
+	UNCUT(poll, (set, count, timeout), timeout = in_milliseconds(whole, began));
+}
+
+int __poll_chk(struct pollfd *set, nfds_t count, int timeout, size_t room)
+{
+	int whole = timeout;
+	UNCUT(__poll_chk, (set, count, timeout, room), timeout = in_milliseconds(whole, began));
+}
+
+int ppoll(struct pollfd *set, nfds_t count, const struct timespec *time, const sigset_t *mask)
+{
+	PRECISE
+	UNCUT(ppoll, (set, count, time, mask), SHORTER);
+}
+
+int __ppoll_chk(struct pollfd *set, nfds_t count, const struct timespec *time, const sigset_t *mask, size_t room)
+{
+	PRECISE
+	UNCUT(__ppoll_chk, (set, count, time, mask, room), SHORTER);
+}
+
+/* The kernel has left in the time what is left of it. */
+int select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, struct timeval *time)
+{
+	UNCUT(select, (count, readable, writable, exceptional, time), (void)0);
+}
+
+int pselect(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, const struct timespec *time,
+	    const sigset_t *mask)
+{
+	PRECISE
+	UNCUT(pselect, (count, readable, writable, exceptional, time, mask), SHORTER);
+}
+
+int nanosleep(const struct timespec *time, struct timespec *rest_of_it)
+{
+	PRECISE
+	UNCUT(nanosleep, (time, rest_of_it), SHORTER);
+}
+
+int usleep(useconds_t time)
+{
+	return nanosleep(&(struct timespec){ time / 1000000, time % 1000000 * 1000 }, NULL);
+}
+
+unsigned sleep(unsigned seconds)
+{
+	struct timespec rest = { 0, 0 };
+	return nanosleep(&(struct timespec){ seconds, 0 }, &rest) == 0 ? 0 : rest.tv_sec + (rest.tv_nsec >= 500000000);
+}
+
+static void __attribute__((constructor)) prepare(void)
+{
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_RESTART | SA_SIGINFO };
+	const char *where = getenv("STORM_DIR"), *pause = getenv("STORM_MOST");
+	char path[PATH_MAX + 16];
+	find();
+	if (!where)
+		return;
+	snprintf(dir, sizeof dir, "%s", where);
+	snprintf(known_path, sizeof known_path, "%s/known", where);
+	snprintf(path, sizeof path, "%s/tally", where);
+	content("known", known, sizeof known);
+	most = pause && atoi(pause) > LEAST ? (unsigned)atoi(pause) : most;
+	rough = getenv("STORM_ROUGH") != NULL;
+	state ^= (uint64_t)getpid() << 32 ^ (uint64_t)now().tv_nsec;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		void *at = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		close(fd);
+		if (at != MAP_FAILED)
+			tally = at;
+	}
+	sigfillset(&action.sa_mask);
+	sigaction(SIGNAL, &action, NULL);
+	pthread_atfork(NULL, NULL, begin);
+	begin();
+}

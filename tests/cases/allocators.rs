@@ -2,12 +2,12 @@
 //! status and errno, and real servers answer all that they are asked.
 
 use anyhow::{ensure, Context as _};
+use laio_tests::cold_site::ColdSite;
 use laio_tests::library::{fresh_dir, work_dir, workspace};
 use laio_tests::program::{compare, compile, in_memory, observe_command, Build, Observed};
-use laio_tests::runner::scratch;
 use laio_tests::server::{Config, Kind, Server};
-use laio_tests::site::Site;
 use laio_tests::stats::Stats;
+use laio_tests::test::scratch;
 use laio_tests::{run, skip, Need, Preload, Result, Test};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -142,7 +142,7 @@ fn sanitized(sanitizer: Sanitizer, name: &str) -> Result {
 /// A real server with this allocator, on cold documents.
 fn serves(kind: Kind, allocator: Allocator) -> Result {
     let file = library(allocator.0)?;
-    let site = Site::up()?;
+    let site = ColdSite::up()?;
     let config = Config::default();
     for before in [true, false] {
         site.chill()?;

@@ -68,7 +68,9 @@ impl Slot {
         in_set: bool,
     ) -> Option<u32> {
         let mut state = self.settled(fd);
-        let is_known = (state.is_registered() || in_set) && !self.is_shared();
+        // The number may have been closed since it was found to be a connection's: nobody would open the gate.
+        let is_there = self.is_accepted() && !self.is_shared();
+        let is_known = (state.is_registered() || in_set) && is_there;
         if are_all_open() || !is_known || !self.is_stream(fd) {
             return None;
         }

@@ -68,7 +68,7 @@ fn name(number: usize) -> String {
     format!("d{}/f{number}.html", number % 5)
 }
 
-/// Asks for each file of the range once, over several connections at once, in turns of one and of three pipelined
+/// Asks for each file of the range once, over several connections at once, in iterations of one and of three pipelined
 /// requests. With `forgiving`, a connection that the server ended is opened anew: a server with chaos ends some.
 fn drive(address: SocketAddr, files: Range<usize>, forgiving: bool) -> Result {
     let next = AtomicUsize::new(files.start);
@@ -188,7 +188,7 @@ fn case(options: &[&str]) -> Result {
     if !chaotic {
         odds_and_ends(served.address)?;
     }
-    // The clients have gone; the server may need a turn to notice.
+    // The clients have gone; the server may need an iteration to notice.
     let mut after = descriptors(served.child.id())?;
     for _ in 0..200 {
         if after <= quiet + 2 {
@@ -203,7 +203,7 @@ fn case(options: &[&str]) -> Result {
     if after > quiet + 2 {
         bail!("{quiet} descriptors before, {after} afterwards\n{stats}");
     }
-    // A connection in two instances may go straight: there is no one wait that its readiness could be kept from.
+    // A connection in two instances may pass through: there is no one wait that its readiness could be kept from.
     if !options.contains(&"loops=both") && (stats.gated() == 0 || stats.jobs() == 0) {
         bail!("no request was held back: this tested nothing\n{stats}");
     }

@@ -173,7 +173,7 @@ fn main() -> ExitCode {
     writing("memory that is not the file's", || {
         writes("other", 22, 600_000, "65536", &[])
     });
-    // Without these, a body that is sent in small pieces would be put off at each of them.
+    // Without these, a body that is sent in small pieces would be deferred at each of them.
     writing("bodies in small pieces", || {
         writes("pieces", 22, 48 * 1024, "262144", &[("LAIO_WARM_MS", "0")])
     });

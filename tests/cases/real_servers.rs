@@ -257,7 +257,7 @@ fn main() -> ExitCode {
         ("nginx without sendfile", nginx("sendfile off;\n", 1), 2_500, libc::SIGTERM),
         ("lighttpd without sendfile", lighttpd("server.network-backend = \"writev\"\n"), 2_000, libc::SIGTERM),
         // Without these, what holds for lighttpd and nginx would be taken to hold for every way to wait, open, read and send:
-        // bodies by pread, files opened a turn after the request was read, a server that waits in poll or select.
+        // bodies by pread, files opened an iteration after the request was read, a server that waits in poll or select.
         ("h2o", other(Kind::H2o), 2_500, libc::SIGTERM),
         ("asyncio", other(Kind::Asyncio), 2_500, libc::SIGINT),
         ("selectors epoll", other(Kind::Selectors("epoll")), 2_500, libc::SIGINT),

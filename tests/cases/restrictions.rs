@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         ("filter_by_raw_prctl", Sleeps),
         // Without it, asking for a feature could put the library to sleep.
         ("asked", StartsAnew),
-        // Without it, threads could be sent away from under a loop that hands them work.
+        // Without it, threads could be dismissed from under a loop that hands them work.
         ("by_another_thread", StartsAnew),
     ];
     let mut tests: Vec<Test> = ways

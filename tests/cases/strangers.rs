@@ -277,7 +277,7 @@ fn main() -> ExitCode {
         let name = format!("what may be in flight: {way}");
         tests.push(Test::new(name, move || bounded(way)).needs(Need::SlowDisk));
     }
-    // Without it, all clients behind a proxy would go straight after a while.
+    // Without it, all clients behind a proxy would pass through after a while.
     tests.push(Test::new("what is used is not in flight", answered).needs(Need::SlowDisk));
     // Without it, a client could have a window read by each 100 bytes, and receive next to nothing.
     tests.push(Test::new("single bytes", single_bytes).needs(Need::SlowDisk));

@@ -116,7 +116,7 @@ fn nonsense() -> Result {
         .with("LAIO_THREADS", "many")
         .with("LAIO_WINDOW", "-5")
         .with("LAIO_WARM_MS", "18446744073709551616")
-        .with("LAIO_QUIET_MS", "")
+        .with("LAIO_ARMED_MS", "")
         .with("LAIO_MAP", "nonsense")
         .with("LAIO_LOG", "warn");
     let ended = lighttpd(&preload, 60, |_| Ok(()))?;
@@ -135,7 +135,7 @@ fn extremes() -> Result {
         ("LAIO_THREADS", "1"),
         ("LAIO_WINDOW", "4096"),
         ("LAIO_WARM_MS", "0"),
-        ("LAIO_QUIET_MS", "0"),
+        ("LAIO_ARMED_MS", "0"),
         ("LAIO_MAP", "/=/nowhere/"),
         ("LAIO_LOG", "trace"),
     ] {
@@ -323,8 +323,8 @@ fn statistics_file() -> Result {
 }
 
 /// A loop that writes through to a slow disk: counted with its path, beside the stalls and not as one.
-fn own_waits(mode: &str) -> Result {
-    let program = compile("own_waits", Build::Program)?;
+fn ungated_calls(mode: &str) -> Result {
+    let program = compile("ungated_calls", Build::Program)?;
     let disk = SlowDisk::up()?;
     let dir = fresh_dir("stats")?;
     let preload = Preload::mode(mode)?.with("LAIO_STATS", dir.join("laio-%p.json"));
@@ -343,12 +343,12 @@ fn own_waits(mode: &str) -> Result {
     let rows = |list: &str| file[list].as_array().cloned().unwrap_or_default();
     let is_sync =
         |row: &serde_json::Value| row["call"] == "fsync" && row["path"] == journal.as_str();
-    if !rows("own_waits").iter().any(is_sync) {
-        bail!("no fsync of {journal} among the own waits\n{stats}");
+    if !rows("ungated_calls").iter().any(is_sync) {
+        bail!("no fsync of {journal} among the ungated calls\n{stats}");
     }
-    let count = stats.sum("/lanes/own_wait");
-    if count == 0 || stats.sum("/own_wait_time_ns") == 0 {
-        bail!("own waits were listed and not counted\n{stats}");
+    let count = stats.sum("/lanes/ungated_call");
+    if count == 0 || stats.sum("/ungated_time_ns") == 0 {
+        bail!("ungated calls were listed and not counted\n{stats}");
     }
     if rows("stalls")
         .iter()
@@ -395,8 +395,8 @@ fn main() -> ExitCode {
         Test::new("statistics of a live process", live_statistics).needs(Need::SlowDisk),
         // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library
         // had failed.
-        Test::new("own waits are shown", || own_waits("on")).needs(Need::SlowDisk),
-        Test::new("own waits are shown by observing", || own_waits("observe"))
+        Test::new("ungated calls are shown", || ungated_calls("on")).needs(Need::SlowDisk),
+        Test::new("ungated calls are shown by observing", || ungated_calls("observe"))
             .needs(Need::SlowDisk),
         // Without it, the counters could be lost at exit, or failing to write them could do harm.
         Test::new("statistics file", statistics_file),

@@ -52,7 +52,7 @@ impl Stats {
 
     /// Calls that took the straight lane.
     pub fn straight(&self) -> u64 {
-        self.sum("/lanes/straight")
+        self.sum("/lanes/passed_through")
     }
 
     /// Times that the request gate closed.

@@ -1,5 +1,5 @@
 /* An event loop on a slow disk that serves cold files and, for each, writes a journal through to the disk:
- * `own_waits DIRECTORY`. */
+ * `ungated_calls DIRECTORY`. */
 #include "common.h"
 
 int main(int argc, char **argv)

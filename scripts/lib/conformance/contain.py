@@ -13,7 +13,7 @@ INTERPRETER = Path("/usr/bin/python3")
 
 # A loop looks at every request from the beginning, no path is taken to be in memory because it was, and no device is too
 # fast for a gate: whatever can be held back is.
-ENGAGED = {"LAIO_QUIET_MS": "86400000", "LAIO_WARM_MS": "0", "LAIO_BREAK_EVEN_US": "0"}
+ENGAGED = {"LAIO_ARMED_MS": "86400000", "LAIO_WARM_MS": "0", "LAIO_BREAK_EVEN_US": "0"}
 
 
 @dataclass

@@ -36,8 +36,8 @@ pub struct Config {
     pub inflight_address: u64,
     /// `LAIO_WARM_MS`: how long a path that was seen in memory is taken to be there.
     pub warm_ms: u64,
-    /// `LAIO_QUIET_MS`: how long after the last cold file requests are still looked at.
-    pub quiet_ms: u64,
+    /// `LAIO_ARMED_MS`: how long after the last cold file requests are still looked at.
+    pub armed_ms: u64,
     /// `LAIO_LONGEST_HOLD_MS`: how long a request is held back at most.
     pub longest_hold_ms: u64,
     /// `LAIO_BREAK_EVEN_US`: a device that answers faster than this is not worth a gate.
@@ -174,11 +174,11 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, value| number(&mut config.warm_ms, value, 0, 3_600_000),
     },
     Setting {
-        name: "LAIO_QUIET_MS",
+        name: "LAIO_ARMED_MS",
         kind: Kind::Number(0, 86_400_000),
         default: "60000",
         meaning: "Milliseconds without a cold file after which requests are no longer looked at, until the next stall.",
-        apply: |config, value| number(&mut config.quiet_ms, value, 0, 86_400_000),
+        apply: |config, value| number(&mut config.armed_ms, value, 0, 86_400_000),
     },
     Setting {
         name: "LAIO_LONGEST_HOLD_MS",
@@ -234,7 +234,7 @@ impl Default for Config {
             inflight: 0,
             inflight_address: 0,
             warm_ms: 0,
-            quiet_ms: 0,
+            armed_ms: 0,
             longest_hold_ms: 0,
             break_even_us: 0,
         };

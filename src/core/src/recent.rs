@@ -1,6 +1,6 @@
 //! The last requests of a thread, so that an operation can be matched with the one that caused it.
 //!
-//! Most servers open the file in the turn that read the request; a runtime may do it a turn or two
+//! Most servers open the file in the turn that read the request; a runtime may do it an iteration or two
 //! later. While nothing has been cold for a while, only the bytes are kept here and nobody parses
 //! them: the first stall does.
 
@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 /// How many requests are remembered.
 const RECENT: usize = 16;
 
-/// How many turns of the event loop an operation may come after its request.
+/// How many iterations of the event loop an operation may come after its request.
 const REACH: u64 = 3;
 
 /// How much of a request is kept: enough for a request line and the `Host` of nearly all.
@@ -100,7 +100,7 @@ impl Default for Recent {
 
 impl Recent {
     /// A new turn of the event loop begins.
-    pub fn new_turn(&mut self) {
+    pub fn new_iteration(&mut self) {
         self.turn += 1;
     }
 
@@ -208,7 +208,7 @@ impl Recent {
                 return true;
             }
         }
-        // The request that explains it best, and of several the newest: in one turn many are handled.
+        // The request that explains it best, and of several the newest: in one iteration many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
         let mut doubtful = self.not_understood + REACH > turn;
         for index in order {
@@ -238,7 +238,7 @@ impl Recent {
         };
         let entry = &mut self.entries[index];
         // It may have been for what was not understood. Then it teaches only what is most convincing, and only
-        // where nothing is known: a server whose every turn has such clients learns all the same.
+        // where nothing is known: a server whose every iteration has such clients learns all the same.
         if let (true, Known::Request(request)) = (doubtful, &entry.known) {
             if !lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson) {
                 if entry.touched == Touched::No {
@@ -314,7 +314,7 @@ mod tests {
             let (mut recent, mut rules) = (Recent::default(), Rules::default());
             let (request, predictions) = predict(&rules, "/a");
             recent.remember(&request, &predictions, &mut rules);
-            (0..turns).for_each(|_| recent.new_turn());
+            (0..turns).for_each(|_| recent.new_iteration());
             assert_eq!(
                 touch(&mut recent, &mut rules, b"/srv/a"),
                 found,
@@ -335,7 +335,7 @@ mod tests {
     }
 
     proptest! {
-        /// Requests of one turn, handled in any order: nobody's file is taken for another one's
+        /// Requests of one iteration, handled in any order: nobody's file is taken for another one's
         /// companion, or for an index file.
         #[test]
         fn a_file_is_laid_beside_the_request_that_asks_for_it(
@@ -380,7 +380,7 @@ mod tests {
         touch(&mut recent, &mut rules, b"/srv/a.gz");
         assert_eq!(predict(&rules, "/b").1.len(), 2);
         for _ in 0..40 {
-            recent.new_turn();
+            recent.new_iteration();
             let (request, predictions) = predict(&rules, "/c");
             recent.remember(&request, &predictions, &mut rules);
             touch(&mut recent, &mut rules, b"/srv/c");

@@ -18,7 +18,7 @@ fn victim() -> impl Strategy<Value = (String, String)> {
     ]
 }
 
-/// What a stranger does, in one turn.
+/// What a stranger does, in one iteration.
 #[derive(Clone, Debug)]
 struct Forgery {
     /// Of the victims' host, or of another one.
@@ -147,7 +147,7 @@ struct World {
 
 impl World {
     fn reads(&mut self, host: u64, target: &str) {
-        self.recent.new_turn();
+        self.recent.new_iteration();
         let mut request = Request {
             host,
             wants_body: true,
@@ -161,7 +161,7 @@ impl World {
 
     /// A look at what a client has sent, as the loop takes it.
     fn looks_at(&mut self, bytes: &[u8]) {
-        self.recent.new_turn();
+        self.recent.new_iteration();
         let mut request = Request::default();
         let mut at = 0;
         for _ in 0..MAX_PIPELINED {
@@ -321,7 +321,7 @@ proptest! {
     }
 }
 
-/// A turn in which something was not understood teaches only the obvious, and nothing where a rule speaks already.
+/// An iteration in which something was not understood teaches only the obvious, and nothing where a rule speaks already.
 /// Without it, the files of requests that nobody understands would become rules for those that everybody does.
 #[test]
 fn what_was_not_understood_teaches_nothing() {
@@ -333,7 +333,7 @@ fn what_was_not_understood_teaches_nothing() {
         world.touches(path);
         assert!(world.rules.is_empty(), "{path}");
     }
-    // The whole target, and nothing is known: a server whose every turn has other clients learns as well.
+    // The whole target, and nothing is known: a server whose every iteration has other clients learns as well.
     world.reads(1, "/x");
     world.recent.has_not_understood();
     world.touches("/srv/www/x");
@@ -346,7 +346,7 @@ fn what_was_not_understood_teaches_nothing() {
     assert_eq!(world.predictions.len(), 1);
     // Three turns later nothing of it is left.
     for _ in 0..3 {
-        world.recent.new_turn();
+        world.recent.new_iteration();
     }
     world.reads(1, "/x");
     world.touches("/srv/www/sub/x");
@@ -363,7 +363,7 @@ fn conditional_requests_are_for_names_until_a_handler_reads() {
     let mut request = Request::default();
     Http.recognise(head, &mut request).unwrap();
     let depth = |world: &mut World| {
-        world.recent.new_turn();
+        world.recent.new_iteration();
         world.rules.predict(&request, &mut world.predictions);
         world
             .recent
@@ -381,7 +381,7 @@ fn conditional_requests_are_for_names_until_a_handler_reads() {
     }
     assert_eq!(depth(&mut world), Some(Depth::Name));
     // What stalls for plain requests changes nothing.
-    (0..3).for_each(|_| world.recent.new_turn());
+    (0..3).for_each(|_| world.recent.new_iteration());
     world.serves(&("/a".to_owned(), "/srv/www/a".to_owned()));
     world.recent.waited_for_data(&mut world.rules);
     assert_eq!(depth(&mut world), Some(Depth::Name));

@@ -34,7 +34,7 @@ pub struct Source {
     pub range: Range<u64>,
 }
 
-/// What the server will read next, by what it has read and written in this turn. Files are read for a
+/// What the server will read next, by what it has read and written in this iteration. Files are read for a
 /// connection that is not named: most often it is written to next. But a connection that takes no more
 /// has its next part read all the same, and then another one is written to.
 #[derive(Debug, Default)]
@@ -44,19 +44,19 @@ pub struct NextRead {
     reader: Option<i32>,
     /// The connection that was written to last, and what is read for it next.
     last: Option<(i32, Source)>,
-    /// Where the reads of this turn have put their bytes, the oldest first.
+    /// Where the reads of this iteration have put their bytes, the oldest first.
     filled: ArrayVec<Range<usize>, FILLED>,
 }
 
 impl NextRead {
-    /// A turn begins.
+    /// An iteration begins.
     pub fn forget(&mut self) {
         *self = NextRead::default();
     }
 
     /// All of a part of a file was read: the next read is expected behind it, if it goes on as it did since
     /// the last write. Twice as much, for many fill a second buffer while the first waits to be sent. Where
-    /// it is known for which connection that is, it is returned: that one may not be written to in this turn.
+    /// it is known for which connection that is, it is returned: that one may not be written to in this iteration.
     pub fn has_read(&mut self, file: OpenFile, range: Range<u64>) -> Option<(i32, &Source)> {
         let before = self.next.take();
         let before = before.filter(|next| next.file == file && next.range.start == range.start);
@@ -81,7 +81,7 @@ impl NextRead {
         self.filled.push(memory);
     }
 
-    /// Whether all of this memory is where a read of this turn has put bytes of a file.
+    /// Whether all of this memory is where a read of this iteration has put bytes of a file.
     pub fn is_filled(&self, memory: &Range<usize>) -> bool {
         let within =
             |filled: &Range<usize>| filled.start <= memory.start && memory.end <= filled.end;
@@ -180,8 +180,8 @@ impl Stream {
         Some(start..self.asked)
     }
 
-    /// This client has room, and others are sent to in this turn: whether it is told in a later one. One that has waited for
-    /// long is not put off, nor one whose body was in memory.
+    /// This client has room, and others are sent to in this iteration: whether it is told in a later one. One that has waited for
+    /// long is not deferred, nor one whose body was in memory.
     pub fn waits_its_turn(&mut self) -> bool {
         self.waited = match self.waited {
             TURNS.. => 0,
@@ -201,10 +201,10 @@ impl Stream {
         self.credit = self.credit.saturating_sub(count);
     }
 
-    /// A part of this body is about to be sent: whether it gives way to others, if the turn has become long.
+    /// A part of this body is about to be sent: whether it gives way to others, if the iteration has become long.
     /// One that was in memory does not, nor does one that has sent little since it gave way: a body in many small
     /// pieces would never end.
-    /// Where all of the part is sent `at_once`, the first may do so as well: many answers begin in one turn.
+    /// Where all of the part is sent `at_once`, the first may do so as well: many answers begin in one iteration.
     pub fn gives_way(&mut self, turn_is_long: bool, at_once: bool) -> bool {
         let may = self.credit == 0 || at_once && !self.gave_way;
         let gives_way = turn_is_long && self.asked > 0 && may;

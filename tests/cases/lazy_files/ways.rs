@@ -95,7 +95,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result
     bail!("still not after 30 s: {what}")
 }
 
-/// Waits until no more than `most` descriptors are open: a server notices in its next turn that clients have gone.
+/// Waits until no more than `most` descriptors are open: a server notices in its next iteration that clients have gone.
 pub fn descriptors_at_most(pid: u32, most: usize) -> Result {
     let mut last = 0;
     eventually("descriptors are closed", || {

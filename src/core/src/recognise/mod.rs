@@ -1,7 +1,7 @@
 //! From bytes at hand to requests.
 //!
 //! A recogniser looks at what a client has sent, never at what the server makes of it, and it only
-//! ever *guesses*: bytes that it does not understand are nobody's request and go straight.
+//! ever *guesses*: bytes that it does not understand are nobody's request and pass through.
 
 mod http;
 mod request;

@@ -3,7 +3,7 @@
 use crate::paths::climbs;
 use arrayvec::ArrayVec;
 
-/// Longest decoded target that is predicted for, in bytes; a longer one goes straight.
+/// Longest decoded target that is predicted for, in bytes; a longer one passes through.
 pub const MAX_TARGET: usize = 1024;
 
 /// Most requests recognised in one look at a connection (pipelining).

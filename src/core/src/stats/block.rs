@@ -20,7 +20,7 @@ pub const SIZE: usize = size_of::<Block>();
 /// Event loops that count for themselves; further ones share the last place.
 pub const LOOPS: usize = 32;
 
-/// Rows of the list of stalls, and of that of own waits.
+/// Rows of the list of stalls, and of that of ungated calls.
 pub const ROWS: usize = 32;
 
 const PATH: usize = 192;
@@ -147,7 +147,7 @@ pub struct Block {
     magic: [u8; 8],
     loops: [Counters; LOOPS],
     stalls: Heaviest,
-    own_waits: Heaviest,
+    ungated_calls: Heaviest,
 }
 
 impl Block {
@@ -158,7 +158,7 @@ impl Block {
             magic: MAGIC,
             loops: [const { Counters::zero() }; LOOPS],
             stalls: Heaviest::empty(),
-            own_waits: Heaviest::empty(),
+            ungated_calls: Heaviest::empty(),
         }
     }
 
@@ -172,7 +172,7 @@ impl Block {
         for place in self.loops.iter().flat_map(|counters| &counters.0) {
             place.store(0, Relaxed);
         }
-        for row in self.stalls.0.iter().chain(&self.own_waits.0) {
+        for row in self.stalls.0.iter().chain(&self.ungated_calls.0) {
             row.count.store(0, Relaxed);
         }
     }
@@ -185,7 +185,7 @@ impl Block {
 
     /// Enters what blocked without being the library's to hold back, in the same way.
     pub fn waited(&self, call: Call, path: &[u8], nanoseconds: u64) {
-        self.own_waits.enter(call, path, nanoseconds);
+        self.ungated_calls.enter(call, path, nanoseconds);
     }
 
     /// Reads the block of this process.
@@ -197,7 +197,7 @@ impl Block {
                 .fold(0, u64::wrapping_add)
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
-        let lists = [self.stalls.rows(), self.own_waits.rows()];
+        let lists = [self.stalls.rows(), self.ungated_calls.rows()];
         Snapshot::new(pid, program, mode, &totals, lists)
     }
 }
@@ -252,7 +252,7 @@ impl Snapshot {
             let path = bytes.get(path..path + length.min(PATH)).unwrap_or_default();
             (call, numbers.map(|offset| at(row + offset)), path.to_vec())
         };
-        let lists = [offset_of!(Block, stalls), offset_of!(Block, own_waits)];
+        let lists = [offset_of!(Block, stalls), offset_of!(Block, ungated_calls)];
         let lists =
             lists.map(|list| (0..ROWS).map(move |number| row(list + number * size_of::<Row>())));
         Some(Snapshot::new(pid, program, "unknown", &totals, lists))
@@ -286,8 +286,8 @@ mod tests {
             (2, 6)
         );
         assert_eq!(snapshot.stalls[1].path, "/srv/a-long-name");
-        assert_eq!(snapshot.own_waits.len(), 1);
-        assert_eq!(snapshot.own_waits[0].call, "fsync");
+        assert_eq!(snapshot.ungated_calls.len(), 1);
+        assert_eq!(snapshot.ungated_calls[0].call, "fsync");
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
     }
@@ -319,7 +319,7 @@ mod tests {
         HOSTILE.waited(Call::Resolve, b"host\r\n", 1);
         let snapshot = HOSTILE.snapshot(1, "server", "on");
         assert_eq!(snapshot.stalls[0].path, "/srv/\\u{1b}]0;owned\\u{7}\\xff");
-        assert_eq!(snapshot.own_waits[0].path, "host\\r\\n");
+        assert_eq!(snapshot.ungated_calls[0].path, "host\\r\\n");
     }
 
     /// What is read from another process may be anything. Without it, one that is being taken apart, or means harm,

@@ -26,7 +26,7 @@ macro_rules! counters {
 
 counters! {
     /// Reads of client connections and file operations that were let through unchanged.
-    Straight => "lanes" / "straight",
+    PassedThrough => "lanes" / "passed_through",
     /// Requests whose readiness was held back.
     RequestGate => "lanes" / "request_gate",
     /// Writes of a body that were held back, or cut short, because its next part was not in memory.
@@ -35,11 +35,11 @@ counters! {
     Stall => "lanes" / "stall",
     /// Writes of files and look-ups of host names that blocked the event loop: what the library times
     /// and does not hold back.
-    OwnWait => "lanes" / "own_wait",
+    UngatedCall => "lanes" / "ungated_call",
     /// System calls of programs that are written for it (`laio_syscall`) that went to the background.
-    NativeBackground => "lanes" / "native_background",
+    Background => "lanes" / "background",
     /// Reads not looked at, because nothing has been cold for a while.
-    Quiet => "reasons" / "quiet",
+    Disarmed => "reasons" / "disarmed",
     /// Bytes that are no request of a known protocol.
     Foreign => "reasons" / "foreign",
     /// Requests whose target could lead out of the document root, or is too long.
@@ -48,15 +48,15 @@ counters! {
     Unpredicted => "reasons" / "unpredicted",
     /// Requests whose predicted files were all in memory.
     Warm => "reasons" / "warm",
-    /// Requests that were read straight because the device answers faster than a gate.
+    /// Requests that were passed through because the device answers faster than a gate.
     BelowBreakEven => "reasons" / "below_break_even",
-    /// Requests that were read straight because the queue of jobs was full.
+    /// Requests that were passed through because the queue of jobs was full.
     QueueFull => "reasons" / "queue_full",
-    /// Requests that were read straight because the first helpers had not started yet.
+    /// Requests that were passed through because the first helpers had not started yet.
     Unstaffed => "reasons" / "unstaffed",
-    /// Requests that were read straight because helpers cannot run here.
+    /// Requests that were passed through because helpers cannot run here.
     NoHelpers => "reasons" / "no_helpers",
-    /// Requests that were read straight because the connection's readiness is not ours to hold
+    /// Requests that were passed through because the connection's readiness is not ours to hold
     /// back: a blocking socket, or one registered in several epoll instances.
     Ungateable => "reasons" / "ungateable",
     /// Requests and parts of bodies that were not read ahead, because so much is in flight for their connection
@@ -70,7 +70,7 @@ counters! {
     ReadWhileClosed => "reasons" / "read_while_closed",
     /// Reads of which nothing was reported, answered with `EAGAIN`: what has come is looked at when it is.
     Unreported => "reasons" / "unreported",
-    /// Requests that were read straight because as many connections are open as the server has made room for.
+    /// Requests that were passed through because as many connections are open as the server has made room for.
     Full => "reasons" / "full",
     /// Parts of requests that were held back for long, handed out lest their connection look idle.
     Parts => "reasons" / "parts",
@@ -79,8 +79,8 @@ counters! {
     LetThrough => "reasons" / "let_through",
     /// Writes to a connection whose gate was closed, answered with `EAGAIN`.
     WriteWhileClosed => "reasons" / "write_while_closed",
-    /// Writes of bodies that were put off to the next turn of the loop, because this one had become long.
-    PutOff => "reasons" / "put_off",
+    /// Writes of bodies that were deferred to the next iteration of the loop, because this one had become long.
+    Deferred => "reasons" / "deferred",
     /// Operations that were slow without blocking: another program had the processor.
     Preempted => "reasons" / "preempted",
     /// Stalls with no request before them that explains their path.
@@ -113,11 +113,11 @@ counters! {
     /// Helper threads started.
     Helpers => "jobs" / "helpers_started",
     /// Times that all helpers left because the process restricted itself.
-    Restricted => "jobs" / "helpers_sent_away",
+    Quiesced => "jobs" / "quiesced",
     /// Nanoseconds that event loops were blocked.
     StallTime => "time" / "stall_ns",
     /// Nanoseconds that event loops were blocked in what is not held back.
-    OwnWaitTime => "time" / "own_wait_ns",
+    UngatedTime => "time" / "ungated_ns",
 }
 
 /// The calls that can block an event loop.

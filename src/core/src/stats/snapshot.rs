@@ -51,9 +51,9 @@ pub struct Snapshot {
     /// The heaviest stalls, by total time.
     pub stalls: Vec<Blocked>,
     /// Nanoseconds that event loops were blocked in what the library does not hold back.
-    pub own_wait_time_ns: u64,
+    pub ungated_time_ns: u64,
     /// The heaviest of those.
-    pub own_waits: Vec<Blocked>,
+    pub ungated_calls: Vec<Blocked>,
 }
 
 impl Snapshot {
@@ -62,7 +62,7 @@ impl Snapshot {
         program: &str,
         mode: &str,
         totals: &[u64],
-        [stalls, own_waits]: [impl Iterator<Item = RawRow>; 2],
+        [stalls, ungated_calls]: [impl Iterator<Item = RawRow>; 2],
     ) -> Snapshot {
         let group = |wanted: &str| {
             let labelled = Counter::ALL
@@ -84,8 +84,8 @@ impl Snapshot {
             jobs: group("jobs"),
             stall_time_ns: totals[Counter::StallTime as usize],
             stalls: by_weight(stalls),
-            own_wait_time_ns: totals[Counter::OwnWaitTime as usize],
-            own_waits: by_weight(own_waits),
+            ungated_time_ns: totals[Counter::UngatedTime as usize],
+            ungated_calls: by_weight(ungated_calls),
         }
     }
 
@@ -108,7 +108,7 @@ impl Snapshot {
         }
         let time = u64::saturating_sub;
         self.stall_time_ns = time(self.stall_time_ns, before.stall_time_ns);
-        self.own_wait_time_ns = time(self.own_wait_time_ns, before.own_wait_time_ns);
+        self.ungated_time_ns = time(self.ungated_time_ns, before.ungated_time_ns);
         self
     }
 }
@@ -129,9 +129,9 @@ impl Sum for Snapshot {
                 }
             }
             sum.stall_time_ns = sum.stall_time_ns.saturating_add(other.stall_time_ns);
-            sum.own_wait_time_ns = sum.own_wait_time_ns.saturating_add(other.own_wait_time_ns);
+            sum.ungated_time_ns = sum.ungated_time_ns.saturating_add(other.ungated_time_ns);
             sum.stalls.extend(other.stalls);
-            sum.own_waits.extend(other.own_waits);
+            sum.ungated_calls.extend(other.ungated_calls);
             sum
         })
         .unwrap_or_default()

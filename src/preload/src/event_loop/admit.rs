@@ -18,12 +18,12 @@ const WRITE: u32 = Side::Write.events();
 impl EventLoop {
     /// Whether what a wait reports is looked at: requests are, or some are held back.
     pub fn admits(&self) -> bool {
-        self.config.mode == Mode::On && (self.attentive() || self.holds_back())
+        self.config.mode == Mode::On && (self.is_armed() || self.holds_back())
     }
 
     /// What of these events of an epoll instance is handed out, moved to the front: how many are left.
     pub(super) fn admit_events(&mut self, instance: i32, events: &mut [epoll_event]) -> usize {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let mut left = 0;
         for index in 0..events.len() {
             let Some(&event) = events.get(index) else {
@@ -66,7 +66,7 @@ impl EventLoop {
             return 0;
         }
         let mut shown = reported & !held;
-        let looks = self.attentive() && reported & (ERR | HUP) == 0;
+        let looks = self.is_armed() && reported & (ERR | HUP) == 0;
         let mut cold = None;
         if looks && shown & READ != 0 && slot.wants_look() {
             match self.look_at_reported(fd, slot) {

@@ -29,14 +29,14 @@ const FAR: u64 = 8 << 20;
 /// Less than this is not worth a transfer of its own.
 const LEAST: u64 = 16 * 1024;
 
-/// Bodies that were cold and of which one turn is told at once: more would make it long.
+/// Bodies that were cold and of which one iteration is told at once: more would make it long.
 const BODIES: usize = 4;
 
 /// Why the next part of a body is not sent now.
 pub(super) enum Missing {
     /// It is not in memory from here on.
     Part(OpenFile, u64),
-    /// Others are sent in this turn.
+    /// Others are sent in this iteration.
     Turn,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Missing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// As the application asked.
-    Straight,
+    PassThrough,
     /// At most so many bytes: the rest is on its way into memory.
     AtMost(u64),
     /// Answer `EAGAIN`.
@@ -63,14 +63,14 @@ impl EventLoop {
     /// A part of a file is about to be sent to a client connection, by the kernel.
     pub fn before_transfer(&mut self, to: i32, slot: &Slot, source: Source) -> Transfer {
         if !self.gates_bodies() || source.range.is_empty() {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         if slot.write_waits() {
             return self.write_while_closed(to, slot);
         }
         if self.was_looked_at(&source) {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
         let start = source.range.start;
         let end = source.range.end.min(start.saturating_add(FAR));
@@ -84,19 +84,19 @@ impl EventLoop {
                 let there = missing - start;
                 let refuses = there < LEAST && may_refuse;
                 if !slot.told.may_cut_write() || there == 0 && !refuses {
-                    return Transfer::Straight;
+                    return Transfer::PassThrough;
                 }
                 let held = self.hold_back_body(to, slot, source.file, missing);
                 match (held, refuses) {
-                    (false, _) => Transfer::Straight,
+                    (false, _) => Transfer::PassThrough,
                     (true, true) => Transfer::Later,
                     (true, false) => Transfer::AtMost(there),
                 }
             }
-            _ if may_refuse && self.gives_way(slot, true) && self.put_off(to, slot) => {
+            _ if may_refuse && self.gives_way(slot, true) && self.defer(to, slot) => {
                 Transfer::Later
             }
-            _ => Transfer::Straight,
+            _ => Transfer::PassThrough,
         }
     }
 
@@ -122,31 +122,31 @@ impl EventLoop {
         is_file: impl Fn(&NextRead) -> bool,
     ) -> Transfer {
         if !self.gates_bodies() {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         if let Some(transfer) = self.before_mapped_write(to, slot, parts, may_be_cut) {
             return transfer;
         }
         if slot.write_waits() {
             return match is_file(&self.bodies.next_read) {
                 true => self.write_while_closed(to, slot),
-                false => Transfer::Straight,
+                false => Transfer::PassThrough,
             };
         }
-        // What was sent in part goes on in later turns, without another read before it.
+        // What was sent in part goes on in later iterations, without another read before it.
         let next = self.bodies.next_read.take(to);
         let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         };
         if numbers::open_file(next.file.fd) != Some(next.file) {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
         self.bodies.next_read.goes_on(to, &next);
         let residency = self.look_ahead(to, slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         if !self.may_refuse_write(slot) {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
         let refused = match residency {
             Residency::Until(missing) if missing < next.range.end => {
@@ -155,12 +155,12 @@ impl EventLoop {
             _ => {
                 self.gives_way(slot, false)
                     && is_file(&self.bodies.next_read)
-                    && self.put_off(to, slot)
+                    && self.defer(to, slot)
             }
         };
         match refused {
             true => Transfer::Later,
-            false => Transfer::Straight,
+            false => Transfer::PassThrough,
         }
     }
 
@@ -234,16 +234,16 @@ impl EventLoop {
     }
 
     /// Whether the look at the request has seen to this part, and to some of what follows: it is the beginning
-    /// of a file that was opened in this turn.
+    /// of a file that was opened in this iteration.
     fn was_looked_at(&self, source: &Source) -> bool {
-        !self.doubts()
+        !self.has_short_ttl()
             && self.bodies.looked_at == Some(source.file)
             && source.range.end <= self.config.window / 2
     }
 
     /// Whether it is known what is sent, so that it can be looked at.
     pub fn follows_bodies(&self) -> bool {
-        self.attentive() && self.config.mode == Mode::On
+        self.is_armed() && self.config.mode == Mode::On
     }
 
     /// Whether there is anything to look at: a loop in which nothing has been cold for a while does
@@ -278,7 +278,7 @@ impl EventLoop {
         if start >= end {
             return Residency::All;
         }
-        // SAFETY: the application has passed this number to a call, just now or in this turn.
+        // SAFETY: the application has passed this number to a call, just now or in this iteration.
         let file = unsafe { descriptors::borrow(file) };
         // What is no file, or is at its end already, is the call's own answer to meet.
         let is_file = |s: &Status| FileType::from_raw_mode(s.mode) == FileType::RegularFile;
@@ -349,7 +349,7 @@ impl EventLoop {
         missing: u64,
         close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
     ) -> bool {
-        self.stays_attentive();
+        self.arm();
         let window = self.config.window.min(self.config.inflight);
         let Some(mut job) = self.job_behind_gate((to, slot), window, close) else {
             return false;

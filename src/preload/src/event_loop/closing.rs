@@ -51,8 +51,8 @@ impl EventLoop {
         true
     }
 
-    /// Puts a write of a body off to the next turn.
-    pub(super) fn put_off(&mut self, to: i32, slot: &Slot) -> bool {
+    /// Defers a write of a body to the next iteration.
+    pub(super) fn defer(&mut self, to: i32, slot: &Slot) -> bool {
         self.open_later((to, slot), |state| state.close_write_gate(to, slot))
     }
 
@@ -65,13 +65,13 @@ impl EventLoop {
         let job = self.job_behind_gate(connection, 0, close);
         let closed = job.is_some();
         if let Some(job) = job {
-            self.counters.count_alone(Counter::PutOff);
+            self.counters.count_alone(Counter::Deferred);
             self.pool.open_later(job);
         }
         closed
     }
 
-    /// Closes the write gate in the middle of a turn, and returns the connection and the gate's ticket; nothing where the
+    /// Closes the write gate in the middle of an iteration, and returns the connection and the gate's ticket; nothing where the
     /// kernel's own answer is due. That of a client that is gone is an error, and its body is not worth the disk's time.
     pub(super) fn close_write_gate(&mut self, to: i32, slot: &Slot) -> Option<(i32, u32)> {
         if !may_be_refused(to) {
@@ -101,11 +101,11 @@ impl EventLoop {
 
     pub(super) fn write_while_closed(&mut self, to: i32, slot: &Slot) -> Transfer {
         if !slot.told.may_cut_write() {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
         match self.stays_closed(to, slot, Counter::WriteWhileClosed) {
             true => Transfer::Later,
-            false => Transfer::Straight,
+            false => Transfer::PassThrough,
         }
     }
 

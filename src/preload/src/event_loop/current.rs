@@ -2,7 +2,7 @@
 //!
 //! The state is taken out of its thread-local place while it is used. That is the guard against
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
-//! goes straight.
+//! passes through.
 
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
@@ -54,15 +54,15 @@ unsafe extern "C" fn end(state: *mut c_void) {
 
 /// The place of this thread's state: looking it up costs a call, so it is done once in a hook.
 #[derive(Clone, Copy, Debug)]
-pub struct Here(*const Cell<*mut EventLoop>);
+pub struct LoopHandle(*const Cell<*mut EventLoop>);
 
 /// This thread's state, where it is an event loop that is not inside the library already.
 #[inline]
-pub fn here() -> Option<Here> {
-    CURRENT.with(|place| (!place.get().is_null()).then_some(Here(place)))
+pub fn here() -> Option<LoopHandle> {
+    CURRENT.with(|place| (!place.get().is_null()).then_some(LoopHandle(place)))
 }
 
-impl Here {
+impl LoopHandle {
     /// Runs `act` on the state; not at all where it has gone or come into use meanwhile.
     #[inline]
     pub fn with<R>(self, act: impl FnOnce(&mut EventLoop) -> R) -> Option<R> {
@@ -72,7 +72,7 @@ impl Here {
                 self.0.set(self.1);
             }
         }
-        // SAFETY: the place is this thread's (a `Here` cannot be sent to another), and has no
+        // SAFETY: the place is this thread's (a `LoopHandle` cannot be sent to another), and has no
         // destructor: it is there until the thread ends.
         let place = unsafe { &*self.0 };
         let section = handler::enter();
@@ -90,7 +90,7 @@ impl Here {
 /// This thread's state where it waits: one that waits like an event loop becomes one when its process serves, but not in a
 /// signal handler, which may have interrupted `malloc`.
 #[inline]
-pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<Here> {
+pub fn waits_here(like_a_loop: impl FnOnce() -> bool) -> Option<LoopHandle> {
     if let Some(here) = here() {
         return Some(here);
     }
@@ -127,8 +127,8 @@ pub fn has_waited_unseen() {
 
 /// Makes this thread an event loop, where its process serves connections and may be helped.
 #[cold]
-fn begin() -> Option<Here> {
-    let _kept = errno::Kept::new();
+fn begin() -> Option<LoopHandle> {
+    let _errno = errno::Guard::new();
     let config = program::config()?;
     // There is one already, in use further up the stack; or the thread is ending.
     let section = handler::enter();

@@ -3,7 +3,7 @@
 //! Where all that was ready is held back, the wait goes on with what is left of its time. Counts, errors and signals
 //! are the kernel's own, and so is each event.
 
-use super::current::Here;
+use super::current::LoopHandle;
 use super::state::EventLoop;
 use super::time::{cancellable, Time, Timeout};
 use crate::gate::table;
@@ -54,7 +54,7 @@ pub enum Slice {
 /// Waits. `real` is the application's own call, `again` one for so many events and so long, at an offset from the
 /// first event.
 pub fn wait(
-    here: Here,
+    here: LoopHandle,
     call: Call,
     timeout: impl Fn() -> Timeout,
     real: impl Fn() -> c_int,

@@ -2,10 +2,10 @@
 //!
 //! What is ready is looked at before the application is told of it, and what is cold is left out. As long as anything is
 //! held back the kernel is shown a copy of the set, without the readable interest of those connections,
-//! and with a bell beside it that rings when one of them may be read again. Counts,
+//! and with a waker beside it that rings when one of them may be read again. Counts,
 //! results, errors, signals and the time that is left are the kernel's own.
 
-use super::current::Here;
+use super::current::LoopHandle;
 use super::state::EventLoop;
 use super::time::{cancellable, to_timespec, Time};
 use crate::gate::sets::Set;
@@ -16,11 +16,11 @@ use laio_core::gate::{Side, ERR, HUP};
 use libc::c_int;
 use std::time::Duration;
 
-/// How long the kernel is left to wait at a time. A bell may be closed by another thread of the
+/// How long the kernel is left to wait at a time. A waker may be closed by another thread of the
 /// application (`closefrom`); its loop then hears of its readiness late, but does.
 const AT_MOST: Duration = Duration::from_secs(1);
 
-/// The same where no descriptor is to be had for a bell.
+/// The same where no descriptor is to be had for a waker.
 const WITHOUT_BELL: Duration = Duration::from_millis(1);
 
 /// A timer of the application's is taken to be over so much before the time for which it waits: its clock is another.
@@ -28,9 +28,9 @@ const MARGIN: Duration = Duration::from_millis(2);
 
 /// Waits, and reports what is ready but for what this loop holds back. Nothing where the set cannot be copied, or holds
 /// nothing of that kind and is not to be looked at either (`all`): then the application's own call is as good.
-/// `begun` tells that the turn has: something was ready, and is held back.
+/// `begun` tells that the iteration has: something was ready, and is held back.
 pub fn wait(
-    here: Here,
+    here: LoopHandle,
     mut set: impl Set,
     all: bool,
     mut begun: bool,
@@ -43,8 +43,8 @@ pub fn wait(
     }
     let (mut waits_no_more, mut was_over) = (false, false);
     let result = loop {
-        let (bell, lacks) = prepare(here, &mut set, held);
-        let most = match (bell, lacks) {
+        let (waker, lacks) = prepare(here, &mut set, held);
+        let most = match (waker, lacks) {
             (_, false) => Duration::MAX,
             (Some(_), true) => AT_MOST,
             (None, true) => WITHOUT_BELL,
@@ -59,9 +59,9 @@ pub fn wait(
         let slice = to_timespec(slice);
         let count = cancellable(|| set.wait(&slice));
         // What follows may wait for a lock, which leaves an errno of its own.
-        let _kept = errno::Kept::new();
-        let rung = bell.is_some_and(|bell| count > 0 && set.has_rung(bell));
-        if bell.is_some() {
+        let _errno = errno::Guard::new();
+        let rung = waker.is_some_and(|waker| count > 0 && set.has_rung(waker));
+        if waker.is_some() {
             here.with(|state| state.sets.close_waker(number));
         }
         here.with(|state| match std::mem::replace(&mut begun, true) {
@@ -71,7 +71,7 @@ pub fn wait(
         let mut ready = count - c_int::from(rung);
         if ready > 0 {
             ready = here
-                .with(|state| set.admit(bell, |fd, events| state.admit_member(fd, events)))
+                .with(|state| set.admit(waker, |fd, events| state.admit_member(fd, events)))
                 .unwrap_or(ready);
         }
         if count >= 0 && !waits_no_more {
@@ -87,7 +87,7 @@ pub fn wait(
         }
         let over = !rung && left.is_some_and(|left| left <= most) && (count <= 0 || time.is_over());
         if ready != 0 || over || waits_no_more {
-            set.report(bell, ready);
+            set.report(waker, ready);
             here.with(|state| set.give_back(&mut state.sets.room));
             break ready;
         }
@@ -98,23 +98,23 @@ pub fn wait(
 }
 
 /// Reads the set, and tells whether it is to be waited for here.
-fn begin(here: Here, set: &mut impl Set, all: bool, held: impl Fn(c_int) -> u32) -> bool {
-    let _kept = errno::Kept::new();
+fn begin(here: LoopHandle, set: &mut impl Set, all: bool, held: impl Fn(c_int) -> u32) -> bool {
+    let _errno = errno::Guard::new();
     here.with(|state| set.take(&mut state.sets.room, all, held)) == Some(true)
 }
 
-/// Makes what the kernel is shown; returns the bell, and whether anything is left out. The bell hangs
+/// Makes what the kernel is shown; returns the waker, and whether anything is left out. The waker hangs
 /// before the gates are looked at: one that opens in between rings.
 fn prepare(
-    here: Here,
+    here: LoopHandle,
     set: &mut impl Set,
     held: impl Fn(c_int) -> u32 + Copy,
 ) -> (Option<c_int>, bool) {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     let hang = || here.with(|state| state.sets.make_waker(state.number, |fd| set.contains(fd)));
-    let bell = set.is_held(held).then(hang).flatten().flatten();
-    let lacks = set.show(held, bell);
-    (bell, lacks)
+    let waker = set.is_held(held).then(hang).flatten().flatten();
+    let lacks = set.show(held, waker);
+    (waker, lacks)
 }
 
 /// The events of a connection that this loop holds back. What another one holds back (the connection

@@ -52,7 +52,7 @@ impl EventLoop {
 
     /// Lets all requests go.
     pub(super) fn let_holds_go(&mut self) {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         for hold in self.holding.take() {
             if let Some(slot) = table::accepted(hold.fd).filter(|s| s.is_held_by(hold.ticket)) {
                 self.counters.count(Counter::LetThrough);
@@ -62,7 +62,7 @@ impl EventLoop {
     }
 
     fn advance(&mut self, over: bool) -> bool {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let (now, longest) = (self.now(), self.config.longest_hold_ms);
         let has_timers = self.holding.has_timers();
         let mut list = self.holding.take();

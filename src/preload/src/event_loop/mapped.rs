@@ -30,7 +30,7 @@ impl EventLoop {
         if length < SMALL {
             return;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let window = WINDOWS * self.config.window;
         // For the requests to come.
         self.pool.widen_window(window);
@@ -100,7 +100,7 @@ impl EventLoop {
                     let at_least = if before == 0 { LEAST } else { 0 };
                     let next = known.max(start + at_least.min(part.iov_len));
                     if !self.hold_back_mapped(to, slot, next..end) {
-                        return Some(Transfer::Straight);
+                        return Some(Transfer::PassThrough);
                     }
                     self.counters.count_alone(Counter::BodyGate);
                     return Some(Transfer::AtMost((before + next - start) as u64));
@@ -108,7 +108,7 @@ impl EventLoop {
             }
             before += part.iov_len;
         }
-        is_mapped.then_some(Transfer::Straight)
+        is_mapped.then_some(Transfer::PassThrough)
     }
 
     /// So much of a vector was written to a client connection: holds its readiness back, if what
@@ -117,7 +117,7 @@ impl EventLoop {
         if self.bodies.mappings.is_empty() || !self.gates_bodies() {
             return;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let Some(next) = first_unwritten(parts, written) else {
             return;
         };
@@ -136,7 +136,7 @@ impl EventLoop {
     /// Closes the write gate until the beginning of this memory is resident; false where this connection's
     /// readiness cannot be held back.
     fn hold_back_mapped(&mut self, to: i32, slot: &Slot, range: Range<usize>) -> bool {
-        self.stays_attentive();
+        self.arm();
         if slot.write_waits() {
             return false;
         }

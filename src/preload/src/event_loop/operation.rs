@@ -114,8 +114,8 @@ impl EventLoop {
     #[inline]
     pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
         let suspicious = self.suspicion.is_roused(ticks);
-        if !suspicious && !self.attentive() {
-            self.counters.count_alone(Counter::Straight);
+        if !suspicious && !self.is_armed() {
+            self.counters.count_alone(Counter::PassedThrough);
         } else if let Some(operation) = what() {
             self.consider(operation, suspicious.then_some(ticks));
         }
@@ -123,14 +123,14 @@ impl EventLoop {
 
     #[cold]
     fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         self.bodies.opens_warm = false;
-        let was_attentive = self.attentive();
+        let was_armed = self.is_armed();
         let stalled = suspicious
             .is_some_and(|ticks| self.has_blocked(operation, self.suspicion.nanoseconds(ticks)));
         if !stalled {
-            self.counters.count_alone(Counter::Straight);
-        } else if !was_attentive {
+            self.counters.count_alone(Counter::PassedThrough);
+        } else if !was_armed {
             self.recent.recognise(&Http);
         }
         if stalled && operation.is_of_data() {
@@ -139,7 +139,7 @@ impl EventLoop {
         let Subject::Path(path, depth) = operation.subject else {
             return;
         };
-        if !stalled && !was_attentive {
+        if !stalled && !was_armed {
             return;
         }
         let mut room = ArrayVec::new();
@@ -160,10 +160,10 @@ impl EventLoop {
 
     /// Whether the thread slept in this operation; if so it is counted and remembered.
     fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
-        let attentive = self.attentive();
+        let armed = self.is_armed();
         let since = self.suspicion.ask();
-        let blocked = if attentive {
-            // It has asked at the beginning of this turn, so a sleep since is this call's. Blocks may
+        let blocked = if armed {
+            // It has asked at the beginning of this iteration, so a sleep since is this call's. Blocks may
             // have been read ahead, without waiting.
             since.slept
         } else {
@@ -173,8 +173,8 @@ impl EventLoop {
         };
         if !blocked || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
-            if !attentive {
-                // On a busy machine every call is slow: a quiet loop does not ask each time.
+            if !armed {
+                // On a busy machine every call is slow: a disarmed loop does not ask each time.
                 self.suspicion.was_false();
             }
             return false;
@@ -182,9 +182,9 @@ impl EventLoop {
         self.told_at_once.stalled();
         self.counters.count(Counter::Stall);
         self.counters.add(Counter::StallTime, took);
-        self.stays_attentive();
+        self.arm();
         // Names stall because nobody has predicted them, data because they were taken for being there.
-        if attentive && self.pool.is_staffed() && operation.is_of_data() && !operation.is_opaque() {
+        if armed && self.pool.is_staffed() && operation.is_of_data() && !operation.is_opaque() {
             self.attention.doubt();
         }
         operation.report("stall", took, Block::stalled);
@@ -194,25 +194,25 @@ impl EventLoop {
     /// A file was changed, which took so many ticks.
     #[inline]
     pub fn changed<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
-        let least = if self.attentive() { SUSPICIOUS } else { LONG };
+        let least = if self.is_armed() { SUSPICIOUS } else { LONG };
         if self.suspicion.is_longer(ticks, least) {
             self.consider_change(what(), self.suspicion.nanoseconds(ticks));
         } else {
-            self.counters.count_alone(Counter::Straight);
+            self.counters.count_alone(Counter::PassedThrough);
         }
     }
 
     #[cold]
     fn consider_change(&mut self, operation: Operation<'_>, took: u64) {
-        let _kept = errno::Kept::new();
-        let attentive = self.attentive();
+        let _errno = errno::Guard::new();
+        let armed = self.is_armed();
         let since = self.suspicion.ask();
-        // As for a stall. A quiet loop believes its clock: what is written counts no blocks here.
-        let blocked = !attentive || since.slept;
+        // As for a stall. A disarmed loop believes its clock: what is written counts no blocks here.
+        let blocked = !armed || since.slept;
         if blocked && operation.is_on_file() {
             self.has_waited(operation, took);
         } else {
-            self.counters.count_alone(Counter::Straight);
+            self.counters.count_alone(Counter::PassedThrough);
         }
     }
 
@@ -220,14 +220,14 @@ impl EventLoop {
     #[inline]
     pub fn resolved<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
         if self.suspicion.is_longer(ticks, RESOLVER_LONG) {
-            let _kept = errno::Kept::new();
+            let _errno = errno::Guard::new();
             self.has_waited(what(), self.suspicion.nanoseconds(ticks));
         }
     }
 
     fn has_waited(&mut self, operation: Operation<'_>, took: u64) {
-        self.counters.count(Counter::OwnWait);
-        self.counters.add(Counter::OwnWaitTime, took);
-        operation.report("own wait", took, Block::waited);
+        self.counters.count(Counter::UngatedCall);
+        self.counters.add(Counter::UngatedTime, took);
+        operation.report("ungated call", took, Block::waited);
     }
 }

@@ -15,9 +15,9 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Read; nobody looks at anything.
-    Straight,
-    /// Read, and show [`EventLoop::read_quietly`] what came.
-    Quiet,
+    PassThrough,
+    /// Read, and show [`EventLoop::read_disarmed`] what came.
+    Disarmed,
     /// Read, and show [`EventLoop::has_read`] what came: it was looked at.
     Seen,
     /// The same, but its requests are not remembered yet.
@@ -31,11 +31,11 @@ pub enum Verdict {
 impl EventLoop {
     /// A client connection is about to be read.
     pub fn before_read(&mut self, fd: i32, slot: &Slot) -> Verdict {
-        if !self.attentive() || self.config.mode != Mode::On {
-            self.counters.count_alone(Counter::Quiet);
-            return Verdict::Quiet;
+        if !self.is_armed() || self.config.mode != Mode::On {
+            self.counters.count_alone(Counter::Disarmed);
+            return Verdict::Disarmed;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         match slot.read() {
             Read::Pass => return Verdict::Unseen,
             Read::Part => return self.part_of(fd, slot),
@@ -84,7 +84,7 @@ impl EventLoop {
             Ok((2.., _)) => Verdict::Part,
             _ => {
                 slot.abandon(fd);
-                Verdict::Straight
+                Verdict::PassThrough
             }
         }
     }
@@ -105,7 +105,7 @@ impl EventLoop {
     }
 
     /// What was read while nobody looked, to be understood if it stalls.
-    pub fn read_quietly(&mut self, bytes: &[u8]) {
+    pub fn read_disarmed(&mut self, bytes: &[u8]) {
         self.recent.keep_bytes(bytes);
     }
 
@@ -118,7 +118,7 @@ impl EventLoop {
             return;
         }
         if verdict == Verdict::Part {
-            let _kept = errno::Kept::new();
+            let _errno = errno::Guard::new();
             slot.part_is_read(fd);
         }
         let cut = slot.cut.swap(false, Relaxed);

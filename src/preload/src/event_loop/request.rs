@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
 /// are no more paths than there are requests in such a time.
-const DOUBTED: u64 = 100;
+const SHORT_TTL: u64 = 100;
 
 /// A request whose files are not in memory.
 pub(super) struct Cold {
@@ -178,7 +178,7 @@ impl EventLoop {
                 key = prediction.key(window);
                 known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
             }
-            if known == Warmth::Warm && !self.is_doubtful(key) {
+            if known == Warmth::Warm && !self.is_past_short_ttl(key) {
                 continue;
             }
             let break_even = self.config.break_even_us * 1000;
@@ -229,9 +229,9 @@ impl EventLoop {
     }
 
     /// Whether what was in memory may have been taken away again, and this was not looked at just now.
-    fn is_doubtful(&self, key: u64) -> bool {
-        let ttl = DOUBTED.min(self.config.warm_ms);
-        self.doubts() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
+    fn is_past_short_ttl(&self, key: u64) -> bool {
+        let ttl = SHORT_TTL.min(self.config.warm_ms);
+        self.has_short_ttl() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
     }
 
     /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` tells that
@@ -242,7 +242,7 @@ impl EventLoop {
             urgency,
             length,
         } = cold;
-        self.stays_attentive();
+        self.arm();
         let ticket = if self.pool.is_possible() {
             self.charge_for_paths(fd, slot, &mut job).and_then(|()| {
                 let in_sets = self.sets.are_waited_for;

@@ -76,10 +76,10 @@ impl EventLoop {
         let iteration = Iteration::first(number);
         let now = iteration.now();
         // Pinned rules speak before the first stall, so there is something to look for at once.
-        let attentive_until = if rules.is_empty() {
+        let armed_until = if rules.is_empty() {
             0
         } else {
-            now + config.quiet_ms
+            now + config.armed_ms
         };
         EventLoop {
             number,
@@ -90,7 +90,7 @@ impl EventLoop {
             recent: Recent::default(),
             looks: Looks::default(),
             iteration,
-            attention: Attention::until(attentive_until),
+            attention: Attention::until(armed_until),
             suspicion: Suspicion::new(now),
             told_at_once: Batch::default(),
             holding: Holding::default(),
@@ -114,20 +114,20 @@ impl EventLoop {
     }
 
     /// Whether requests are looked at before they are read.
-    pub(super) fn attentive(&self) -> bool {
+    pub(super) fn is_armed(&self) -> bool {
         self.attention.is_paid(self.now())
     }
 
     /// Something was cold: from now on requests are looked at.
-    pub(super) fn stays_attentive(&mut self) {
-        if !self.attentive() {
+    pub(super) fn arm(&mut self) {
+        if !self.is_armed() {
             self.iteration.trust_from_now();
         }
-        self.attention.stays(self.now() + self.config.quiet_ms);
+        self.attention.stays(self.now() + self.config.armed_ms);
     }
 
     /// Whether a read has stalled lately although this loop looks at what it is asked for.
-    pub(super) fn doubts(&self) -> bool {
+    pub(super) fn has_short_ttl(&self) -> bool {
         self.attention.doubts(self.now())
     }
 
@@ -142,11 +142,11 @@ impl EventLoop {
         self.suspicion.waits();
         self.sets.close_left_over(self.number);
         if self.pool.is_staffed() {
-            let _kept = errno::Kept::new();
+            let _errno = errno::Guard::new();
             let submitted = std::mem::take(&mut self.submitted);
             self.pool.before_wait(&mut self.batch, submitted);
-        } else if self.attentive() && self.config.mode == Mode::On && !handler::may_be_running() {
-            let _kept = errno::Kept::new();
+        } else if self.is_armed() && self.config.mode == Mode::On && !handler::may_be_running() {
+            let _errno = errno::Guard::new();
             self.pool.start();
         }
     }
@@ -172,15 +172,15 @@ impl EventLoop {
     pub fn begin_iteration(&mut self) {
         self.wakes();
         self.iteration.begin();
-        self.recent.new_turn();
+        self.recent.new_iteration();
         self.bodies.begin_iteration();
         self.suspicion.begin_iteration(self.now());
     }
 
     /// The application goes on with what it is told.
     pub(super) fn hand_over(&mut self) {
-        if self.attentive() {
-            let _kept = errno::Kept::new();
+        if self.is_armed() {
+            let _errno = errno::Guard::new();
             self.suspicion.hand_over();
         }
     }

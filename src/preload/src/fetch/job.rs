@@ -3,7 +3,7 @@
 use super::file_system::{self, Kind, Status};
 use super::pins::Pins;
 use super::residency::STRIDE;
-use super::resolver::{Beneath, File, Patience};
+use super::resolver::{Resolver, File, Patience};
 use crate::gate::inflight::Charge;
 use crate::sys::{clock, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};
@@ -105,7 +105,7 @@ impl<'p> Worker<'p> {
         window: u64,
         left: &mut u64,
     ) -> Result<bool, Errno> {
-        let mut beneath = Beneath::new(prediction, Patience::Wait)?;
+        let mut beneath = Resolver::new(prediction, Patience::Wait)?;
         let named = beneath.look()?;
         let status = file_system::status(named.as_fd())?;
         let mut is_whole = true;

@@ -27,7 +27,7 @@ use laio_core::warmth::WarmTable;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most requests that wait for helpers at once; beyond, a request goes straight.
+/// Most requests that wait for helpers at once; beyond, a request passes through.
 pub const MAX_JOBS: usize = 1024;
 
 /// What the jobs and the first threads take of memory, at the most.
@@ -45,9 +45,9 @@ pub struct Pool {
     /// Whether the first helper has left the application's descriptor table, or will never be there.
     parted: Lock<bool>,
     parting: Signal,
-    /// Threads were started, and not sent away since.
+    /// Threads were started, and not dismissed since.
     staffed: AtomicBool,
-    /// Threads cannot run here: requests go straight.
+    /// Threads cannot run here: requests pass through.
     impossible: AtomicBool,
     /// Jobs submitted and not completed.
     outstanding: AtomicUsize,
@@ -152,7 +152,7 @@ impl Pool {
         self.look_after_gates();
     }
 
-    /// The last helper may have given up in between, or have been sent away by another thread.
+    /// The last helper may have given up in between, or have been dismissed by another thread.
     fn look_after_gates(&self) {
         if self.impossible.load(SeqCst) || !self.staffed.load(SeqCst) {
             self.open_gates();
@@ -168,7 +168,7 @@ impl Pool {
         let _nobody_is_sent_away = registry::admit(self);
         self.staffed.store(true, Relaxed);
         if !memory::is_to_be_had(ROOM) {
-            log::warn!("there is no memory for helpers: requests go straight");
+            log::warn!("there is no memory for helpers: requests pass through");
             return self.give_up();
         }
         refusals::look();
@@ -186,7 +186,7 @@ impl Pool {
         let pool = Arc::clone(self);
         if let Err(error) = spawn(c"laio-complete", move || pool.complete_all(shift)) {
             self.executor.cannot_start();
-            log::warn!("no thread can be started ({error}): requests go straight");
+            log::warn!("no thread can be started ({error}): requests pass through");
             refusals::CLONE.failed(error);
             self.give_up();
             return;
@@ -298,7 +298,7 @@ impl Employer for Pool {
         if !self.staffed.swap(false, SeqCst) {
             return false;
         }
-        self.counters.count(Counter::Restricted);
+        self.counters.count(Counter::Quiesced);
         self.stop();
         self.open_gates();
         true

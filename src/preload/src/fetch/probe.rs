@@ -2,7 +2,7 @@
 
 use super::file_system::{known, status, Kind};
 use super::residency::{closely, first_missing};
-use super::resolver::{Beneath, Patience};
+use super::resolver::{Resolver, Patience};
 use laio_core::predictions::{Depth, Prediction};
 use rustix::fd::AsFd;
 use rustix::fs::FileType;
@@ -30,7 +30,7 @@ pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
 }
 
 fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
-    let mut beneath = Beneath::new(prediction, Patience::Cached)?;
+    let mut beneath = Resolver::new(prediction, Patience::Cached)?;
     let named = beneath.look()?;
     let status = status(named.as_fd())?;
     match (FileType::from_raw_mode(status.mode), prediction.depth) {

@@ -64,7 +64,7 @@ enum Way {
 }
 
 /// The learnt directory of a prediction and the path beneath it.
-pub struct Beneath<'p> {
+pub struct Resolver<'p> {
     path: &'p [u8],
     directory: &'p [u8],
     rest: &'p [u8],
@@ -72,9 +72,9 @@ pub struct Beneath<'p> {
     way: Way,
 }
 
-impl<'p> Beneath<'p> {
+impl<'p> Resolver<'p> {
     /// Opens nothing yet.
-    pub fn new(prediction: Prediction<'p>, patience: Patience) -> Result<Beneath<'p>, Errno> {
+    pub fn new(prediction: Prediction<'p>, patience: Patience) -> Result<Resolver<'p>, Errno> {
         let path = prediction.path;
         let (directory, rest) = path.split_at_checked(prediction.root).ok_or(Errno::INVAL)?;
         let is_one_name = directory.ends_with(b"/") || rest.starts_with(b"/") || rest.is_empty();
@@ -92,7 +92,7 @@ impl<'p> Beneath<'p> {
             .get(start..)
             .filter(|rest| !rest.is_empty())
             .unwrap_or(b".");
-        Ok(Beneath {
+        Ok(Resolver {
             path,
             directory,
             rest,

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Most event loops at once; further threads go straight. Each keeps some 300 KiB of what it knows.
+/// Most event loops at once; further threads pass through. Each keeps some 300 KiB of what it knows.
 pub const MOST_LOOPS: usize = u64::BITS as usize;
 
 /// Which places are taken: a bit for each.

@@ -42,7 +42,7 @@ pub(super) const PART: u8 = 3;
 pub struct Slot {
     /// Whether it is a connection that the process accepted. A hint: read without the lock.
     pub(super) accepted: AtomicBool,
-    /// What the next read is to do. Written under the lock, read without: the usher wakes the
+    /// What the next read is to do. Written under the lock, read without: the completion thread wakes the
     /// reader while it holds the lock, and the reader must not wait for it.
     pub(super) next_read: AtomicU8,
     /// Whether the next part of a body waits for a job. Written under the lock, read without.

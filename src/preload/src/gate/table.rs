@@ -36,7 +36,7 @@ pub fn accept(fd: i32) {
     let Some(slot) = known else { return };
     cookies::set(fd, None);
     if !slot.accept(fd) {
-        // This one goes straight.
+        // This one passes through.
         leave(slot);
     } else if !slot.set_accepted(true) {
         CONNECTIONS.fetch_add(1, Relaxed);
@@ -104,7 +104,7 @@ pub fn forget(fd: i32) {
         STATS.counters(place).add(Counter::BytesAbandoned, unused);
     }
     // A lock that is waited for may leave its own.
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     if slot.close(fd) {
         leave(slot);
     }
@@ -113,7 +113,7 @@ pub fn forget(fd: i32) {
 /// The instance may have another number (`dup`), under which its registrations live on.
 #[cold]
 fn forget_instance(instance: i32) {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     // A `vfork` child closes its own copy.
     if !is_same_process() {
         return;

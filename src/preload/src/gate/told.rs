@@ -17,14 +17,14 @@ use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relax
 pub const NEVER: u64 = 0;
 
 /// How many iterations after `accept` a connection that no wait knows of may be read: Tornado does so in the second.
-const STRAIGHT: u64 = 3;
+const AFTER_ACCEPT: u64 = 3;
 
 /// How often one connection is refused until it is read: a program that reads again and again instead of waiting gets what
 /// is there.
 const REFUSALS: u32 = 8;
 
 /// So far apart are iterations between which there was a wait that no hook sees.
-pub const UNSEEN: u64 = STRAIGHT + 1;
+pub const UNSEEN: u64 = AFTER_ACCEPT + 1;
 
 /// What one connection's application knows.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Told {
     /// in `poll` or `select`, which may know of the connection.
     pub fn may_refuse_read(&self, iteration: u64, in_set: bool) -> bool {
         let accepted = self.accepted.load(Relaxed);
-        let straight = accepted != NEVER && iteration.wrapping_sub(accepted) < STRAIGHT;
+        let straight = accepted != NEVER && iteration.wrapping_sub(accepted) < AFTER_ACCEPT;
         let is_known = in_set || self.registered.load(Relaxed);
         let is_known = is_known && accepted != iteration;
         straight && !is_known || self.emptied.load(Relaxed) == iteration

@@ -17,13 +17,13 @@ use std::ptr::null_mut;
 use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// Where the bell of an event loop hangs, while it does. Read by those who ring, written by the loop.
+/// Where the waker of an event loop hangs, while it does. Read by those who ring, written by the loop.
 type Place = RwLock<Option<OpenFile>>;
 
 /// A place for each event loop: those of loops that have ended are used again.
 static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
 
-/// Forks that are under way. Meanwhile no bell is hung or taken down: a child finds all that hang, and closes them.
+/// Forks that are under way. Meanwhile no waker is hung or taken down: a child finds all that hang, and closes them.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a fork and a loop let each other run, at most: the handlers of a fork are the application's as well.
@@ -48,19 +48,19 @@ fn place(number: usize) -> Option<&'static Place> {
 /// A gate of the connection `fd` has opened: wakes the event loop of this number, if it waits. What is
 /// not ready after all does not ring before it is.
 pub fn wake(number: usize, fd: c_int) {
-    // A loop that is hanging its bell up, or taking it down, looks at its gates next; and a signal
+    // A loop that is hanging its waker up, or taking it down, looks at its gates next; and a signal
     // handler may have come in the middle of it.
-    let Some(Ok(bell)) = place(number).map(Place::try_read) else {
+    let Some(Ok(waker)) = place(number).map(Place::try_read) else {
         return;
     };
-    let Some(OpenFile { fd: bell, .. }) = *bell else {
+    let Some(OpenFile { fd: waker, .. }) = *waker else {
         return;
     };
     // Under the lock; the kernel refuses a number that is no epoll instance, or names nothing any more.
-    let _ = kernel::epoll_ctl(bell, ADD, fd, IN | OUT, 0);
+    let _ = kernel::epoll_ctl(waker, ADD, fd, IN | OUT, 0);
 }
 
-/// Hangs a bell under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
+/// Hangs a waker under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
 pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     // Not waited for: this may be a signal handler that has interrupted a ring.
     let mut place = place(number)?.try_write().ok()?;
@@ -68,21 +68,21 @@ pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
         return None;
     }
     close_file(place.take());
-    let bell = kernel::epoll_create();
-    let mut bell = bell
+    let waker = kernel::epoll_create();
+    let mut waker = waker
         .inspect_err(|error| refusals::EPOLL_CREATE1.failed(*error))
         .ok()?;
-    while taken(bell) {
+    while taken(waker) {
         // A number of the set that names nothing must go on doing so.
-        let above = kernel::duplicate(bell, bell + 1);
-        close_raw(bell);
-        bell = above.ok()?;
+        let above = kernel::duplicate(waker, waker + 1);
+        close_raw(waker);
+        waker = above.ok()?;
     }
-    *place = open_file(bell);
+    *place = open_file(waker);
     if place.is_none() {
-        close_raw(bell);
+        close_raw(waker);
     }
-    place.map(|_| bell)
+    place.map(|_| waker)
 }
 
 /// Takes it down: nobody rings it any more. Tells whether it hangs no more. A fork is waited for.
@@ -115,7 +115,7 @@ fn is_forking() -> bool {
     FORKS.load(SeqCst) > 0
 }
 
-/// Before a fork: those who are hanging a bell, or taking it down, come to an end.
+/// Before a fork: those who are hanging a waker, or taking it down, come to an end.
 pub fn hold_still() {
     FORKS.fetch_add(1, SeqCst);
     // A signal handler may have come in the middle of that.
@@ -148,27 +148,27 @@ pub fn go_on() {
     FORKS.fetch_sub(1, SeqCst);
 }
 
-/// After a fork, in the child: the bells are the parent's.
+/// After a fork, in the child: the wakers are the parent's.
 pub fn abandon() {
     FORKS.store(0, SeqCst);
     for place in &PLACES {
         // SAFETY: as in `place`.
         let place = unsafe { place.swap(null_mut(), AcqRel).as_ref() };
-        if let Some(Ok(bell)) = place.map(Place::try_read) {
-            close_file(*bell);
+        if let Some(Ok(waker)) = place.map(Place::try_read) {
+            close_file(*waker);
         }
     }
 }
 
-/// Closes a bell, unless the application has closed its number or taken it over.
-fn close_file(bell: Option<OpenFile>) {
-    if let Some(bell) = bell.filter(|bell| open_file(bell.fd) == Some(*bell)) {
-        close_raw(bell.fd);
+/// Closes a waker, unless the application has closed its number or taken it over.
+fn close_file(waker: Option<OpenFile>) {
+    if let Some(waker) = waker.filter(|waker| open_file(waker.fd) == Some(*waker)) {
+        close_raw(waker.fd);
     }
 }
 
 /// By a raw system call, past our own hook.
-fn close_raw(bell: c_int) {
+fn close_raw(waker: c_int) {
     // SAFETY: made by `hang`, which gave it to nobody else.
-    unsafe { kernel::close(bell) };
+    unsafe { kernel::close(waker) };
 }

@@ -12,7 +12,7 @@ use laio_core::stream::NextRead;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{MAP_FAILED, PROT_READ};
 
-/// Most parts of a vector that is cut; a longer one goes straight.
+/// Most parts of a vector that is cut; a longer one passes through.
 const PARTS: usize = 16;
 
 /// `write`. Of nothing it is only a question.
@@ -148,7 +148,7 @@ fn produced(
     let transfer = gate(fd, |state, slot| {
         looks = state.follows_bodies();
         if !looks {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
@@ -208,10 +208,10 @@ pub fn has_produced(fd: c_int, written: ssize_t, then: impl FnOnce(&mut EventLoo
 #[inline]
 pub fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -> Transfer {
     let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
-        return Transfer::Straight;
+        return Transfer::PassThrough;
     };
     let transfer = here.with(|state| decide(state, slot));
-    transfer.unwrap_or(Transfer::Straight)
+    transfer.unwrap_or(Transfer::PassThrough)
 }
 
 /// The answer to a write whose readiness is held back.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
     let fd = real();
     if fd >= 0 {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         program::SERVES.store(true, Relaxed);
         table::accept(fd);
         descriptors::seen(fd);
@@ -69,7 +69,7 @@ pub fn duplicated(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
 #[inline]
 pub fn shared(fd: c_int) {
     if let Some(slot) = table::accepted(fd) {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         slot.share(fd);
     }
 }

@@ -172,9 +172,9 @@ pub fn sent_file(
     let mut source = None;
     let transfer = gate(to, |state, slot| {
         if !state.follows_bodies() {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         }
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let start = if offset.is_null() {
             // SAFETY: the application passes this number to a call right now.
             rustix::fs::tell(unsafe { descriptors::borrow(from) }).ok()
@@ -185,14 +185,14 @@ pub fn sent_file(
             None
         };
         let (Some(start), Some(file)) = (start, numbers::open_file(from)) else {
-            return Transfer::Straight;
+            return Transfer::PassThrough;
         };
         let range = start..start.saturating_add(count as u64);
         let source = source.insert(Source { file, range });
         state.before_transfer(to, slot, source.clone())
     });
     let sent = match transfer {
-        Transfer::Straight => timed(real, operation),
+        Transfer::PassThrough => timed(real, operation),
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         Transfer::AtMost(most) => timed(
             || unsafe { super::sendfile64::real(to, from, offset, most as size_t) },

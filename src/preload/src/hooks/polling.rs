@@ -5,7 +5,7 @@
 //! shown a copy (`event_loop::held_wait`).
 
 use crate::event_loop::time::{cancellable, Time, Timeout};
-use crate::event_loop::{self, held_wait, Here};
+use crate::event_loop::{self, held_wait, LoopHandle};
 use crate::gate::sets::{self, PollSet, SelectSet};
 use crate::sys::{descriptors, program};
 use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
@@ -155,7 +155,7 @@ fn are_several(count: c_int, sets: [*mut fd_set; 3]) -> bool {
     program::SERVES.load(Relaxed) && sets::readable(count, sets) > 1
 }
 
-/// One turn of the loop. A thread becomes an event loop when it waits for `several` descriptors: one
+/// One iteration of the loop. A thread becomes an event loop when it waits for `several` descriptors: one
 /// that serves a single connection has nobody to keep waiting. `held` waits for a copy of the set; where the kernel
 /// `overwrites` what it is asked for, all waits that look at what is ready do. `admit` goes through the results of the
 /// application's own call.
@@ -165,7 +165,7 @@ fn waited(
     several: impl FnOnce() -> bool,
     timeout: impl FnOnce() -> Timeout,
     overwrites: bool,
-    held: impl Fn(Here, Time, bool) -> Option<c_int>,
+    held: impl Fn(LoopHandle, Time, bool) -> Option<c_int>,
     admit: impl Fn(Admit<'_>) -> c_int,
 ) -> c_int {
     let Some(here) = event_loop::waits_here(several) else {

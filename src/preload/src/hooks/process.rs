@@ -12,7 +12,7 @@ pub fn executed(real: impl FnOnce() -> c_int) -> c_int {
     if !process::is_same_process() {
         return real();
     }
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let _open = table::open_all();
     drop(kept);
     real()

@@ -50,7 +50,7 @@ pub fn registered(
         }
     };
     numbers::register_in(instance);
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let section = handler::enter();
     let locked = slot.lock(fd, &section);
     drop(kept);
@@ -72,7 +72,7 @@ pub fn registered(
     // the call waits for nothing. Once it has succeeded, the kernel has read the event.
     let result = real();
     if result == 0 {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         let (_, first, _) = state.control(wanted());
         slot.registered(fd, &state);
         carry_out(fd, first);
@@ -105,7 +105,7 @@ fn registered_while_closed(
         pass(instance, operation, fd, passed, data)
     };
     if result != 0 {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         state.refused(undo);
         slot.registered(fd, &state);
     }

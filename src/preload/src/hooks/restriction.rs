@@ -21,7 +21,7 @@ pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int, value: c_
         PR_SET_SECCOMP => filtered(real),
         PR_SET_TSC if value == PR_TSC_SIGSEGV as c_ulong && process::is_same_process() => {
             send_helpers_away();
-            let _kept = errno::Kept::new();
+            let _errno = errno::Guard::new();
             program::sleep();
             real()
         }
@@ -96,7 +96,7 @@ fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
     }
     send_helpers_away();
     let was_awake = {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         program::sleep()
     };
     program::set_filtered(true);
@@ -112,7 +112,7 @@ fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
 
 #[cold]
 fn send_helpers_away() {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     // A handler that has interrupted the library may have interrupted it with a lock held.
     if !event_loop::is_in_use() {
         let _section = handler::enter();

@@ -159,16 +159,16 @@ fn gated(
         return real();
     };
     let verdict = here.with(|state| state.before_read(fd, slot));
-    let verdict = verdict.unwrap_or(Verdict::Straight);
+    let verdict = verdict.unwrap_or(Verdict::PassThrough);
     let count = match verdict {
-        Verdict::Straight => return real(),
+        Verdict::PassThrough => return real(),
         Verdict::Fail(_) if !has_room() => return real(),
         Verdict::Fail(error) => {
             errno::set(error.raw_os_error());
             return -1;
         }
         Verdict::Part => part(),
-        Verdict::Quiet | Verdict::Seen | Verdict::Unseen => real(),
+        Verdict::Disarmed | Verdict::Seen | Verdict::Unseen => real(),
     };
     if count > 0 {
         let (start, size) = buffer();
@@ -176,10 +176,10 @@ fn gated(
         // SAFETY: the kernel has just written at least this many bytes there.
         let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
         here.with(|state| match verdict {
-            Verdict::Quiet => state.read_quietly(bytes),
+            Verdict::Disarmed => state.read_disarmed(bytes),
             _ => state.has_read(fd, slot, verdict, bytes, size),
         });
-    } else if count < 0 && verdict != Verdict::Quiet && errno::is(EAGAIN) {
+    } else if count < 0 && verdict != Verdict::Disarmed && errno::is(EAGAIN) {
         here.with(|state| state.has_found_nothing(slot));
     }
     count

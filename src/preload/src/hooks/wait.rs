@@ -2,7 +2,7 @@
 
 use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
-use crate::event_loop::{self, Here};
+use crate::event_loop::{self, LoopHandle};
 use crate::gate::numbers;
 use crate::sys::errno;
 use libc::{c_int, epoll_event, sigset_t, timespec};
@@ -97,7 +97,7 @@ fn waited_by(
     timeout: impl Fn() -> Timeout,
     again: impl Fn(usize, c_int, Slice) -> c_int,
 ) -> c_int {
-    let here: Option<Here> = event_loop::waits_here(|| true);
+    let here: Option<LoopHandle> = event_loop::waits_here(|| true);
     match here {
         Some(here) => cancellable(|| epoll_wait::wait(here, call, &timeout, &real, &again)),
         None => real(),
@@ -111,7 +111,7 @@ pub fn created(real: impl FnOnce() -> c_int, size: c_int) -> c_int {
     // Less is a number that means nothing.
     const LEAST: c_int = 16;
     if instance >= 0 && size >= LEAST {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         numbers::made_for(instance, size.unsigned_abs());
     }
     instance

@@ -23,7 +23,7 @@ static START: Start = start;
 static END: extern "C" fn() = end;
 
 extern "C" fn start(count: c_int, arguments: *const *const c_char) {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     // A name is looked for under a lock, which a signal handler that calls the same function would wait for.
     let unblocked = thread::block_signals();
     hooks::resolve();

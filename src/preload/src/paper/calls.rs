@@ -18,7 +18,7 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// It does not block, or is about the calling thread: at once.
-    Straight,
+    AtOnce,
     /// It makes no sense in the background, or pulls the library's threads from under it.
     Refused,
     /// `RWF_NOWAIT`, and readiness where it is no file.
@@ -147,7 +147,7 @@ impl Call {
                 | FUTEX_TRYLOCK_PI
                 | FUTEX_WAIT_REQUEUE_PI
                 | FUTEX_CMP_REQUEUE_PI => Way::Refused,
-                _ => Way::Straight,
+                _ => Way::AtOnce,
             },
 
             // A wait under another signal mask, and waits for signals: they come to the thread that waits.
@@ -177,7 +177,7 @@ impl Call {
             // What is handed in belongs to the thread that does it, and ends with it.
             SYS_io_uring_enter => Way::Refused,
 
-            number if is_quick(number) => Way::Straight,
+            number if is_quick(number) => Way::AtOnce,
             // Everything else, what no table knows yet included.
             _ => Way::Helper,
         }
@@ -194,7 +194,7 @@ impl Call {
             SYS_fork | SYS_vfork | SYS_pause | SYS_arch_prctl | SYS_modify_ldt
             | SYS_set_thread_area | SYS_get_thread_area | SYS_ioperm | SYS_iopl => Way::Refused,
             SYS_alarm | SYS_dup2 | SYS_epoll_create | SYS_eventfd | SYS_getpgrp
-            | SYS_inotify_init | SYS_pipe | SYS_signalfd | SYS_time => Way::Straight,
+            | SYS_inotify_init | SYS_pipe | SYS_signalfd | SYS_time => Way::AtOnce,
             _ => return None,
         })
     }

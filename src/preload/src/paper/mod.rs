@@ -112,7 +112,7 @@ fn conclude(attempt: Attempt, way: Way) -> c_long {
 /// Whether this is no call that is refused, or made as it is for another reason.
 fn may_be_tried(call: &Call, way: Way) -> bool {
     if let Some((first, last)) = call.closes() {
-        let _kept = errno::Kept::new();
+        let _errno = errno::Guard::new();
         table::forget_range(first, last);
     }
     way != Way::Refused && call.number != SYS_epoll_ctl && !program::is_filtered()
@@ -144,14 +144,14 @@ fn side_in_line(call: &Call, way: Way) -> Option<Side> {
 /// A call that would block goes to the background, or blocks where there is none.
 #[cold]
 fn goes_on(operation: Operation, way: Way) -> c_long {
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let started = match may_go_on() {
         Some(background) => background.start(operation),
         None => Err(operation),
     };
     let answer = match started {
         Ok(Started::GoesOn(handle)) => {
-            STATS.counters(LOOPS).count(Counter::NativeBackground);
+            STATS.counters(LOOPS).count(Counter::Background);
             LAST.set(handle.number());
             Err(EINPROGRESS)
         }
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn laio_poll(
             _ => return fail(EINVAL),
         },
     };
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let mut taken = 0;
     let polled = background_or_errno().and_then(|background| {
         background.poll(most, end, |completion| {
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn laio_poll(
 /// `laio_eventfd`
 #[no_mangle]
 pub extern "C" fn laio_eventfd() -> c_int {
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let descriptor = background_or_errno().and_then(Background::descriptor);
     drop(kept);
     descriptor.unwrap_or_else(|error| fail(error.raw_os_error()))
@@ -264,7 +264,7 @@ pub extern "C" fn laio_eventfd() -> c_int {
 /// `laio_cancel`
 #[no_mangle]
 pub extern "C" fn laio_cancel(handle: *mut c_void) -> c_int {
-    let kept = errno::Kept::new();
+    let kept = errno::Guard::new();
     let cancelled = operations_of(handle).map(|(all, handle)| all.cancel(handle));
     drop(kept);
     match cancelled {

@@ -10,7 +10,7 @@ const PAGE: usize = 4096;
 /// exist, does nothing.
 pub fn is_readable(address: *const u64) -> bool {
     const NO_SUCH_WAY: c_int = c_int::MAX;
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     // SAFETY: the kernel reads eight bytes, if it can, and refuses the rest.
     let result = unsafe {
         libc::syscall(

@@ -2,7 +2,7 @@
 //!
 //! The kernel enlarges a table, to twice its size, when a number does not fit into it. Where threads share
 //! the table, whoever wanted that number waits for all processors meanwhile (`synchronize_rcu`): 2 to 12 ms
-//! on a machine with two. The usher shares the table of a program that may have been
+//! on a machine with two. The completion thread shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
 use rustix::fd::BorrowedFd;
@@ -26,7 +26,7 @@ pub unsafe fn borrow<'a>(number: i32) -> BorrowedFd<'a> {
 /// What is known of numbers is kept for so many at once.
 pub const CHUNK: usize = 256;
 
-/// Numbers up to a million; a connection with a higher one goes straight.
+/// Numbers up to a million; a connection with a higher one passes through.
 pub const CHUNKS: usize = 4096;
 
 /// How many numbers there is room for at the least, once there are threads of ours: 32 KiB of the

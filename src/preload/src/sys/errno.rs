@@ -1,16 +1,16 @@
 //! `errno` is the application's.
 
 /// Restores `errno` when it goes out of scope: whatever the library calls meanwhile leaves no trace.
-pub struct Kept(libc::c_int);
+pub struct Guard(libc::c_int);
 
-impl Kept {
+impl Guard {
     /// Notes the present value.
-    pub fn new() -> Kept {
-        Kept(get())
+    pub fn new() -> Guard {
+        Guard(get())
     }
 }
 
-impl Drop for Kept {
+impl Drop for Guard {
     fn drop(&mut self) {
         set(self.0);
     }

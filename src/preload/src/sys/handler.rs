@@ -129,7 +129,7 @@ pub fn remember_mask() {
 /// Whether this may be a signal handler: one of the signals that are blocked here, and were not at first, has one.
 #[cold]
 pub fn may_be_running() -> bool {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     if has_own_stack() {
         return true;
     }
@@ -190,7 +190,7 @@ fn has_handler(signal: c_int) -> bool {
 
 /// Whether this is a handler on a stack that is set aside for handlers.
 fn has_own_stack() -> bool {
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
     // SAFETY: the kernel writes the structure, for which there is room; zeroes are one.
     let flags = unsafe {

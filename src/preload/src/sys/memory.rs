@@ -1,6 +1,6 @@
 //! Memory of our own, from `mmap`. A hook may be called in a signal handler that has interrupted the
 //! application's `malloc`, which must not be entered twice; and a guest leaves no traces in its
-//! host's heap. Ours is not entered twice either: a hook inside a hook goes straight.
+//! host's heap. Ours is not entered twice either: a hook inside a hook passes through.
 //!
 //! Rust ends a process that cannot have the memory that it asks for. So the library asks in bulk, where a
 //! loop begins and where its threads start, and first whether so much is to be had.

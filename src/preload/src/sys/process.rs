@@ -50,7 +50,7 @@ pub fn is_ours() {
 /// where the thread is known to have called `vfork`; the parent forgets it.
 #[cold]
 fn is_vfork_child() -> bool {
-    let _kept = super::errno::Kept::new();
+    let _errno = super::errno::Guard::new();
     let is_child = !is_same_process();
     if !is_child {
         ASIDE.set(ASIDE.get() & !VFORKED);

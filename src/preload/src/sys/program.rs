@@ -153,7 +153,7 @@ extern "C" {
     static mut environ: *mut *mut c_char;
 }
 
-/// From here on every hook goes straight, those of signal handlers included. Tells whether they did not
+/// From here on every hook passes through, those of signal handlers included. Tells whether they did not
 /// before; only then are there counters to write.
 pub fn sleep() -> bool {
     let was_awake = MODE.swap(DORMANT, Relaxed) == AWAKE;

@@ -177,7 +177,7 @@ pub fn look() {
     if IS_DONE.swap(true, Relaxed) {
         return;
     }
-    let _kept = errno::Kept::new();
+    let _errno = errno::Guard::new();
     for Needed {
         number,
         arguments: [a, b, c, d, e],

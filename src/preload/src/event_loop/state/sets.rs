@@ -45,7 +45,7 @@ impl Sets {
     #[inline]
     pub fn close_left_over(&mut self, number: usize) {
         if self.has_waker {
-            let _kept = crate::sys::errno::Kept::new();
+            let _errno = crate::sys::errno::Guard::new();
             self.has_waker = !waker::try_to_close(number);
         }
     }

@@ -46,7 +46,7 @@ impl Pool {
             self.has_parted();
             if !alone {
                 log::warn!(
-                    "close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests go straight"
+                    "close_range(CLOSE_RANGE_UNSHARE) is not to be had: requests pass through"
                 );
                 self.give_up();
                 return self.has_left(self.executor.leave());
@@ -58,7 +58,7 @@ impl Pool {
                 Ok(mut job) => {
                     self.work_on(&mut worker, &mut job);
                     self.finish(job);
-                    // Here as well: there may be no end to the jobs.
+                    // LoopHandle as well: there may be no end to the jobs.
                     self.pins.expire();
                 }
                 Err(left) => break left,

@@ -86,7 +86,7 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         })
     }
 
-    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool {
+    fn show(&mut self, held: impl Fn(c_int) -> u32, waker: Option<c_int>) -> bool {
         let mut lacks = false;
         for &Held { member, events } in &*self.held {
             if let Some(entry) = self.ours.get_mut(member) {
@@ -97,8 +97,8 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         }
         self.ours.truncate(self.count);
         // There is room for it.
-        self.ours.extend(bell.map(|bell| pollfd {
-            fd: bell,
+        self.ours.extend(waker.map(|waker| pollfd {
+            fd: waker,
             events: IN as i16,
             revents: 0,
         }));
@@ -112,7 +112,7 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
     }
 
     fn has_rung(&self, _bell: c_int) -> bool {
-        self.ours.last().is_some_and(|bell| bell.revents != 0)
+        self.ours.last().is_some_and(|waker| waker.revents != 0)
     }
 
     fn admit(&mut self, _bell: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {

@@ -224,12 +224,12 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         members.any(|&Held { member, events }| events & held(member as c_int) != 0)
     }
 
-    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool {
+    fn show(&mut self, held: impl Fn(c_int) -> u32, waker: Option<c_int>) -> bool {
         let (count, given) = (self.count, 3 * self.words());
         self.ours.truncate(given);
         // Without the memory that a high number needs, it is not heard.
-        let heard = bell.filter(|&bell| self.ours.try_reserve(3 * words(bell + 1)).is_ok());
-        self.shown = count.max(heard.map_or(0, |bell| bell + 1));
+        let heard = waker.filter(|&waker| self.ours.try_reserve(3 * words(waker + 1)).is_ok());
+        self.shown = count.max(heard.map_or(0, |waker| waker + 1));
         let each = words(self.shown);
         self.ours.resize(given + 3 * each, 0);
         let (theirs, ours) = self.ours.split_at_mut(given);
@@ -250,9 +250,9 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
             }
         }
         // Among those that are to be readable, which come first.
-        if let Some(bell) = heard {
-            if let Some(word) = ours.get_mut(word(bell)) {
-                *word |= bit(bell);
+        if let Some(waker) = heard {
+            if let Some(word) = ours.get_mut(word(waker)) {
+                *word |= bit(waker);
             }
         }
         lacks
@@ -269,14 +269,14 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         (self.wait)(shown, sets, timeout)
     }
 
-    fn has_rung(&self, bell: c_int) -> bool {
+    fn has_rung(&self, waker: c_int) -> bool {
         let given = 3 * self.words();
         let readable = self.ours.get(given..given + words(self.shown));
-        let word = readable.and_then(|set| set.get(word(bell)));
-        word.is_some_and(|word| word & bit(bell) != 0)
+        let word = readable.and_then(|set| set.get(word(waker)));
+        word.is_some_and(|word| word & bit(waker) != 0)
     }
 
-    fn admit(&mut self, bell: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
+    fn admit(&mut self, waker: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
         let given = 3 * self.words();
         let each = words(self.shown).max(1);
         let mut held = take(&mut *self.held);
@@ -284,15 +284,15 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         let ours = self.ours.get_mut(given..).unwrap_or_default();
         for (set, events) in ours.chunks_exact_mut(each).zip(EVENTS) {
             for (number, word) in set.iter_mut().enumerate().filter(|(_, word)| **word != 0) {
-                // The bell is among those that are to be readable.
+                // The waker is among those that are to be readable.
                 let rings = |fd: &c_int| self::word(*fd) == number && events & IN != 0;
-                let bell = bell.filter(rings).map_or(0, bit) & *word;
-                let left = admit_word(number, *word & !bell, events, &mut shown);
-                for fd in members(&[*word & !bell & !left]) {
+                let waker = waker.filter(rings).map_or(0, bit) & *word;
+                let left = admit_word(number, *word & !waker, events, &mut shown);
+                for fd in members(&[*word & !waker & !left]) {
                     let member = number * 64 + fd as usize;
                     push(&mut held, Held { member, events });
                 }
-                *word = left | bell;
+                *word = left | waker;
                 ready += left.count_ones() as c_int;
             }
         }
@@ -300,14 +300,14 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         ready
     }
 
-    fn report(&mut self, bell: Option<c_int>, ready: c_int) {
+    fn report(&mut self, waker: Option<c_int>, ready: c_int) {
         // An error leaves the sets alone.
         if ready < 0 {
             return;
         }
-        if let Some(bell) = bell {
-            if let Some(word) = self.shown().get_mut(word(bell)) {
-                *word &= !bit(bell);
+        if let Some(waker) = waker {
+            if let Some(word) = self.shown().get_mut(word(waker)) {
+                *word &= !bit(waker);
             }
         }
         let (count, shown, theirs) = (words(self.count), words(self.shown), self.theirs);

@@ -15,24 +15,24 @@ pub trait Set {
     /// Whether anything of the set is still held back.
     fn is_held(&self, held: impl Fn(c_int) -> u32) -> bool;
 
-    /// Makes the copy for one wait, without what is held back and with the bell, if there is one. Tells
+    /// Makes the copy for one wait, without what is held back and with the waker, if there is one. Tells
     /// whether anything was left out.
-    fn show(&mut self, held: impl Fn(c_int) -> u32, bell: Option<c_int>) -> bool;
+    fn show(&mut self, held: impl Fn(c_int) -> u32, waker: Option<c_int>) -> bool;
 
     /// Waits for the copy. A thread that is cancelled ends here, and its stack is unwound: nothing
     /// that has to be dropped may be alive in the callers.
     fn wait(&mut self, timeout: &timespec) -> c_int;
 
-    /// Whether the bell has rung.
-    fn has_rung(&self, bell: c_int) -> bool;
+    /// Whether the waker has rung.
+    fn has_rung(&self, waker: c_int) -> bool;
 
     /// Leaves in what the kernel said of the copy what is to be handed out of each member's events; tells how many
-    /// are left. The bell is none of them.
-    fn admit(&mut self, bell: Option<c_int>, shown: impl FnMut(c_int, u32) -> u32) -> c_int;
+    /// are left. The waker is none of them.
+    fn admit(&mut self, waker: Option<c_int>, shown: impl FnMut(c_int, u32) -> u32) -> c_int;
 
-    /// Hands what the kernel said of the copy to the application, but for the bell: `ready` are, or
+    /// Hands what the kernel said of the copy to the application, but for the waker: `ready` are, or
     /// the call has failed.
-    fn report(&mut self, bell: Option<c_int>, ready: c_int);
+    fn report(&mut self, waker: Option<c_int>, ready: c_int);
 
     /// Gives the memory back.
     fn give_back(&mut self, room: &mut Room);

@@ -24,7 +24,7 @@ use transfer::{accept, message, send_file, transfer};
 pub fn attempt(call: &Call, way: Way) -> Attempt {
     match way {
         Way::Transfer(side) => transfer(call, side),
-        Way::Straight | Way::Refused => straight(call),
+        Way::AtOnce | Way::Refused => at_once(call),
         Way::Message(side, flags) => message(call, side, flags),
         Way::Accept => accept(call),
         Way::Open(path) => open(call, path),
@@ -32,7 +32,7 @@ pub fn attempt(call: &Call, way: Way) -> Attempt {
         Way::Ask | Way::Close => ask(call),
         Way::Sendfile => send_file(call),
         Way::Helper => left(call, QUICK),
-        Way::Endless if !may_wait(call) => straight(call),
+        Way::Endless if !may_wait(call) => at_once(call),
         Way::Endless => left(call, ENDLESS),
         Way::Slow => left(call, SLOW),
         Way::Sleep => left(call, SLEEP),

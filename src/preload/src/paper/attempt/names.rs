@@ -132,10 +132,10 @@ pub(super) fn look_up(call: &Call, path: Path) -> Attempt {
     let flags = if path.follows { 0 } else { O_NOFOLLOW } as u64;
     match look(call, path, flags, 0) {
         Err(Errno::AGAIN) => left(call, SLOW),
-        Err(_) => straight(call),
+        Err(_) => at_once(call),
         Ok(named) => match target_of(named.as_fd()) {
             Target::Opaque(is_known) => taught_by(call, (!is_known).then_some(named)),
-            _ => straight(call),
+            _ => at_once(call),
         },
     }
 }
@@ -151,6 +151,6 @@ fn taught_by(call: &Call, named: Option<File>) -> Attempt {
 pub(super) fn ask(call: &Call) -> Attempt {
     match target(call.int(0)) {
         Target::Opaque(is_known) => taught(call, is_known),
-        _ => straight(call),
+        _ => at_once(call),
     }
 }

@@ -38,7 +38,7 @@ pub(super) const SLEEP: Route = Route::Helper {
     is_endless: true,
 };
 
-pub(super) fn straight(call: &Call) -> Attempt {
+pub(super) fn at_once(call: &Call) -> Attempt {
     Done(perform(call))
 }
 
@@ -51,10 +51,10 @@ pub(super) fn left(call: &Call, route: Route) -> Attempt {
 pub(super) fn cannot_say(call: &Call) -> Attempt {
     let fd = call.int(0);
     match target(fd) {
-        Target::Memory => straight(call),
+        Target::Memory => at_once(call),
         Target::Local(_) => left(call, QUICK),
         Target::Opaque(is_known) => taught(call, is_known),
-        Target::Stream | Target::Other if is_nonblocking(fd) => straight(call),
+        Target::Stream | Target::Other if is_nonblocking(fd) => at_once(call),
         Target::Stream | Target::Other => left(call, ENDLESS),
     }
 }

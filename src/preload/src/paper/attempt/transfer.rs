@@ -36,7 +36,7 @@ pub fn partly_transferred(call: &Call, side: Side, answer: Answer) -> Attempt {
         // The last may be the answer of a sandbox to the attempt, and not to the call.
         Err(EOPNOTSUPP | ENOSYS | EPERM) => return cannot_say(call),
         // A vector is refused for other reasons than a buffer.
-        Err(EINVAL) => return straight(call),
+        Err(EINVAL) => return at_once(call),
         Err(_) => return Done(answer),
     };
     let mut operation = Operation::new(*call, SLOW);
@@ -115,7 +115,7 @@ fn when_socket_ready(fd: c_int, side: Side) -> Option<Route> {
 pub(super) fn message(call: &Call, side: Side, flags: usize) -> Attempt {
     let asked = call.int(flags);
     if asked & MSG_DONTWAIT != 0 {
-        return straight(call);
+        return at_once(call);
     }
     if side == Side::Read && asked & MSG_WAITALL != 0 {
         // What has come cannot be taken before all has.
@@ -135,7 +135,7 @@ pub(super) fn accept(call: &Call) -> Attempt {
     // SAFETY: the application passes this number to a call right now.
     let listens = || socket_acceptconn(unsafe { descriptors::borrow(fd) }) == Ok(true);
     if is_ready(fd, Side::Read) || is_nonblocking(fd) || !listens() {
-        return straight(call);
+        return at_once(call);
     }
     left(call, when_ready(fd, Side::Read))
 }
@@ -150,7 +150,7 @@ pub(super) fn send_file(call: &Call) -> Attempt {
         return left(call, ENDLESS);
     }
     match target(from) {
-        Target::Memory => straight(call),
+        Target::Memory => at_once(call),
         Target::Local(status) => {
             let offset = call.word(2) as *const u64;
             let start = if offset.is_null() {
@@ -161,12 +161,12 @@ pub(super) fn send_file(call: &Call) -> Attempt {
                 is_readable(offset).then(|| unsafe { offset.read_unaligned() })
             };
             let Some(start) = start else {
-                return straight(call);
+                return at_once(call);
             };
             let length = (call.word(3) as u64).min(LOOKED_AT);
             let end = start.saturating_add(length).min(status.size);
             if is_resident(from, start, end) {
-                straight(call)
+                at_once(call)
             } else {
                 left(call, SLOW)
             }

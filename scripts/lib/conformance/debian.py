@@ -12,7 +12,7 @@ PYTHON_TESTS = "select poll epoll selectors socket os subprocess posix asyncio".
 PYTHON_LEFT_OUT = "*ThreadedVSOCKSocketStreamTest*"
 
 # Types and commands; expiry; background saves and rewrites, which fork; `fsync` of the append-only file; replication. Left out are
-# units that put random load on servers for half a minute or longer, and those about memory, scripts and clusters.
+# units that put random load on servers for 20 s or longer, and those about computing, memory, scripts, modules and clusters.
 REDIS_UNITS = """
     unit/acl unit/aofrw unit/auth unit/expire unit/info unit/keyspace unit/limits unit/multi unit/networking unit/other
     unit/protocol unit/pubsub unit/querybuf unit/quit unit/scan unit/shutdown unit/slowlog

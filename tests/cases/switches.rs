@@ -396,8 +396,10 @@ fn main() -> ExitCode {
         // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library
         // had failed.
         Test::new("ungated calls are shown", || ungated_calls("on")).needs(Need::SlowDisk),
-        Test::new("ungated calls are shown by observing", || ungated_calls("observe"))
-            .needs(Need::SlowDisk),
+        Test::new("ungated calls are shown by observing", || {
+            ungated_calls("observe")
+        })
+        .needs(Need::SlowDisk),
         // Without it, the counters could be lost at exit, or failing to write them could do harm.
         Test::new("statistics file", statistics_file),
     ])

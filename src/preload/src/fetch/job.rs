@@ -3,7 +3,7 @@
 use super::file_system::{self, Kind, Status};
 use super::pins::Pins;
 use super::residency::STRIDE;
-use super::resolver::{Resolver, File, Patience};
+use super::resolver::{File, Patience, Resolver};
 use crate::gate::inflight::Charge;
 use crate::sys::{clock, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};

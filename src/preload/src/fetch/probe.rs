@@ -2,7 +2,7 @@
 
 use super::file_system::{known, status, Kind};
 use super::residency::{closely, first_missing};
-use super::resolver::{Resolver, Patience};
+use super::resolver::{Patience, Resolver};
 use laio_core::predictions::{Depth, Prediction};
 use rustix::fd::AsFd;
 use rustix::fs::FileType;

@@ -21,18 +21,6 @@ pub fn registered(
     if !matches!(operation, ADD | DEL | MOD) {
         return real();
     }
-    let Some(slot) = table::accepted(fd) else {
-        let result = real();
-        if result == 0 {
-            let cookie = (operation != DEL).then(|| {
-                // SAFETY: the kernel has just read it; the structure may be packed.
-                let event = unsafe { std::ptr::read_unaligned(event) };
-                (instance, event.u64)
-            });
-            table::register_other(fd, cookie);
-        }
-        return result;
-    };
     let wanted = || {
         let (events, data) = match operation {
             DEL => (0, 0),
@@ -48,6 +36,20 @@ pub fn registered(
             events,
             data,
         }
+    };
+    let Some(slot) = table::accepted(fd) else {
+        let result = real();
+        if result == 0 {
+            match table::accepted(fd) {
+                // Another thread has accepted a connection under this number, and the call was for that.
+                Some(slot) => slot.called_unseen(fd, wanted()),
+                None => {
+                    let cookie = (operation != DEL).then(|| (instance, wanted().data));
+                    table::register_other(fd, cookie);
+                }
+            }
+        }
+        return result;
     };
     numbers::register_in(instance);
     let kept = errno::Guard::new();

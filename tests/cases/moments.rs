@@ -123,6 +123,8 @@ fn main() -> ExitCode {
     tests.extend(both_states("in_handlers"));
     // Without it, a handler could wait for the lock of a connection that its own thread holds.
     tests.extend(both_states("handler_calls"));
+    // Without it, what a handler has jumped out of could stay locked for ever, or a request be held back for ever.
+    tests.extend(both_states("jumps"));
     // Without it, a wait in a handler that has interrupted `malloc` could start threads in the middle of that.
     tests.push(Test::new("handler_polls", || pinned("handler_polls")));
     // Without it, a child could wait for helpers that only its parent has, or a vfork child could undo what its parent

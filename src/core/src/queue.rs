@@ -119,6 +119,12 @@ impl<T> Queue<T> {
         first.map(|(_, task)| task)
     }
 
+    /// The tasks may be half changed: they are left where they are for ever.
+    pub fn forget_tasks(&mut self) {
+        core::mem::forget(core::mem::take(&mut self.urgent));
+        core::mem::forget(core::mem::take(&mut self.normal));
+    }
+
     /// Leaves only those tasks in the queue for which this holds.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.urgent.retain(|(_, task)| keep(task));

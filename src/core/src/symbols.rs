@@ -241,6 +241,11 @@ pub const SPECIAL: &[Row] = &[
         names: &["vfork"],
         purpose: "in the child, which has its parent's memory, the library does nothing",
     },
+    Row {
+        operation: "longjmp",
+        names: &["longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"],
+        purpose: "a signal handler may jump out of the library, which then frees what the thread had locked",
+    },
 ];
 
 /// The names of `include/laio.h`: what the library exports of its own.

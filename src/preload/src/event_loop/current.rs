@@ -6,10 +6,11 @@
 
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
-use crate::gate::{loops, waker};
+use crate::gate::{loops, table, waker};
 use crate::sys::at_end::AtEnd;
 use crate::sys::local::{place, Local};
 use crate::sys::{errno, handler, memory, process, program};
+use crate::threads::registry;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -35,6 +36,10 @@ pub fn prepare() {
 }
 
 unsafe extern "C" fn end(state: *mut c_void) {
+    // A signal handler may have jumped out of its use to the end of the thread.
+    if handler::has_interrupted() || OWNED.get().is_null() {
+        return;
+    }
     CURRENT.set(null_mut());
     OWNED.set(null_mut());
     ENDED.set(true);
@@ -132,10 +137,9 @@ fn begin() -> Option<LoopHandle> {
     let config = program::config()?;
     // There is one already, in use further up the stack; or the thread is ending.
     let section = handler::enter();
-    if section.is_inner() || ENDED.get() || handler::may_be_running() {
+    if section.is_inner() || ENDED.get() || handler::may_be_running() || !program::awake() {
         return None;
     }
-    leave_behind();
     if !memory::is_to_be_had(ROOM) {
         return None;
     }
@@ -159,13 +163,32 @@ pub fn is_in_use() -> bool {
     handler::has_interrupted()
 }
 
-/// Where a signal handler has jumped out of the library while it used this thread's state: that may be half changed, and is
-/// left alone for ever, with its threads, which open what is held back. The thread begins anew.
-fn leave_behind() {
-    if !OWNED.get().is_null() {
-        AT_END.give(null_mut());
-        OWNED.set(null_mut());
+/// A signal handler has jumped out of the library on this thread, which had any lock of it. What it had locked is free again;
+/// what may be half changed is left alone for ever, and nothing is held back for it.
+pub fn recover() {
+    let _errno = errno::Guard::new();
+    if !process::is_same_process() {
+        return;
     }
+    table::recover();
+    registry::recover();
+    if memory::is_left() {
+        // Without memory of its own the library does nothing any more.
+        std::mem::forget(table::open_all());
+        program::lie_down();
+        CURRENT.set(null_mut());
+        return;
+    }
+    let owned = OWNED.get();
+    if owned.is_null() || !CURRENT.get().is_null() {
+        return;
+    }
+    AT_END.give(null_mut());
+    OWNED.set(null_mut());
+    // SAFETY: it lives until the thread ends, and whoever used it was left. The two are not changed after `begin`.
+    let (number, pool) = unsafe { ((*owned).number, &(*owned).pool) };
+    table::let_go(number);
+    pool.recover();
 }
 
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.

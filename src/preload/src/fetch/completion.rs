@@ -117,6 +117,12 @@ impl Finished {
         }
     }
 
+    /// A signal handler has jumped out of the library on this thread: the jobs may be half changed.
+    pub fn recover(&self) {
+        self.state
+            .take_over(|state| std::mem::forget(std::mem::take(&mut state.jobs)));
+    }
+
     /// No job will ever come again: the completion thread leaves when it is done.
     pub fn is_over(&self) {
         self.state.lock().over = true;

@@ -249,6 +249,17 @@ impl Pool {
         self.executor.dismiss();
     }
 
+    /// A signal handler has jumped out of the loop on this thread. What may be half changed is forgotten, and the threads leave.
+    pub fn recover(&self) {
+        self.impossible.store(true, SeqCst);
+        self.executor.recover();
+        self.finished.recover();
+        self.free
+            .take_over(|free| std::mem::forget(std::mem::take(free)));
+        self.parted.take_over(|_| ());
+        self.stop();
+    }
+
     /// The completion thread: the only one of ours that shares the application's descriptor table. It starts the first helper.
     fn complete_all(self: Arc<Self>, first: Shift) {
         if self.spawn_helper(first, true).is_err() {

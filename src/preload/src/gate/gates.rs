@@ -8,6 +8,7 @@ use crate::sys::sync::atomic::Ordering::*;
 use crate::sys::sync::yield_now;
 use crate::sys::{handler, kernel};
 use laio_core::gate::{Control, Descriptor, OneShot, Side, DEL};
+use laio_core::stream::Stream;
 
 impl Slot {
     /// The number is about to be closed: settles what its connection is owed. False where it lives on, in a process that
@@ -35,6 +36,19 @@ impl Slot {
         }
         state.reset();
         true
+    }
+
+    /// A signal handler has jumped out of the library on this thread, which may have had it locked. Tells whether it had: then
+    /// what it is owed is given back, and it is nobody's.
+    pub fn recover(&self, fd: i32) -> bool {
+        self.stream.take_over(|stream| *stream = Stream::default());
+        let mut had = false;
+        self.state.take_over(|state| {
+            self.abandon_locked(fd, state);
+            state.reset();
+            had = true;
+        });
+        had
     }
 
     /// Opens its gates for good, though another thread may hold its lock.

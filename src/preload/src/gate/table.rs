@@ -137,6 +137,23 @@ pub fn abandon() {
     numbers::abandon();
 }
 
+/// A signal handler has jumped out of the library on this thread: what it had locked is given what it is owed, and left alone.
+pub fn recover() {
+    for (fd, slot) in TABLE.all() {
+        if slot.recover(fd) {
+            leave(slot);
+        }
+    }
+}
+
+/// An event loop is gone in the middle of what it did: opens the gates that it has closed.
+pub fn let_go(keeper: usize) {
+    let kept = |slot: &Slot| slot.is_accepted() && slot.keeper() == keeper;
+    for (fd, slot) in TABLE.all().filter(|(_, slot)| kept(slot)) {
+        slot.abandon(fd);
+    }
+}
+
 /// Opens all gates of the process: it is about to become another program, which knows nothing of them.
 pub fn open_all() -> AllOpen {
     // Each gate is open before, or cannot be closed afterwards.

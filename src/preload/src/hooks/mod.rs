@@ -9,6 +9,7 @@ mod body;
 mod change;
 mod descriptor;
 mod file;
+mod jump;
 mod polling;
 mod process;
 mod registration;
@@ -70,6 +71,7 @@ macro_rules! hooks {
         /// Finds all real functions.
         pub fn resolve() {
             resolve_vfork();
+            jump::resolve_jumps();
             $($($name::resolve();)+)+
         }
     };

@@ -48,6 +48,7 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     if program::awake() {
         clock::TickRate::begin();
         handler::remember_mask();
+        handler::set_recovery(event_loop::recover);
         event_loop::prepare();
         forks::watch();
     }

@@ -5,7 +5,8 @@
 //!
 //! *Has it interrupted the library?* A thread notes its stack pointer where it enters a [`Section`], in which it holds
 //! locks or has the state of its loop. A call that finds such a note from further up the stack is a handler's: it waits
-//! for no lock. A note from further down was left behind by `siglongjmp`.
+//! for no lock. A note from further down, or one since which the thread has jumped and no handler runs, was left behind by
+//! `siglongjmp`: then the thread frees what it had locked, and forgets what may be half done.
 //!
 //! *Does a handler run at all?* It may have interrupted the program's `malloc`, and must start no thread. The kernel blocks a
 //! handler's signal while it runs, so where a loop or its helpers are about to begin, which is seldom, the signal mask is asked for
@@ -19,6 +20,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 /// The stack pointer at the outermost section that this thread is in; 0 for none.
 static SECTION: Local<Cell<u64>> = Local::at(place::SECTION);
@@ -28,6 +30,17 @@ static USUAL: AtomicU64 = AtomicU64::new(0);
 
 /// Those that this thread has blocked for good.
 static BLOCKED: Local<Cell<u64>> = Local::at(place::BLOCKED);
+
+/// What mends that which a thread has left half done: the rooms above say it at start-up.
+static RECOVERY: OnceLock<fn()> = OnceLock::new();
+
+/// Says what is done where a signal handler has jumped out of the library.
+pub fn set_recovery(recover: fn()) {
+    let _ = RECOVERY.set(recover);
+}
+
+/// This thread has jumped (`longjmp`) since it last entered a section. Set by the hook.
+static JUMPED: Local<Cell<bool>> = Local::at(place::JUMPED);
 
 /// Two for each fork that this thread is making, one within the other; and one where the outermost is a section.
 static FORKS: Local<Cell<u64>> = Local::at(place::FORKS);
@@ -55,6 +68,7 @@ pub struct Section {
 pub fn enter() -> Section {
     let is_inner = has_interrupted();
     if !is_inner {
+        JUMPED.set(false);
         SECTION.set(stack_pointer());
     }
     Section {
@@ -84,7 +98,25 @@ impl Drop for Section {
 #[inline]
 pub fn has_interrupted() -> bool {
     let section = SECTION.get();
-    section != 0 && (stack_pointer() <= section || !was_left(section))
+    section != 0 && !was_left(section)
+}
+
+/// Whether a section was left by `siglongjmp`: it lies below the top of the stack, unless this handler has a stack of its own; or
+/// the thread has jumped since, unless that was within a handler.
+#[cold]
+fn was_left(section: u64) -> bool {
+    let is_deeper = stack_pointer() <= section;
+    if is_deeper && !JUMPED.get() || has_own_stack() || is_deeper && may_be_running() {
+        return false;
+    }
+    // In a section as well: a handler may come now.
+    JUMPED.set(false);
+    SECTION.set(stack_pointer());
+    if let Some(recover) = RECOVERY.get() {
+        recover();
+    }
+    SECTION.set(0);
+    true
 }
 
 /// This thread is about to fork: that is a section, up to [`has_forked`]. False where it is in one already.
@@ -109,16 +141,6 @@ pub fn ends_to_fork() -> bool {
 pub fn has_forked() {
     SECTION.set(0);
     FORKS.set(0);
-}
-
-/// A section lies below the top of the stack: it was left by `siglongjmp`, unless this handler has a stack of its own.
-#[cold]
-fn was_left(section: u64) -> bool {
-    let left = !has_own_stack();
-    if left && SECTION.get() == section {
-        SECTION.set(0);
-    }
-    left
 }
 
 /// The program starts.

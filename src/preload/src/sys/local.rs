@@ -35,8 +35,10 @@ pub mod place {
     pub const THREAD: usize = 10;
     /// Forks that it is making, one within the other.
     pub const FORKS: usize = 11;
+    /// It has jumped (`longjmp`) since it last entered a part of the library that no handler may enter.
+    pub const JUMPED: usize = 12;
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 }
 
 /// The block's size in bytes.

@@ -150,6 +150,19 @@ impl<T> Lock<T> {
         self.unlock();
     }
 
+    /// Mends what it guards, and frees it, where this thread has left it locked: a signal handler has jumped out of what
+    /// had it.
+    pub fn take_over(&self, mend: impl FnOnce(&mut T)) {
+        if self.is_own() {
+            mend(&mut self.guard());
+        }
+    }
+
+    /// Whether this thread has it.
+    pub fn is_own(&self) -> bool {
+        self.word.load(Relaxed) & !WAITED == thread()
+    }
+
     /// What it guards, where nobody else can have it.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
@@ -277,6 +290,43 @@ impl Signal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without it, what a thread has left locked would stay so, or what another one has locked would be taken from it.
+    #[test]
+    fn only_its_own_thread_takes_a_lock_over() {
+        let lock = Lock::new(1);
+        lock.take_over(|_| unreachable!("nobody has it"));
+        lock.take();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                lock.take_over(|_| unreachable!("another thread has it"));
+                assert!(lock.try_lock().is_none());
+            });
+        });
+        lock.take_over(|value| *value = 2);
+        assert_eq!(lock.try_lock().map(|value| *value), Some(2));
+    }
+
+    /// Without it, a value could be changed by two threads at once, or a thread sleep for a lock that is free.
+    #[test]
+    fn several_threads_count_together() {
+        const EACH: u32 = 20_000;
+        let (lock, signal) = (Lock::new(0), Signal::default());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        *lock.lock() += 1;
+                    }
+                    signal.wake_all();
+                });
+            }
+            let mut sum = lock.lock();
+            while *sum < 3 * EACH {
+                sum = signal.wait(sum);
+            }
+        });
+    }
 
     /// Without it, a child could wait for ever for a thread of its parent's that holds the lock.
     #[test]

@@ -12,6 +12,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 struct Memory(Lock<Dlmalloc>);
 
@@ -44,12 +45,32 @@ unsafe impl GlobalAlloc for Memory {
 
 /// Before a fork: what the child inherits is whole.
 pub fn hold_still() {
-    MEMORY.0.take();
+    if !is_lost() {
+        MEMORY.0.take();
+    }
 }
 
 /// After it, in the parent and in the child.
 pub fn go_on() {
-    MEMORY.0.give_back();
+    if !is_lost() {
+        MEMORY.0.give_back();
+    }
+}
+
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether what is known of it may be wrong, so that it stays locked for ever.
+fn is_lost() -> bool {
+    LOST.load(Relaxed)
+}
+
+/// A signal handler has jumped out of the library on this thread. Tells whether that was in the middle of a change here.
+pub fn is_left() -> bool {
+    let is_left = MEMORY.0.is_own();
+    if is_left {
+        LOST.store(true, Relaxed);
+    }
+    is_left
 }
 
 /// What is set aside for small things that come later: parts of requests, names, threads. The allocator keeps

@@ -149,6 +149,11 @@ impl<T> Executor<T> {
         self.work.wake_all();
     }
 
+    /// A signal handler has jumped out of the library on this thread: the tasks, of which any may be half changed, are forgotten.
+    pub fn recover(&self) {
+        self.queue.take_over(Queue::forget_tasks);
+    }
+
     /// A helper that was hired is there.
     pub fn arrive(&self) {
         self.queue.lock().arrive();

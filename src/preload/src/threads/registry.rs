@@ -14,6 +14,7 @@ use crate::sys::published::Published;
 use rustix::io::Errno;
 use rustix::thread::gettid;
 use std::ffi::CStr;
+use std::mem::{forget, take};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -54,6 +55,18 @@ fn registry() -> &'static Registry {
 /// After a fork: the threads are the parent's. Without a lock, whose owner may not exist here.
 pub fn abandon() {
     REGISTRY.leave_behind();
+}
+
+/// A signal handler has jumped out of the library on this thread, which may have been starting threads.
+pub fn recover() {
+    if let Some(registry) = REGISTRY.get() {
+        registry
+            .threads
+            .take_over(|threads| forget(take(&mut threads.leaving)));
+        registry
+            .employers
+            .take_over(|employers| forget(take(employers)));
+    }
 }
 
 /// While it lives threads may be started: nobody is dismissed.
@@ -126,7 +139,7 @@ impl Registry {
         while threads.at_work > 0 {
             threads = self.gone.wait(threads);
         }
-        let leaving = std::mem::take(&mut threads.leaving);
+        let leaving = take(&mut threads.leaving);
         drop(threads);
         // The kernel takes a moment. Longer than that it is another thread that has got the number.
         for _ in 0..1000 {

@@ -25,7 +25,6 @@ const PROGRAMS: &[&str] = &[
     "children",
     "descriptor_family",
     "directory_family",
-    "early_or_late",
     "epoll_family",
     "epoll_loops",
     "exec_self",

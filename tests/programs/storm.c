@@ -155,7 +155,8 @@ static void use_socket(void)
 /* A connection from its beginning to its end, as a server's. */
 static void accept_one(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	/* Not where servers are about to listen. */
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1) };
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 42 };
 	socklen_t length = sizeof address;
 	char bytes[8];

@@ -1,0 +1,134 @@
+//! Threads of an application and of the library in many orders.
+//!
+//! Each test makes `LAIO_MODEL` executions (a few thousand where that is not set), or as many as there are.
+
+use laio_core::gate::{EDGE, EXCLUSIVE, ONESHOT};
+use laio_model::application::{self as app, Act, Loop};
+use laio_model::check::{different, execution};
+use shuttle::rand::{thread_rng, Rng};
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+use shuttle::thread::spawn;
+use shuttle::{Config, MaxSteps, Runner};
+use std::sync::{Mutex, PoisonError};
+
+/// How many executions a test makes.
+fn executions() -> usize {
+    let asked = std::env::var("LAIO_MODEL").ok();
+    asked.map_or(2000, |asked| asked.parse().expect("LAIO_MODEL is a number"))
+}
+
+/// The library has its state in statics: one test after the other.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn explore(scheduler: impl Scheduler + 'static, act: impl Fn() + Send + Sync + 'static) {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.max_steps = MaxSteps::FailAfter(100_000);
+    config.silence_warnings = true;
+    let count = Runner::new(scheduler, config).run(act);
+    println!(
+        "{count} executions, {} different interleavings",
+        different()
+    );
+}
+
+/// A loop, a second one, and a thread that does whatever comes to its mind.
+fn anything(signals: bool) {
+    let fine = thread_rng().gen();
+    let polls = thread_rng().gen_bool(0.2);
+    execution(fine, || {
+        let length = 8;
+        app::prepare();
+        let first = app::steps(length, true, false);
+        let second = app::steps(length / 2, true, false);
+        let third = app::steps(length, false, signals);
+        let threads = [
+            spawn(move || {
+                let of_loop = Loop::begin(0, polls);
+                app::run(&first, Some(&of_loop));
+                of_loop.end();
+            }),
+            spawn(move || {
+                let of_loop = Loop::begin(1, false);
+                app::run(&second, Some(&of_loop));
+                of_loop.end();
+            }),
+            spawn(move || app::run(&third, None)),
+        ];
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn random_programs_in_random_orders() {
+    explore(RandomScheduler::new(executions()), || anything(false));
+}
+
+#[test]
+fn random_programs_by_priorities() {
+    explore(PctScheduler::new(4, executions()), || anything(false));
+}
+
+#[test]
+fn random_programs_with_signal_handlers() {
+    explore(RandomScheduler::new(executions()), || anything(true));
+}
+
+/// Without it, a request could wait for ever: whoever restores or changes its registration, rings, or wakes a thread of the
+/// library may do so at a moment at which nobody hears it.
+fn every_request_is_answered(polls: bool) {
+    explore(RandomScheduler::new(executions()), move || {
+        let mut random = thread_rng();
+        let fine = random.gen();
+        let flags = [0, EDGE, ONESHOT, EDGE | ONESHOT][random.gen_range(0..4)];
+        let how = random.gen_range(0..5);
+        execution(fine, || {
+            app::prepare_to_serve(flags);
+            let threads = [
+                spawn(move || app::serve(flags, polls, 6)),
+                spawn(move || app::meddle(flags, how)),
+                spawn(app::ask_again),
+            ];
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn every_request_is_answered_in_epoll() {
+    every_request_is_answered(false);
+}
+
+#[test]
+fn every_request_is_answered_in_poll() {
+    every_request_is_answered(true);
+}
+
+/// All orders of the locks and calls of two threads while a gate is closed.
+#[test]
+fn two_threads_in_all_orders() {
+    let flags = [0, EDGE, ONESHOT, EXCLUSIVE];
+    let pairs = Act::ALL.into_iter().enumerate();
+    let pairs =
+        pairs.flat_map(|(at, first)| Act::ALL[at..].iter().map(move |&second| (first, second)));
+    for (first, second) in pairs {
+        for flags in flags {
+            println!("{first:?} {second:?} {flags:x}");
+            explore(DfsScheduler::new(Some(executions()), false), move || {
+                execution(false, || {
+                    let ticket = Act::prepare(flags);
+                    let threads = [first, second].map(|act| spawn(move || act.run(flags, ticket)));
+                    for thread in threads {
+                        thread.join().unwrap();
+                    }
+                    Act::settle(ticket);
+                });
+            });
+        }
+    }
+}

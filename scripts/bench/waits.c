@@ -1,6 +1,6 @@
 /* What one wait costs of the processor, in nanoseconds: poll, select and epoll_wait over accepted connections that are quiet,
  * beside one descriptor that is always ready. Run by scripts/bench/waits, with and without the library, as
- * `waits quiet|attentive|held DIRECTORY [thread]`; the last word has the program start an idle thread of its own. In the last state a request is held back all the while, for a file of the directory:
+ * `waits disarmed|armed|held DIRECTORY [thread]`; the last word has the program start an idle thread of its own. In the last state a request is held back all the while, for a file of the directory:
  * the library's helper is stopped by a tracer. Prints a line for each call and number of descriptors. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

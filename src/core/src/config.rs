@@ -266,7 +266,16 @@ impl Config {
         }
         (config, rejected)
     }
+
+    /// Settings that are called otherwise now, and are not taken by their old names: a line on standard error for each.
+    pub fn renamed(lookup: impl Fn(&str) -> bool) -> impl Iterator<Item = String> {
+        let found = RENAMED.iter().filter(move |(old, _)| lookup(old));
+        found.map(|(old, new)| format!("liblaio: {old} is no setting: it is called {new}"))
+    }
 }
+
+/// Old names of settings, and what they are called now.
+const RENAMED: [(&str, &str); 1] = [("LAIO_QUIET_MS", "LAIO_ARMED_MS")];
 
 impl Kind {
     /// What values there are, in words.
@@ -346,6 +355,19 @@ mod tests {
             );
         }
         assert_eq!(read(&[]), (Config::default(), vec![]));
+    }
+
+    /// Without it, a setting that is called otherwise now would be left out without a word.
+    #[test]
+    fn an_old_name_is_told_with_the_new_one() {
+        let told: Vec<_> = Config::renamed(|name| name == "LAIO_QUIET_MS").collect();
+        let expected = "liblaio: LAIO_QUIET_MS is no setting: it is called LAIO_ARMED_MS";
+        assert_eq!(told, [expected]);
+        assert_eq!(Config::renamed(|_| false).count(), 0);
+        let is_setting = |name: &str| SETTINGS.iter().any(|setting| setting.name == name);
+        assert!(RENAMED
+            .iter()
+            .all(|(old, new)| is_setting(new) && !is_setting(old)));
     }
 
     #[test]

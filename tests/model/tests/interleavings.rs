@@ -9,12 +9,21 @@ use shuttle::rand::{thread_rng, Rng};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread::spawn;
 use shuttle::{Config, MaxSteps, Runner};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 /// How many executions a test makes.
 fn executions() -> usize {
     let asked = std::env::var("LAIO_MODEL").ok();
     asked.map_or(2000, |asked| asked.parse().expect("LAIO_MODEL is a number"))
+}
+
+/// Few executions are the same ones each time.
+fn seed() -> u64 {
+    match std::env::var_os("LAIO_MODEL") {
+        Some(_) => RandomState::new().hash_one(0),
+        None => 1,
+    }
 }
 
 /// The library has its state in statics: one test after the other.
@@ -64,39 +73,48 @@ fn anything(signals: bool) {
 
 #[test]
 fn random_programs_in_random_orders() {
-    explore(RandomScheduler::new(executions()), || anything(false));
+    explore(RandomScheduler::new_from_seed(seed(), executions()), || {
+        anything(false)
+    });
 }
 
 #[test]
 fn random_programs_by_priorities() {
-    explore(PctScheduler::new(4, executions()), || anything(false));
+    explore(PctScheduler::new_from_seed(seed(), 4, executions()), || {
+        anything(false)
+    });
 }
 
 #[test]
 fn random_programs_with_signal_handlers() {
-    explore(RandomScheduler::new(executions()), || anything(true));
+    explore(RandomScheduler::new_from_seed(seed(), executions()), || {
+        anything(true)
+    });
 }
 
 /// Without it, a request could wait for ever: whoever restores or changes its registration, rings, or wakes a thread of the
 /// library may do so at a moment at which nobody hears it.
 fn every_request_is_answered(polls: bool) {
-    explore(RandomScheduler::new(executions()), move || {
-        let mut random = thread_rng();
-        let fine = random.gen();
-        let flags = [0, EDGE, ONESHOT, EDGE | ONESHOT][random.gen_range(0..4)];
-        let how = random.gen_range(0..5);
-        execution(fine, || {
-            app::prepare_to_serve(flags);
-            let threads = [
-                spawn(move || app::serve(flags, polls, 6)),
-                spawn(move || app::meddle(flags, how)),
-                spawn(app::ask_again),
-            ];
-            for thread in threads {
-                thread.join().unwrap();
-            }
-        });
-    });
+    explore(
+        RandomScheduler::new_from_seed(seed(), executions()),
+        move || {
+            let mut random = thread_rng();
+            let fine = random.gen();
+            let flags = [0, EDGE, ONESHOT, EDGE | ONESHOT][random.gen_range(0..4)];
+            let how = random.gen_range(0..5);
+            execution(fine, || {
+                app::prepare_to_serve(flags);
+                let threads = [
+                    spawn(move || app::serve(flags, polls, 6)),
+                    spawn(move || app::meddle(flags, how)),
+                    spawn(app::ask_again),
+                ];
+                for thread in threads {
+                    thread.join().unwrap();
+                }
+            });
+        },
+    );
 }
 
 #[test]
@@ -116,7 +134,9 @@ fn two_threads_in_all_orders() {
     let pairs = Act::ALL.into_iter().enumerate();
     let pairs =
         pairs.flat_map(|(at, first)| Act::ALL[at..].iter().map(move |&second| (first, second)));
-    for (first, second) in pairs {
+    // Two threads that close one number would close what is not theirs.
+    let is_sound = |pair: &(Act, Act)| *pair != (Act::CloseInstance, Act::CloseInstance);
+    for (first, second) in pairs.filter(is_sound) {
         for flags in flags {
             println!("{first:?} {second:?} {flags:x}");
             explore(DfsScheduler::new(Some(executions()), false), move || {

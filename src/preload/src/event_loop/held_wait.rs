@@ -2,7 +2,7 @@
 //!
 //! What is ready is looked at before the application is told of it, and what is cold is left out. As long as anything is
 //! held back the kernel is shown a copy of the set, without the readable interest of those connections,
-//! and with a waker beside it that rings when one of them may be read again. Counts,
+//! and with a waker beside it that becomes ready when one of them may be read again. Counts,
 //! results, errors, signals and the time that is left are the kernel's own.
 
 use super::current::LoopHandle;
@@ -60,7 +60,7 @@ pub fn wait(
         let count = cancellable(|| set.wait(&slice));
         // What follows may wait for a lock, which leaves an errno of its own.
         let _errno = errno::Guard::new();
-        let rung = waker.is_some_and(|waker| count > 0 && set.has_rung(waker));
+        let woken = waker.is_some_and(|waker| count > 0 && set.has_woken(waker));
         if waker.is_some() {
             here.with(|state| state.sets.close_waker(number));
         }
@@ -68,7 +68,7 @@ pub fn wait(
             true => state.wakes(),
             false => state.begin_iteration(),
         });
-        let mut ready = count - c_int::from(rung);
+        let mut ready = count - c_int::from(woken);
         if ready > 0 {
             ready = here
                 .with(|state| set.admit(waker, |fd, events| state.admit_member(fd, events)))
@@ -85,7 +85,8 @@ pub fn wait(
                 continue;
             }
         }
-        let over = !rung && left.is_some_and(|left| left <= most) && (count <= 0 || time.is_over());
+        let over =
+            !woken && left.is_some_and(|left| left <= most) && (count <= 0 || time.is_over());
         if ready != 0 || over || waits_no_more {
             set.report(waker, ready);
             here.with(|state| set.give_back(&mut state.sets.room));
@@ -103,8 +104,8 @@ fn begin(here: LoopHandle, set: &mut impl Set, all: bool, held: impl Fn(c_int) -
     here.with(|state| set.take(&mut state.sets.room, all, held)) == Some(true)
 }
 
-/// Makes what the kernel is shown; returns the waker, and whether anything is left out. The waker hangs
-/// before the gates are looked at: one that opens in between rings.
+/// Makes what the kernel is shown; returns the waker, and whether anything is left out. The waker is made
+/// before the gates are looked at: one that opens in between makes it ready.
 fn prepare(
     here: LoopHandle,
     set: &mut impl Set,

@@ -1,7 +1,7 @@
 //! What wakes a loop that waits in `poll` or `select`: an epoll instance of our own in its set.
 //!
 //! It is in the application's descriptor table for the length of the kernel's wait only, so that a
-//! single-threaded application never meets it, under a number that is not in the set. It rings when a
+//! single-threaded application never meets it, under a number that is not in the set. It becomes readable when a
 //! connection whose gate has opened is registered in it. Should its number have been taken over by
 //! another thread, that `epoll_ctl` fails and does no harm, where a write to an eventfd would have
 //! written into somebody's file.
@@ -17,13 +17,13 @@ use std::ptr::null_mut;
 use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// Where the waker of an event loop hangs, while it does. Read by those who ring, written by the loop.
+/// The waker of an event loop, while there is one. Read by those who wake it, written by the loop.
 type Place = RwLock<Option<OpenFile>>;
 
 /// A place for each event loop: those of loops that have ended are used again.
 static PLACES: [AtomicPtr<Place>; MOST_LOOPS] = [const { AtomicPtr::new(null_mut()) }; MOST_LOOPS];
 
-/// Forks that are under way. Meanwhile no waker is hung or taken down: a child finds all that hang, and closes them.
+/// Forks that are under way. Meanwhile no waker is made or closed: a child finds all that there are, and closes them.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a fork and a loop let each other run, at most: the handlers of a fork are the application's as well.
@@ -46,9 +46,9 @@ fn place(number: usize) -> Option<&'static Place> {
 }
 
 /// A gate of the connection `fd` has opened: wakes the event loop of this number, if it waits. What is
-/// not ready after all does not ring before it is.
+/// not ready after all does not wake it before it is.
 pub fn wake(number: usize, fd: c_int) {
-    // A loop that is hanging its waker up, or taking it down, looks at its gates next; and a signal
+    // A loop that is making its waker, or closing it, looks at its gates next; and a signal
     // handler may have come in the middle of it.
     let Some(Ok(waker)) = place(number).map(Place::try_read) else {
         return;
@@ -60,9 +60,9 @@ pub fn wake(number: usize, fd: c_int) {
     let _ = kernel::epoll_ctl(waker, ADD, fd, IN | OUT, 0);
 }
 
-/// Hangs a waker under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
+/// Makes a waker under a number that is not `taken`; nothing where no descriptor is to be had, or during a fork.
 pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
-    // Not waited for: this may be a signal handler that has interrupted a ring.
+    // Not waited for: this may be a signal handler that has interrupted a `wake`.
     let mut place = place(number)?.try_write().ok()?;
     if is_forking() {
         return None;
@@ -85,14 +85,14 @@ pub fn make(number: usize, taken: impl Fn(c_int) -> bool) -> Option<c_int> {
     place.map(|_| waker)
 }
 
-/// Takes it down: nobody rings it any more. Tells whether it hangs no more. A fork is waited for.
+/// Closes it: nobody uses it any more. Tells whether it is closed. A fork is waited for.
 pub fn close(number: usize) -> bool {
     place(number).is_none_or(|place| {
         patiently(|| clear(&mut place.write().unwrap_or_else(PoisonError::into_inner)))
     })
 }
 
-/// The same in what may be a signal handler that has interrupted a ring.
+/// The same in what may be a signal handler that has interrupted a `wake`.
 pub fn try_to_close(number: usize) -> bool {
     match place(number).map(Place::try_write) {
         Some(Ok(mut place)) => clear(&mut place),
@@ -115,7 +115,7 @@ fn is_forking() -> bool {
     FORKS.load(SeqCst) > 0
 }
 
-/// Before a fork: those who are hanging a waker, or taking it down, come to an end.
+/// Before a fork: those who are making a waker, or closing it, come to an end.
 pub fn hold_still() {
     FORKS.fetch_add(1, SeqCst);
     // A signal handler may have come in the middle of that.
@@ -169,6 +169,6 @@ fn close_file(waker: Option<OpenFile>) {
 
 /// By a raw system call, past our own hook.
 fn close_raw(waker: c_int) {
-    // SAFETY: made by `hang`, which gave it to nobody else.
+    // SAFETY: made by `make`, which gave it to nobody else.
     unsafe { kernel::close(waker) };
 }

@@ -41,6 +41,8 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     rejected
         .iter()
         .for_each(|rejected| log::complain(&format!("{rejected}\n")));
+    Config::renamed(|name| std::env::var_os(name).is_some())
+        .for_each(|line| log::complain(&format!("{line}\n")));
     if let Some(filter) = &config.log {
         log::start(filter);
     }

@@ -111,11 +111,11 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         (self.wait)(self.ours.as_mut_ptr(), count, timeout)
     }
 
-    fn has_rung(&self, _bell: c_int) -> bool {
+    fn has_woken(&self, _waker: c_int) -> bool {
         self.ours.last().is_some_and(|waker| waker.revents != 0)
     }
 
-    fn admit(&mut self, _bell: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
+    fn admit(&mut self, _waker: Option<c_int>, mut shown: impl FnMut(c_int, u32) -> u32) -> c_int {
         let (count, held) = (self.count, &mut *self.held);
         let mut ready = 0;
         for (member, entry) in self.ours.iter_mut().take(count).enumerate() {
@@ -138,7 +138,7 @@ impl<W: FnMut(*mut pollfd, nfds_t, *const timespec) -> c_int> Set for PollSet<W>
         ready
     }
 
-    fn report(&mut self, _bell: Option<c_int>, _ready: c_int) {
+    fn report(&mut self, _waker: Option<c_int>, _ready: c_int) {
         // The kernel writes them even where a signal ends the wait.
         for (member, ours) in self.ours.iter().take(self.count).enumerate() {
             // SAFETY: the application passes this to `poll` as so many entries to be written to.

@@ -269,7 +269,7 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         (self.wait)(shown, sets, timeout)
     }
 
-    fn has_rung(&self, waker: c_int) -> bool {
+    fn has_woken(&self, waker: c_int) -> bool {
         let given = 3 * self.words();
         let readable = self.ours.get(given..given + words(self.shown));
         let word = readable.and_then(|set| set.get(word(waker)));
@@ -285,8 +285,8 @@ impl<W: FnMut(c_int, [*mut fd_set; 3], *const timespec) -> c_int> Set for Select
         for (set, events) in ours.chunks_exact_mut(each).zip(EVENTS) {
             for (number, word) in set.iter_mut().enumerate().filter(|(_, word)| **word != 0) {
                 // The waker is among those that are to be readable.
-                let rings = |fd: &c_int| self::word(*fd) == number && events & IN != 0;
-                let waker = waker.filter(rings).map_or(0, bit) & *word;
+                let is_its = |fd: &c_int| self::word(*fd) == number && events & IN != 0;
+                let waker = waker.filter(is_its).map_or(0, bit) & *word;
                 let left = admit_word(number, *word & !waker, events, &mut shown);
                 for fd in members(&[*word & !waker & !left]) {
                     let member = number * 64 + fd as usize;

@@ -23,8 +23,8 @@ pub trait Set {
     /// that has to be dropped may be alive in the callers.
     fn wait(&mut self, timeout: &timespec) -> c_int;
 
-    /// Whether the waker has rung.
-    fn has_rung(&self, waker: c_int) -> bool;
+    /// Whether the waker has become ready.
+    fn has_woken(&self, waker: c_int) -> bool;
 
     /// Leaves in what the kernel said of the copy what is to be handed out of each member's events; tells how many
     /// are left. The waker is none of them.

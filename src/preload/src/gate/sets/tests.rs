@@ -48,7 +48,7 @@ fn a_poll_is_shown_without_what_is_held_back() {
     assert!(set.contains(-1) && !set.contains(9) && set.is_held(held));
     assert!(set.show(held, Some(9)), "something is left out");
     assert_eq!(set.wait(&NO_TIME), 3);
-    assert!(set.has_rung(9));
+    assert!(set.has_woken(9));
     let handed_out = |fd, events| if fd == 4 { 0 } else { events };
     assert_eq!(set.admit(Some(9), handed_out), 1);
     assert!(set.is_held(|fd| if fd == 4 { IN } else { 0 }));
@@ -104,7 +104,7 @@ fn a_select_is_shown_without_what_is_held_back() {
     assert!(set.contains(70) && !set.contains(71));
     assert!(set.show(held, Some(80)));
     assert_eq!(set.wait(&NO_TIME), 3);
-    assert!(set.has_rung(80), "nobody has taken it out");
+    assert!(set.has_woken(80), "nobody has taken it out");
     let handed_out = |fd, events| if fd == 70 { 0 } else { events };
     assert_eq!(set.admit(Some(80), handed_out), 2);
     set.report(Some(80), 2);

@@ -95,7 +95,7 @@ fn hung(kind: Kind, threads: usize) -> Result {
     let source = fresh_dir("source")?;
     write(&source)?;
     disk.chill()?;
-    // lighttpd keeps files open for a while: to close them would be its ungated call.
+    // lighttpd keeps files open for a while: to close them would be its own wait.
     let option = match kind {
         Kind::Lighttpd => "",
         _ => "flush",

@@ -3,6 +3,16 @@
 //! `parking_lot` keeps its sleepers in a table of the whole process: the child of a `fork` inherits a table full of threads that it
 //! does not have, and hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`). The
 //! standard library's do not tell whose they are.
+//!
+//! Whoever holds one of these takes only those that stand below it, and none is held over a call that may wait for a disk
+//! or a client:
+//!
+//! 1. those who have threads (`threads::registry`), while one is started or all are dismissed
+//! 2. the operations of `paper::background`, then what it waits with (`paper::watch`)
+//! 3. a queue of tasks (`threads::executor`), or finished jobs, free jobs, pins (`fetch`), or the list of threads: one at a time
+//! 4. a connection's body (`gate::slot`), then its gates, over the `epoll_ctl` that must agree with them
+//! 5. the place of a waker (`gate::waker`)
+//! 6. memory (`sys::memory`)
 
 use super::local::{place, Local};
 use super::{process, program, usage};

@@ -6,18 +6,63 @@
 //! loop begins and where its threads start, and first whether so much is to be had.
 
 use super::lock::Lock;
-use dlmalloc::Dlmalloc;
-use rustix::mm::{mmap_anonymous, munmap, MapFlags, ProtFlags};
+use dlmalloc::{Allocator, Dlmalloc};
+use rustix::mm::{mmap_anonymous, mremap, munmap, MapFlags, MremapFlags, ProtFlags};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-struct Memory(Lock<Dlmalloc>);
+struct Memory(Lock<Dlmalloc<Pages>>);
 
 #[global_allocator]
-static MEMORY: Memory = Memory(Lock::new(Dlmalloc::new()));
+static MEMORY: Memory = Memory(Lock::new(Dlmalloc::new_with_allocator(Pages)));
+
+/// Where it comes from: the kernel, past the library's own hooks of `mmap` and its kin.
+struct Pages;
+
+// SAFETY: what is given out is a mapping of its own, which nobody else touches until it is given back.
+unsafe impl Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        map(size).map_or((null_mut(), 0, 0), |memory| (memory.cast(), size, 0))
+    }
+
+    fn remap(&self, memory: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
+        let flags = match can_move {
+            true => MremapFlags::MAYMOVE,
+            false => MremapFlags::empty(),
+        };
+        // SAFETY: the allocator owns the mapping, which has this size.
+        let moved = unsafe { mremap(memory.cast(), old, new, flags) };
+        moved.map_or(null_mut(), <*mut c_void>::cast)
+    }
+
+    fn free_part(&self, memory: *mut u8, old: usize, new: usize) -> bool {
+        // SAFETY: the end of a mapping that the allocator owns, and does not use any more.
+        unsafe { munmap(memory.add(new).cast(), old - new) }.is_ok()
+    }
+
+    fn free(&self, memory: *mut u8, size: usize) -> bool {
+        // SAFETY: as above.
+        unsafe { munmap(memory.cast(), size) }.is_ok()
+    }
+
+    fn can_release_part(&self, _: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE
+    }
+}
+
+/// A page of any machine at the most: what is asked for and given back is whole ones.
+const PAGE: usize = 64 * 1024;
 
 // SAFETY: the allocator's functions are what the trait asks for, and one thread at a time calls them.
 unsafe impl GlobalAlloc for Memory {

@@ -1,6 +1,6 @@
 //! The switches: off means off, `LAIO_ONLY` means only, observing changes nothing, and the library exports what it says.
 
-use anyhow::{bail, Context as _};
+use anyhow::{bail, ensure, Context as _};
 use laio_tests::cold::SlowDisk;
 use laio_tests::http::{request, Connection};
 use laio_tests::library::{self, fresh_dir, threads};
@@ -275,6 +275,32 @@ fn exports() -> Result {
     Ok(())
 }
 
+/// What the library needs of glibc, whatever was installed where it was built.
+fn needs_no_newer_glibc() -> Result {
+    const OLDEST: u32 = 31;
+    let output = Command::new("objdump")
+        .arg("-T")
+        .arg(library::path()?)
+        .output()?;
+    let listed = String::from_utf8(output.stdout)?;
+    let needed: Vec<_> = listed.lines().filter(|l| l.contains("*UND*")).collect();
+    ensure!(
+        needed.iter().any(|line| line.contains("(GLIBC_2.")),
+        "nothing is needed: {listed}"
+    );
+    let minor = |line: &str| -> Option<u32> {
+        let version = line.split("(GLIBC_2.").nth(1)?;
+        version.split(['.', ')']).next()?.parse().ok()
+    };
+    // What is weak may be missing.
+    let newer = needed
+        .iter()
+        .filter(|line| minor(line).is_some_and(|minor| minor > OLDEST) && !line.contains(" w "));
+    let newer: Vec<_> = newer.collect();
+    ensure!(newer.is_empty(), "newer than 2.{OLDEST}: {newer:#?}");
+    Ok(())
+}
+
 /// `laio stats PID` for a live process.
 fn live_statistics() -> Result {
     lighttpd(&Preload::on()?, 100, |server| {
@@ -391,6 +417,9 @@ fn main() -> ExitCode {
         Test::new("extreme values", extremes).needs(Need::SlowDisk),
         // Without it, a name could be exported by accident and take over a function of the application.
         Test::new("exports", exports).needs(Need::Command("nm", "binutils")),
+        // Without it, the dynamic linker of an older system would end each program that the library is preloaded into.
+        Test::new("needs no newer glibc", needs_no_newer_glibc)
+            .needs(Need::Command("objdump", "binutils")),
         // Without it, nobody could look into a server that runs.
         Test::new("statistics of a live process", live_statistics).needs(Need::SlowDisk),
         // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library

@@ -4,7 +4,8 @@
 /// Hands the table of intercepted symbols to the macro named.
 ///
 /// A row is `"operation", "purpose" { … }` with one line for each exported name of the operation:
-/// its C prototype, and the lane that takes it with the arguments that the lane wants to see.
+/// its C prototype, and the lane that takes it with the arguments that the lane wants to see. `since` is the glibc that brought
+/// a name, where that is newer than the oldest which is served (2.31); `hooks::newer` stands in for it there.
 #[macro_export]
 macro_rules! symbols {
     ($consumer:ident) => {
@@ -31,12 +32,12 @@ macro_rules! symbols {
                 readdir64(directory: *mut DIR) -> *mut dirent64 => read_directory();
             }
             "stat", "timed; teaches which file a request leads to" {
-                stat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
-                stat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
-                lstat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
-                lstat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
-                fstatat(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
-                fstatat64(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
+                stat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name), since "2.33";
+                stat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name), since "2.33";
+                lstat(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name), since "2.33";
+                lstat64(path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name), since "2.33";
+                fstatat(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path), since "2.33";
+                fstatat64(at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path), since "2.33";
                 statx(at: c_int, path: *const c_char, flags: c_int, mask: c_uint, into: *mut c_void) -> c_int => looked_up_at(at, path);
                 __xstat(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
                 __xstat64(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
@@ -44,8 +45,8 @@ macro_rules! symbols {
                 __lxstat64(version: c_int, path: *const c_char, into: *mut c_void) -> c_int => looked_up(path, Stat, Name);
                 __fxstatat(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
                 __fxstatat64(version: c_int, at: c_int, path: *const c_char, into: *mut c_void, flags: c_int) -> c_int => looked_up_at(at, path);
-                fstat(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
-                fstat64(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
+                fstat(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd), since "2.33";
+                fstat64(fd: c_int, into: *mut c_void) -> c_int => looked_at(fd), since "2.33";
                 __fxstat(version: c_int, fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
                 __fxstat64(version: c_int, fd: c_int, into: *mut c_void) -> c_int => looked_at(fd);
                 access(path: *const c_char, mode: c_int) -> c_int => looked_up(path, Stat, Name);
@@ -149,7 +150,7 @@ macro_rules! symbols {
             "epoll_wait", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
                 epoll_wait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int => waited(instance, events, most, timeout);
                 epoll_pwait(instance: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, mask: *const sigset_t) -> c_int => waited_masked(instance, events, most, timeout, mask);
-                epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited_precisely(instance, events, most, timeout, mask);
+                epoll_pwait2(instance: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec, mask: *const sigset_t) -> c_int => waited_precisely(instance, events, most, timeout, mask), since "2.35";
             }
             "poll", "marks a thread as an event loop, and its turns; the request gate and the body gate: leaves out what is cold" {
                 poll(set: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int => polled(set, count, milliseconds(timeout), null());
@@ -170,8 +171,8 @@ macro_rules! symbols {
             }
             "close", "settles what a held-back connection is owed" {
                 close(fd: c_int) -> c_int => closed(fd);
-                close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => closed_range(first, last, flags);
-                closefrom(first: c_int) -> () => closed_from(first);
+                close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => closed_range(first, last, flags), since "2.34";
+                closefrom(first: c_int) -> () => closed_from(first), since "2.34";
             }
             "dup", "settles what a held-back connection is owed before its number is taken over" {
                 dup(fd: c_int) -> c_int => duplicated(fd);
@@ -186,7 +187,7 @@ macro_rules! symbols {
                 execvp(file: *const c_char, arguments: *const *const c_char) -> c_int => executed();
                 execvpe(file: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
                 fexecve(fd: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int => executed();
-                execveat(at: c_int, path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char, flags: c_int) -> c_int => executed();
+                execveat(at: c_int, path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char, flags: c_int) -> c_int => executed(), since "2.34";
             }
             "restriction", "helpers leave before the process gives up a right; behind a seccomp filter the library does nothing" {
                 prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int => process_controlled(option, a);
@@ -216,7 +217,7 @@ pub struct Row {
 
 macro_rules! rows {
     ($($operation:literal, $purpose:literal {
-        $($name:ident($($argument:tt)*) -> $result:ty => $lane:ident($($seen:tt)*);)+
+        $($name:ident($($argument:tt)*) -> $result:ty => $lane:ident($($seen:tt)*) $(, since $glibc:literal)?;)+
     })+) => {
         /// The table of intercepted symbols.
         pub const ROWS: &[Row] = &[$(Row {

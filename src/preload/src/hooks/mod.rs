@@ -10,6 +10,7 @@ mod change;
 mod descriptor;
 mod file;
 mod jump;
+mod newer;
 mod polling;
 mod process;
 mod registration;
@@ -34,9 +35,22 @@ use crate::sys::program;
 use laio_core::predictions::Depth::*;
 use laio_core::stats::Call::*;
 
+/// The real function of a name: found by `redhook`, which takes for granted that there is one. A name that the C library
+/// may be too old for is looked for here.
+macro_rules! find {
+    ($name:ident($($type:ty),*) -> $result:ty) => {
+        redhook::real!($name)
+    };
+    ($name:ident($($type:ty),*) -> $result:ty, since $glibc:literal) => {{
+        static NEXT: newer::Next<unsafe extern "C" fn($($type),*) -> $result> =
+            newer::Next::new(concat!(stringify!($name), "\0"), newer::$name);
+        NEXT.get()
+    }};
+}
+
 macro_rules! hooks {
     ($($operation:literal, $purpose:literal {
-        $($name:ident($($argument:ident: $type:ty),*) -> $result:ty => $lane:ident($($seen:expr),*);)+
+        $($name:ident($($argument:ident: $type:ty),*) -> $result:ty => $lane:ident($($seen:expr),*) $(, since $glibc:literal)?;)+
     })+) => {
         $($(
             mod $name {
@@ -48,9 +62,15 @@ macro_rules! hooks {
 
                 redhook::hook! {
                     unsafe fn $name($($argument: $type),*) -> $result => hook {
-                        let real = || redhook::real!($name)($($argument),*);
+                        let real = || next()($($argument),*);
                         if program::acts_here() { $lane(real, $($seen),*) } else { real() }
                     }
+                }
+
+                /// The real function.
+                #[inline(always)]
+                fn next() -> unsafe extern "C" fn($($type),*) -> $result {
+                    find!($name($($type),*) -> $result $(, since $glibc)?)
                 }
 
                 /// Calls the real function, with arguments that may not be the application's. In line: a thread that is
@@ -58,12 +78,12 @@ macro_rules! hooks {
                 #[allow(dead_code)]
                 #[inline(always)]
                 pub unsafe fn real($($argument: $type),*) -> $result {
-                    redhook::real!($name)($($argument),*)
+                    next()($($argument),*)
                 }
 
                 /// Finds the real function now, so that no call has to.
                 pub fn resolve() {
-                    let _ = redhook::real!($name);
+                    let _ = next();
                 }
             }
         )+)+

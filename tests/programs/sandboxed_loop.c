@@ -38,6 +38,9 @@ static void body(const char *what, enum how how, int in_epoll)
 	char path[] = "docs/big";
 	chill(path);
 	struct pair pair = tcp_pair();
+	/* A mapping is brought in behind what the socket has no room for. */
+	int room = 64 << 10;
+	(void)setsockopt(pair.server, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	int ep = in_epoll ? epoll_create1(EPOLL_CLOEXEC) : -1;
 	struct epoll_event event = { .events = EPOLLOUT };
 	if (ep < 0)

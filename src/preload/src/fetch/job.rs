@@ -5,7 +5,7 @@ use super::pins::Pins;
 use super::residency::STRIDE;
 use super::resolver::{File, Patience, Resolver};
 use crate::gate::inflight::Charge;
-use crate::sys::{clock, refusals};
+use crate::sys::{clock, memory, refusals};
 use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
@@ -24,9 +24,6 @@ use std::sync::Arc;
 
 /// Names of a directory whose inodes are brought in at most.
 const MAX_ENTRIES: usize = 4096;
-
-/// The smallest page of any machine: advice is given to whole ones.
-const PAGE: usize = 4096;
 
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -147,7 +144,7 @@ impl<'p> Worker<'p> {
     /// Makes mapped memory resident. It may be unmapped meanwhile, or something else, or the file may
     /// have become shorter: then this fails, or touches what is there, and no harm is done. Returns how many bytes it was.
     pub fn populate(&self, memory: Range<usize>) -> u64 {
-        let start = memory.start / PAGE * PAGE;
+        let start = memory.start & !(memory::page_size() - 1);
         let (address, length) = (start as *mut c_void, memory.end - start);
         // SAFETY: neither advice changes what the memory holds, whosever it is by now; the kernel refuses
         // addresses where nothing is mapped.
@@ -162,7 +159,7 @@ impl<'p> Worker<'p> {
                 length as u64
             }
             Err(error) => {
-                refusals::MADVISE.failed(error);
+                refusals::populating_failed(error);
                 self.counters.count(Counter::PathsRefused);
                 0
             }
@@ -216,7 +213,7 @@ impl<'p> Worker<'p> {
         let length = range.end.saturating_sub(range.start);
         if length > device.read_ahead {
             let advised = fadvise(file, range.start, NonZeroU64::new(length), Advice::WillNeed);
-            let _ = advised.map_err(|error| refusals::FADVISE64.failed(error));
+            let _ = advised.map_err(|error| refusals::FADVISE64.failed_in_helper(error));
         }
         let mut at = range.start;
         let mut is_whole = false;

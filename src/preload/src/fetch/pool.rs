@@ -231,6 +231,7 @@ impl Pool {
 
     /// Gives the connections' readiness back, where they are still those that the jobs were for.
     fn complete(&self, batch: &mut Jobs) {
+        refusals::tell();
         for mut job in batch.drain(..) {
             // Before the server can use it.
             self.settle(&mut job);

@@ -57,12 +57,9 @@ unsafe impl Allocator for Pages {
     }
 
     fn page_size(&self) -> usize {
-        PAGE
+        page_size()
     }
 }
-
-/// A page of any machine at the most: what is asked for and given back is whole ones.
-const PAGE: usize = 64 * 1024;
 
 // SAFETY: the allocator's functions are what the trait asks for, and one thread at a time calls them.
 unsafe impl GlobalAlloc for Memory {
@@ -143,6 +140,12 @@ pub fn is_to_be_had(bytes: usize) -> bool {
     let all = bytes + 2 * CUSHION;
     // SAFETY: made just now, and nobody knows it.
     map(all).map(|room| unsafe { unmap(room, all) }).is_some()
+}
+
+/// The size of a page, which is 16 KiB or 64 KiB on some AArch64 systems.
+pub fn page_size() -> usize {
+    // SAFETY: asks the C library for a number that the kernel has told it.
+    unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }.max(4096)
 }
 
 /// Sets the cushion aside. After [`is_to_be_had`] and what it was asked for.

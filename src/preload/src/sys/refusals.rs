@@ -1,11 +1,16 @@
-//! System calls of the library's own that a sandbox refuses.
+//! System calls of the library's own that a sandbox refuses, or an older kernel does not know.
 //!
-//! A filter that was installed before the program started answers `EPERM` or `ENOSYS`. Each part of the library goes on
-//! without such a call, and the user is told once what no longer works because of it.
+//! A filter that was installed before the program started answers `EPERM` or `ENOSYS`; a kernel `ENOSYS`, or `EINVAL` where
+//! it knows the call and not the flag. Each part of the library goes on without such a call, and the user is told once what
+//! no longer works because of it.
 
 use super::{errno, log, process};
 use libc::{c_int, c_long};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use rustix::fs::{openat2, statx, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, CWD};
+use rustix::io::Errno;
+use rustix::mm::{madvise, Advice};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::*};
 
 /// A system call, and what is lost where it is refused.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub struct Refusable {
     name: &'static str,
     lost: &'static str,
     is_told: AtomicBool,
+    /// What a helper was answered that nobody has told of yet; 0 for nothing.
+    untold: AtomicI32,
 }
 
 impl Refusable {
@@ -21,21 +28,52 @@ impl Refusable {
             name,
             lost,
             is_told: AtomicBool::new(false),
+            untold: AtomicI32::new(0),
         }
     }
 
     /// The call has failed with this error: says so, once, where it means that the call is refused.
     #[cold]
-    pub fn failed(&self, error: rustix::io::Errno) {
-        let error = match error.raw_os_error() {
-            libc::EPERM => "EPERM",
-            libc::ENOSYS => "ENOSYS",
-            _ => return,
-        };
+    pub fn failed(&self, error: Errno) {
+        match error {
+            Errno::PERM => self.is_refused("EPERM"),
+            Errno::NOSYS => self.is_refused("ENOSYS"),
+            _ => {}
+        }
+    }
+
+    /// The same for a helper, whose descriptor table has no standard error: [`tell`] says so later.
+    #[cold]
+    pub fn failed_in_helper(&self, error: Errno) {
+        if matches!(error, Errno::PERM | Errno::NOSYS) && !self.is_told.load(Relaxed) {
+            self.is_untold(error);
+        }
+    }
+
+    fn is_untold(&self, error: Errno) {
+        self.untold.store(error.raw_os_error(), Relaxed);
+        UNTOLD.store(true, Release);
+    }
+
+    #[cold]
+    fn tell(&self) {
+        let _errno = errno::Guard::new();
+        match self.untold.swap(0, Relaxed) {
+            0 => {}
+            libc::EINVAL => {
+                self.is_refused("EINVAL: MADV_POPULATE_READ is unknown, which Linux 5.14 has");
+            }
+            error => self.failed(Errno::from_raw_os_error(error)),
+        }
+    }
+
+    /// Says it, once.
+    #[cold]
+    fn is_refused(&self, how: &str) {
         if !self.is_told.swap(true, Relaxed) {
             let Refusable { name, lost, .. } = self;
             log::complain(&format!(
-                "liblaio: {name} is refused ({error}) in process {}: {lost}\n",
+                "liblaio: {name} is refused ({how}) in process {}: {lost}\n",
                 process::pid()
             ));
         }
@@ -57,8 +95,10 @@ pub static EPOLL_CREATE1: Refusable = Refusable::new(
     "epoll_create1",
     "a loop in poll or select wakes up every millisecond while a request is held back",
 );
+/// Looking a path up, and no further than memory.
+static OPENAT2: Refusable = Refusable::new("openat2", NO_REQUEST);
 /// Making pages of a mapping resident.
-pub static MADVISE: Refusable = Refusable::new(
+static MADVISE: Refusable = Refusable::new(
     "madvise",
     "bodies that are written from mapped files are not brought into memory",
 );
@@ -103,8 +143,7 @@ const NONE: c_long = -1;
 
 /// All of them. Nothing is here that the library would not call in any such process: a filter may end it for the
 /// attempt.
-static NEEDED: [Needed; 11] = [
-    needed(libc::SYS_openat2, [NONE, 0, 0, 0, 0], "openat2", NO_REQUEST),
+static NEEDED: [Needed; 10] = [
     needed(
         libc::SYS_preadv2,
         [NONE, 0, 0, 0, 0],
@@ -188,22 +227,60 @@ pub fn look() {
         // SAFETY: each names nothing that exists, or no bytes: the kernel refuses it, or does nothing.
         let result = unsafe { syscalls::raw::syscall6(number, a, b, c, d, e, 0) } as c_long;
         if (-4095..0).contains(&result) {
-            call.failed(rustix::io::Errno::from_raw_os_error(-result as c_int));
+            call.failed(Errno::from_raw_os_error(-result as c_int));
         }
     }
+    look_for_lookups();
     look_for_proc();
+}
+
+/// A look at no path at all, which is `ENOENT`: flags are looked at before.
+fn look_for_lookups() {
+    let (flags, how) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::CACHED);
+    match openat2(CWD, c"", flags, Mode::empty(), how) {
+        Err(Errno::INVAL) => {
+            OPENAT2.is_refused("EINVAL: RESOLVE_CACHED is unknown, which Linux 5.12 has")
+        }
+        Err(error) => OPENAT2.failed(error),
+        Ok(_) => {}
+    }
+}
+
+/// Memory could not be populated, which may be the memory's fault: a kernel that does not know how cannot populate nothing
+/// either.
+#[cold]
+pub fn populating_failed(error: Errno) {
+    // SAFETY: there are no pages in it.
+    let nothing = || unsafe { madvise(null_mut(), 0, Advice::LinuxPopulateRead) };
+    if error == Errno::INVAL && nothing() == Err(Errno::INVAL) {
+        MADVISE.is_untold(error);
+    } else {
+        MADVISE.failed_in_helper(error);
+    }
+}
+
+/// Whether a helper has been refused anything that nobody has told of.
+static UNTOLD: AtomicBool = AtomicBool::new(false);
+
+/// Tells of what helpers were refused, in a thread that has the program's descriptors.
+#[inline]
+pub fn tell() {
+    if UNTOLD.load(Relaxed) && UNTOLD.swap(false, Acquire) {
+        [&GETDENTS64, &MADVISE, &FADVISE64]
+            .into_iter()
+            .for_each(Refusable::tell);
+    }
 }
 
 /// The files of a program are opened by their names in `/proc`.
 fn look_for_proc() {
-    use rustix::fs::{statx, AtFlags, StatxFlags, CWD};
     let there = statx(
         CWD,
         "/proc/thread-self/fd",
         AtFlags::STATX_DONT_SYNC,
         StatxFlags::TYPE,
     );
-    if matches!(there, Err(error) if error == rustix::io::Errno::NOENT) {
+    if matches!(there, Err(Errno::NOENT)) {
         log::complain(&format!(
             "liblaio: there is no /proc in process {}: bodies are not brought into memory behind their first window\n",
             process::pid()
@@ -219,7 +296,12 @@ mod tests {
     #[test]
     fn nothing_is_refused_here() {
         look();
-        let told = NEEDED.iter().find(|n| n.call.is_told.load(Relaxed));
-        assert!(told.is_none(), "{:?}", told.map(|needed| &needed.call));
+        populating_failed(Errno::INVAL);
+        tell();
+        let all = NEEDED.iter().map(|needed| &needed.call);
+        let told = all
+            .chain([&OPENAT2, &MADVISE])
+            .find(|call| call.is_told.load(Relaxed));
+        assert!(told.is_none(), "{told:?}");
     }
 }

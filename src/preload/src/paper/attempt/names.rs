@@ -36,8 +36,8 @@ pub(super) fn open(call: &Call, path: Path) -> Attempt {
     let named = match look(call, path, looks_as, resolve) {
         Ok(named) => named,
         Err(Errno::AGAIN) => return left(call, SLOW),
-        // A sandbox may refuse the look, and not the call.
-        Err(Errno::PERM | Errno::NOSYS) => return left(call, QUICK),
+        // A sandbox may refuse the look, and not the call; an older kernel does not know how to look.
+        Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => return left(call, QUICK),
         // It is known without the disk, and the same for the call itself.
         Err(error) => return Done(Err(error.raw_os_error())),
     };

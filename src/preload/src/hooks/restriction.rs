@@ -66,13 +66,12 @@ pub fn called(
             let event = d as *mut epoll_event;
             registered(control, a as c_int, b as c_int, c as c_int, event).into()
         }
-        SYS_epoll_wait | SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_poll | SYS_ppoll
-        | SYS_io_uring_enter => {
+        number if is_wait(number) => {
             let result = real();
             event_loop::has_waited_unseen();
             result
         }
-        SYS_select | SYS_pselect6 => {
+        number if is_select(number) => {
             let within = descriptors::within_stock(a as c_int);
             let result = match within == a as c_int {
                 true => real(),
@@ -85,6 +84,29 @@ pub fn called(
         SYS_close_range if c as c_uint & CLOSE_RANGE_UNSHARE != 0 => restricted(real),
         _ => real(),
     }
+}
+
+/// A wait of `epoll` or `poll`, or one that may be. Newer machines have no number for those without a signal mask.
+#[allow(non_upper_case_globals)] // As above.
+fn is_wait(number: c_long) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(number, SYS_epoll_wait | SYS_poll) {
+        return true;
+    }
+    matches!(
+        number,
+        SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_ppoll | SYS_io_uring_enter
+    )
+}
+
+/// A wait of `select`.
+#[allow(non_upper_case_globals)] // As above.
+fn is_select(number: c_long) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if number == SYS_select {
+        return true;
+    }
+    number == SYS_pselect6
 }
 
 /// A seccomp filter may kill for any call that the application does not make itself: the library makes

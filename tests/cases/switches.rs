@@ -1,6 +1,6 @@
-//! The switches: off means off, `LAIO_ONLY` means only, observing changes nothing, and the library exports what it says.
+//! The switches: off means off, `LAIO_ONLY` means only, observing changes nothing, and the counters tell what it did.
 
-use anyhow::{bail, ensure, Context as _};
+use anyhow::{bail, Context as _};
 use laio_tests::cold::SlowDisk;
 use laio_tests::http::{request, Connection};
 use laio_tests::library::{self, fresh_dir, threads};
@@ -9,7 +9,6 @@ use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::trace::Trace;
 use laio_tests::{docroot, run, Need, Preload, Result, Test};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -224,83 +223,6 @@ fn warm_loop_pays_nothing() -> Result {
     Ok(())
 }
 
-fn exports() -> Result {
-    let listed = Command::new(library::command()?).arg("symbols").output()?;
-    if !listed.status.success() {
-        bail!("laio symbols: {}", String::from_utf8_lossy(&listed.stderr));
-    }
-    let promised: BTreeSet<String> = String::from_utf8(listed.stdout)?
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let nm = Command::new("nm")
-        .args(["-D", "--defined-only"])
-        .arg(library::path()?)
-        .output()?;
-    let exported: BTreeSet<String> = String::from_utf8(nm.stdout)?
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(2))
-        .map(|name| name.split('@').next().unwrap_or(name).to_owned())
-        .collect();
-    let missing: Vec<_> = promised.difference(&exported).collect();
-    let unexpected: Vec<_> = exported.difference(&promised).collect();
-    if promised.is_empty() || !missing.is_empty() || !unexpected.is_empty() {
-        bail!("promised and missing: {missing:?}; exported and not promised: {unexpected:?}");
-    }
-    // The names through which real servers come in.
-    for name in [
-        "open64",
-        "__open_2",
-        "stat64",
-        "__xstat64",
-        "pread64",
-        "__read_chk",
-        "recv",
-        "readv",
-        "epoll_wait",
-        "epoll_ctl",
-        "accept4",
-        "close",
-        "dup2",
-        "close_range",
-        "opendir",
-        "fcntl64",
-        "pwrite64",
-        "fsync",
-    ] {
-        if !exported.contains(name) {
-            bail!("{name} is not exported: servers that call it are not helped");
-        }
-    }
-    Ok(())
-}
-
-/// What the library needs of glibc, whatever was installed where it was built.
-fn needs_no_newer_glibc() -> Result {
-    const OLDEST: u32 = 31;
-    let output = Command::new("objdump")
-        .arg("-T")
-        .arg(library::path()?)
-        .output()?;
-    let listed = String::from_utf8(output.stdout)?;
-    let needed: Vec<_> = listed.lines().filter(|l| l.contains("*UND*")).collect();
-    ensure!(
-        needed.iter().any(|line| line.contains("(GLIBC_2.")),
-        "nothing is needed: {listed}"
-    );
-    let minor = |line: &str| -> Option<u32> {
-        let version = line.split("(GLIBC_2.").nth(1)?;
-        version.split(['.', ')']).next()?.parse().ok()
-    };
-    // What is weak may be missing.
-    let newer = needed
-        .iter()
-        .filter(|line| minor(line).is_some_and(|minor| minor > OLDEST) && !line.contains(" w "));
-    let newer: Vec<_> = newer.collect();
-    ensure!(newer.is_empty(), "newer than 2.{OLDEST}: {newer:#?}");
-    Ok(())
-}
-
 /// `laio stats PID` for a live process.
 fn live_statistics() -> Result {
     lighttpd(&Preload::on()?, 100, |server| {
@@ -415,11 +337,6 @@ fn main() -> ExitCode {
         Test::new("values that mean nothing", nonsense).needs(Need::SlowDisk),
         // Without it, a tuning that nobody tried could end in a wrong answer.
         Test::new("extreme values", extremes).needs(Need::SlowDisk),
-        // Without it, a name could be exported by accident and take over a function of the application.
-        Test::new("exports", exports).needs(Need::Command("nm", "binutils")),
-        // Without it, the dynamic linker of an older system would end each program that the library is preloaded into.
-        Test::new("needs no newer glibc", needs_no_newer_glibc)
-            .needs(Need::Command("objdump", "binutils")),
         // Without it, nobody could look into a server that runs.
         Test::new("statistics of a live process", live_statistics).needs(Need::SlowDisk),
         // Without these, a server that waits for its own writes could look as if nothing held it up, or as if the library

@@ -9,7 +9,7 @@ use super::current::LoopHandle;
 use super::state::EventLoop;
 use super::time::{cancellable, to_timespec, Time};
 use crate::gate::sets::Set;
-use crate::gate::table;
+use crate::gate::{loops, table};
 use crate::sys::errno;
 use laio_core::config::Mode;
 use laio_core::gate::{Side, ERR, HUP};
@@ -132,6 +132,14 @@ fn held_by(fd: c_int, number: usize) -> u32 {
     held
 }
 
+/// A wait that looks at nothing hands out these events of a member: another thread's loop may be the one that reads it.
+pub fn told_elsewhere(fd: c_int, events: u32) -> u32 {
+    if let Some(slot) = table::accepted(fd) {
+        slot.told.told_elsewhere(events);
+    }
+    events
+}
+
 impl EventLoop {
     /// The loop is about to wait in `poll` or `select`: whether what is ready is looked at.
     /// It tells of errors (`poll`), or does not.
@@ -162,6 +170,9 @@ impl EventLoop {
         let ready = usize::try_from(count).unwrap_or(0);
         let most = self.told_at_once.most();
         let mut told = count;
+        if ready > 0 && loops::are_several() {
+            admit(&mut told_elsewhere);
+        }
         if ready > most && self.config.mode == Mode::On {
             let mut connections = 0;
             told = admit(&mut |fd, events| {

@@ -22,6 +22,11 @@ pub fn take() -> Option<usize> {
     Some(GENERATION.fetch_add(1, Relaxed) * MOST_LOOPS + place)
 }
 
+/// Whether there are several: one may be told what another one reads.
+pub fn are_several() -> bool {
+    !PLACES.load(Relaxed).is_power_of_two()
+}
+
 /// The loop with this number has ended.
 pub fn give_back(number: usize) {
     PLACES.fetch_and(!(1 << (number % MOST_LOOPS)), Relaxed);

@@ -12,6 +12,7 @@
 //! is not refused anything otherwise.
 
 use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use laio_core::gate::Side;
 
 /// No iteration of any loop.
 pub const NEVER: u64 = 0;
@@ -88,6 +89,18 @@ impl Told {
         self.accepted.store(NEVER, Relaxed);
         self.refusals.store(0, Relaxed);
         self.active.store(now, Relaxed);
+    }
+
+    /// A wait of a thread that is no event loop hands these events out.
+    pub fn told_elsewhere(&self, events: u32) {
+        if events & Side::Read.events() != 0 {
+            self.clean.store(NEVER, Relaxed);
+            self.emptied.store(NEVER, Relaxed);
+            self.accepted.store(NEVER, Relaxed);
+        }
+        if events & Side::Write.events() != 0 {
+            self.writable();
+        }
     }
 
     /// Whether what can be read was reported, and so looked at, in this iteration.
@@ -211,6 +224,20 @@ mod tests {
         told.has_read(2, 0, 10, true);
         let may_refuse = told.may_refuse_read(2, true);
         assert!(!may_refuse, "nobody knows what led to that read");
+    }
+
+    #[test]
+    fn what_another_thread_was_told_is_not_refused() {
+        let told = Told::default();
+        told.accepted(1);
+        told.told_elsewhere(Side::Write.events());
+        assert!(told.may_refuse_read(1, false));
+        told.told_elsewhere(Side::Read.events());
+        assert!(!told.may_refuse_read(1, false) && !told.is_clean(1, 1));
+        told.has_written(1, 0, true);
+        assert!(told.may_refuse_write(1, 1));
+        told.told_elsewhere(Side::Write.events());
+        assert!(!told.may_refuse_write(1, 1));
     }
 
     #[test]

@@ -169,7 +169,12 @@ fn waited(
     admit: impl Fn(Admit<'_>) -> c_int,
 ) -> c_int {
     let Some(here) = event_loop::waits_here(several) else {
-        return real();
+        let count = real();
+        if count > 0 && program::SERVES.load(Relaxed) {
+            // A loop may read what this thread was told of.
+            admit(&mut held_wait::told_elsewhere);
+        }
+        return count;
     };
     let admits = here.with(|state| state.begins_to_wait_in_sets(!overwrites));
     let time = admits

@@ -131,6 +131,7 @@ fn main() -> ExitCode {
     // Without it, nobody could build a program with what is installed.
     tests.push(
         Test::new("native installed", installed)
+            .limit(300)
             .needs(Need::Command("pkg-config", "pkg-config"))
             .needs(Need::Command("c++", "g++")),
     );

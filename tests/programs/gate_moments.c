@@ -462,6 +462,52 @@ static void instance_by_alias(void)
 	close(pair.server);
 }
 
+/* Whether a child hears that something can be read. */
+static int told_to_child(int fd)
+{
+	int status;
+	pid_t child = fork();
+	NEED(child >= 0);
+	if (child == 0) {
+		struct pollfd set = { .fd = fd, .events = POLLIN };
+		_exit(poll(&set, 1, 5000) == 1 && set.revents == POLLIN);
+	}
+	NEED(waitpid(child, &status, 0) == child);
+	return WEXITSTATUS(status);
+}
+
+/* A child that has the connection as well waits for it, and its parent reads. */
+static void waited_for_by_child(void)
+{
+	int which, pipes[2];
+	struct pair pair = held(EPOLLIN, &which);
+	if (gated) {
+		NEED(told_to_child(pair.server) == 1);
+		printf("read: %d\n", handle(pair.server));
+	} else {
+		printf("read: 1\n");
+	}
+	printf("answered: %s\n", right(pair.client, which));
+	/* The same of one that has just been accepted, in an iteration that was told of something. */
+	NEED(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0 && write(pipes[1], "x", 1) == 1);
+	watch(pipes[0], EPOLLIN, 9500);
+	struct epoll_event event;
+	NEED(epoll_wait(ep, &event, 1, -1) == 1 && event.data.u64 == 9500);
+	struct pair new = connection();
+	which = ask(new.client);
+	settle(new.server, 20);
+	printf("told: %d\n", told_to_child(new.server));
+	printf("read: %d\n", handle(new.server));
+	printf("answered: %s\n", right(new.client, which));
+	close(pipes[0]);
+	close(pipes[1]);
+	close(new.client);
+	close(new.server);
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
 static void forked(void)
 {
 	int which, status;
@@ -862,6 +908,7 @@ static const struct {
 	{ "second_instance", second_instance },
 	{ "instance_renamed", instance_renamed },
 	{ "instance_by_alias", instance_by_alias },
+	{ "waited_for_by_child", waited_for_by_child },
 	{ "forked", forked },
 	{ "served_by_child", served_by_child },
 	{ "all_closed", all_closed },

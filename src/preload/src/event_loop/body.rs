@@ -165,8 +165,10 @@ impl EventLoop {
     }
 
     fn may_refuse_write(&self, slot: &Slot) -> bool {
-        slot.told
-            .may_refuse_write(self.iteration.trusted_since(), self.iteration.number())
+        let told = &slot.told;
+        // A child that has it as well may have been told of room.
+        slot.is_alone()
+            && told.may_refuse_write(self.iteration.trusted_since(), self.iteration.number())
     }
 
     /// The kernel has taken so many bytes for a client connection, or none.

@@ -113,13 +113,13 @@ impl EventLoop {
     /// `EAGAIN`. A level-triggered loop must not spin on a client that is gone, a socket that has been
     /// made blocking meanwhile must not answer `EAGAIN`, a child that `fork` did not announce has nobody
     /// who would open the gate, a loop in `poll` would spin on what another one holds back, and what a wait that no hook
-    /// sees has reported is to succeed.
+    /// sees has reported, or one in a child that has the connection as well, is to succeed.
     pub(super) fn stays_closed(&mut self, fd: i32, slot: &Slot, counter: Counter) -> bool {
         if !process::is_same_process() {
             return false;
         }
         let gone = is_gone(fd);
-        let own = slot.keeper() == self.number && !self.iteration.was_unseen();
+        let own = slot.keeper() == self.number && !self.iteration.was_unseen() && slot.is_alone();
         if !gone && own && may_be_refused(fd) {
             self.counters.count(counter);
             return true;

@@ -52,7 +52,7 @@ impl EventLoop {
             .told
             .may_refuse_read(self.iteration.number(), self.sets.are_waited_for);
         // A message that is shorter than the room for it may have others behind it.
-        let refusable = may_refuse && !slot.is_shared() && slot.is_stream(fd);
+        let refusable = may_refuse && slot.is_alone() && slot.is_stream(fd);
         if !refusable || !may_be_refused(fd) {
             return Verdict::Unseen;
         }
@@ -90,11 +90,11 @@ impl EventLoop {
     }
 
     fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
-        if !slot
+        let is_clean = slot
             .told
-            .is_clean(self.iteration.trusted_since(), self.iteration.number())
-        {
-            // It may have been reported before the gate was closed.
+            .is_clean(self.iteration.trusted_since(), self.iteration.number());
+        if !is_clean || !slot.is_alone() {
+            // It may have been reported before the gate was closed, or to a child that has it as well.
             slot.abandon(fd);
             return Verdict::Unseen;
         }

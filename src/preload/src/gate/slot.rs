@@ -290,7 +290,7 @@ impl Slot {
     }
 
     /// Whether nobody else can have it: it has one number, and this process has made no child since it was accepted.
-    pub(super) fn is_alone(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         !self.is_shared() && self.born.load(Relaxed) == CHILDREN.load(Relaxed)
     }
 

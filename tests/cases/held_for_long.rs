@@ -6,6 +6,7 @@ use laio_tests::cold::SlowDisk;
 use laio_tests::http::Connection;
 use laio_tests::library::fresh_dir;
 use laio_tests::mounts::FuseFiles;
+use laio_tests::program::{compare, compile, observe, Build};
 use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::tally::{ask_for, Documents, Tally};
@@ -175,6 +176,29 @@ fn short_of_connections() -> Result {
     Ok(())
 }
 
+/// A socket that becomes blocking when a part of its request was reported.
+fn part_of_a_blocking_read() -> Result {
+    let root = fresh_dir("site")?;
+    let source = fresh_dir("source")?;
+    HUNG.write(&source)?;
+    let files = FuseFiles::mount(&source, &root.join("hung"), "")?;
+    let program = compile("part_blocking", Build::Program)?;
+    files.signal(libc::SIGSTOP);
+    let stats = fresh_dir("stats")?;
+    let preload = with_library(&root)?.with("LAIO_STATS", stats.join("laio.json"));
+    let observed = observe(&program, &[], &Preload::stock())
+        .and_then(|it| Ok((it, observe(&program, &[], &preload)?)));
+    files.signal(libc::SIGCONT);
+    let (stock, other) = observed?;
+    compare(&stock, &other, &preload)?;
+    let stats = Stats::read(&stats)?;
+    if stats.sum("/reasons/parts") == 0 {
+        bail!("no part was handed out\n{stats}");
+    }
+    println!("{stats}");
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let impatient = Config {
         server: "keepalive_timeout 2s; client_header_timeout 2s;".into(),
@@ -211,6 +235,13 @@ fn main() -> ExitCode {
         .needs(Need::SlowDisk)
         .needs(Kind::Nginx.need())
         .limit(120),
+    );
+    // Without it, a program could take a part of a request for all that its blocking read brings.
+    tests.push(
+        Test::new("a part for a socket that becomes blocking", || {
+            part_of_a_blocking_read()
+        })
+        .needs(Need::Root),
     );
     run(tests)
 }

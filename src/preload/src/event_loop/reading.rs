@@ -74,14 +74,15 @@ impl EventLoop {
         Verdict::Fail(Errno::AGAIN)
     }
 
-    /// A part of a request that is held back for long is handed out, unless nothing would be left of it.
+    /// A part of a request that is held back for long is handed out, unless nothing would be left of it, or it has become blocking:
+    /// there a program may take its first read for the whole.
     fn part_of(&mut self, fd: i32, slot: &Slot) -> Verdict {
         // SAFETY: the application passes this number to a read right now.
         let socket = unsafe { descriptors::borrow(fd) };
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         let mut bytes = [0; 2];
         match rustix::net::recv(socket, &mut bytes[..], flags) {
-            Ok((2.., _)) => Verdict::Part,
+            Ok((2.., _)) if may_be_refused(fd) => Verdict::Part,
             _ => {
                 slot.abandon(fd);
                 Verdict::PassThrough

@@ -14,8 +14,11 @@ static struct iovec huge = { bytes, (size_t)-1 };
 static struct msghdr in_nowhere = { .msg_iov = nowhere, .msg_iovlen = 2 };
 static struct msghdr of_nothing = { .msg_iov = nothing, .msg_iovlen = 2 };
 static struct msghdr without_vector = { .msg_iov = (void *)16, .msg_iovlen = 2 };
+static struct iovec part = { bytes, 8192 };
+static struct msghdr wrong_control = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = (void *)16, .msg_controllen = 32 };
 static struct msghdr too_long = { .msg_iov = nothing, .msg_iovlen = IOV_MAX + 1 };
 static off_t before = -5;
+enum { LENGTH = 256 << 10, PIECE = 8192 };
 /* A request's length. */
 enum { WHOLE = sizeof "GET /asked-00.html HTTP/1.1\r\nHost: localhost\r\n\r\n" - 1 };
 
@@ -30,7 +33,7 @@ static void ask(void)
 	pair = tcp_pair();
 	NEED(epoll_ctl(waits, EPOLL_CTL_ADD, pair.server, &event) == 0);
 	snprintf(name, sizeof name, "asked-%02d.html", asked++);
-	ask_for_cold(pair.client, name, 4096);
+	ask_for_cold(pair.client, name, LENGTH);
 	settle(pair.server, WHOLE);
 }
 
@@ -54,7 +57,7 @@ static void end(void)
 	close(pair.server);
 }
 
-/* A connection whose answer has begun, and a file of which nothing is in memory. */
+/* A connection whose answer has begun with the beginning of a file, of which nothing more is in memory. */
 static void begin(void)
 {
 	ask();
@@ -63,8 +66,16 @@ static void begin(void)
 	snprintf(path, sizeof path, "docs/asked-%02d.html", asked - 1);
 	NEED(write(pair.server, "head", 4) == 4);
 	file = open(path, O_RDONLY | O_CLOEXEC);
-	NEED(file >= 0 && pread(file, bytes, 1000, 0) == 1000);
+	NEED(file >= 0 && pread(file, bytes, PIECE, 0) == PIECE && pread(file, bytes, PIECE, PIECE) == PIECE);
 	chill(path);
+}
+
+/* The same where the next part may be waited for already, and the file's position is its end. */
+static void begin_and_go_on(void)
+{
+	begin();
+	NEED(lseek(file, LENGTH, SEEK_SET) == LENGTH);
+	NEED(write(pair.server, bytes, PIECE) == PIECE || errno == EAGAIN);
 }
 
 #define REFUSED_READ(call)                                                                                             \
@@ -78,6 +89,14 @@ static void begin(void)
 #define REFUSED_WRITE(call)                                                                                            \
 	do {                                                                                                           \
 		begin();                                                                                               \
+		CALL(call);                                                                                            \
+		end();                                                                                                 \
+		close(file);                                                                                           \
+	} while (0)
+
+#define WRITE_OF_NOTHING(call)                                                                                         \
+	do {                                                                                                           \
+		begin_and_go_on();                                                                                     \
 		CALL(call);                                                                                            \
 		end();                                                                                                 \
 		close(file);                                                                                           \
@@ -117,7 +136,10 @@ static void reads(void)
 
 static void writes(void)
 {
-	int fd;
+	int fd, pipes[2], writes_only = open("written", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	off_t past = LENGTH;
+	NEED(writes_only >= 0 && ftruncate(writes_only, LENGTH) == 0);
+	NEED(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0 && write(pipes[1], "x", 1) == 1);
 #define fd pair.server
 	REFUSED_WRITE(write(fd, unmapped, 10));
 	REFUSED_WRITE(write(fd, outside, 10));
@@ -144,8 +166,21 @@ static void writes(void)
 	REFUSED_WRITE(writev(fd, nothing, 2));
 	REFUSED_WRITE(sendmsg(fd, &of_nothing, MSG_NOSIGNAL));
 	REFUSED_WRITE(sendfile(fd, file, NULL, 0));
+	REFUSED_WRITE(sendmsg(fd, &wrong_control, MSG_NOSIGNAL));
+	REFUSED_WRITE(splice(pipes[0], NULL, fd, NULL, 0, SPLICE_F_NONBLOCK));
+	REFUSED_WRITE(splice(pipes[0], NULL, fd, NULL, 10, 0x1000));
+	REFUSED_WRITE(splice(pipes[0], &past, fd, NULL, 10, SPLICE_F_NONBLOCK));
+	/* Where the next part is waited for, and there is nothing to send. */
+	WRITE_OF_NOTHING(sendfile(fd, file, NULL, 10));
+	WRITE_OF_NOTHING(sendfile(fd, file, &past, 10));
+	WRITE_OF_NOTHING(sendfile(fd, writes_only, NULL, 10));
+	WRITE_OF_NOTHING(send(fd, bytes, 0, MSG_NOSIGNAL));
+	WRITE_OF_NOTHING(writev(fd, nothing, 2));
 #undef fd
 	(void)fd;
+	close(writes_only);
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 /* Waits beside a cold request, which they may leave out, and a pipe, which they may not. */

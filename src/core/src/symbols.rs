@@ -73,7 +73,7 @@ macro_rules! symbols {
                 sendfile64(to: c_int, from: c_int, offset: *mut off64_t, count: size_t) -> ssize_t => sent_file(to, from, offset, count);
             }
             "splice", "the body gate on a client connection; timed on a file, and tells what will be read next" {
-                splice(from: c_int, offset: *mut off64_t, to: c_int, into: *mut off64_t, count: size_t, flags: c_uint) -> ssize_t => spliced(from, offset, to);
+                splice(from: c_int, offset: *mut off64_t, to: c_int, into: *mut off64_t, count: size_t, flags: c_uint) -> ssize_t => spliced(from, offset, to, into, count, flags);
             }
             "recv", "learns what a client has asked for" {
                 recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t => received(fd, buffer, size, flags, null_mut(), null_mut());

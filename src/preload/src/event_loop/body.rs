@@ -19,7 +19,7 @@ use laio_core::stats::Counter;
 use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
 use libc::iovec;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::ops::Range;
 
@@ -67,7 +67,10 @@ impl EventLoop {
         }
         let _errno = errno::Guard::new();
         if slot.write_waits() {
-            return self.write_while_closed(to, slot);
+            return match is_something(&source) {
+                true => self.write_while_closed(to, slot),
+                false => Transfer::PassThrough,
+            };
         }
         if self.was_looked_at(&source) {
             return Transfer::PassThrough;
@@ -93,7 +96,11 @@ impl EventLoop {
                     (true, false) => Transfer::AtMost(there),
                 }
             }
-            _ if may_refuse && self.gives_way(slot, true) && self.defer(to, slot) => {
+            _ if may_refuse
+                && self.gives_way(slot, true)
+                && is_something(&source)
+                && self.defer(to, slot) =>
+            {
                 Transfer::Later
             }
             _ => Transfer::PassThrough,
@@ -179,6 +186,11 @@ impl EventLoop {
         if count > 0 {
             inflight::is_used(slot);
         }
+    }
+
+    /// A write was of nothing, or refused by the kernel: it tells nothing of what is sent next, and what has room has it still.
+    pub fn has_written_nothing(&mut self, slot: &Slot) {
+        slot.stream.lock().next_read = None;
     }
 
     /// A client has room: whether the next part of its body is not to be sent now.
@@ -377,4 +389,15 @@ impl EventLoop {
         let turn_is_long = self.suspicion.iteration_is_long();
         slot.stream.lock().gives_way(turn_is_long, at_once)
     }
+}
+
+/// Whether the kernel finds anything to send there: bytes of a file that can be read.
+fn is_something(source: &Source) -> bool {
+    // SAFETY: the application passes this number to a call right now.
+    let file = unsafe { descriptors::borrow(source.file.fd) };
+    let is_file = |s: &Status| FileType::from_raw_mode(s.mode) == FileType::RegularFile;
+    let goes_on = |s: Status| is_file(&s) && s.size > source.range.start;
+    let reads =
+        |flags: OFlags| !flags.contains(OFlags::PATH) && flags & OFlags::ACCMODE != OFlags::WRONLY;
+    status(file).is_ok_and(goes_on) && rustix::fs::fcntl_getfl(file).is_ok_and(reads)
 }

@@ -87,7 +87,7 @@ impl EventLoop {
         }
         let mut before = 0;
         let mut is_mapped = false;
-        for part in parts {
+        for part in parts.iter().filter(|part| part.iov_len > 0) {
             let start = part.iov_base as usize;
             if let Some(mapping) = self.bodies.mappings.find(start) {
                 is_mapped = true;

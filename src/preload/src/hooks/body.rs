@@ -9,8 +9,9 @@ use crate::sys::address::is_readable;
 use crate::sys::errno;
 use laio_core::stats::Call;
 use laio_core::stream::NextRead;
-use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
-use libc::{MAP_FAILED, PROT_READ};
+use libc::{c_int, c_uint, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
+use libc::{MAP_FAILED, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, PROT_READ};
+use libc::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
 
 /// Most parts of a vector that is cut; a longer one passes through.
 const PARTS: usize = 16;
@@ -29,11 +30,11 @@ pub fn wrote(
     if table::accepted(fd).is_none() {
         return changed(real, fd, Call::Write);
     }
-    let parts = || Some(Parts::one(buffer, size));
-    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>, None)
+    let parts = || Parts::one(buffer, size);
+    produced(real, fd, parts, None::<fn(&[iovec]) -> ssize_t>, || false)
 }
 
-/// `send` and `sendto`.
+/// `send` and `sendto`. Of nothing it is a question, too.
 #[inline]
 pub fn sent(
     real: impl FnOnce() -> ssize_t,
@@ -44,11 +45,23 @@ pub fn sent(
     address: *const sockaddr,
     length: socklen_t,
 ) -> ssize_t {
+    if size == 0 {
+        return real();
+    }
+    let parts = || {
+        let plain = is_plain(flags) && address.is_null();
+        plain.then(|| Parts::one(buffer, size)).flatten()
+    };
     // SAFETY: the application's own arguments, but for the size, which is smaller.
     let cut = |parts: &[iovec]| unsafe {
         super::sendto::real(fd, buffer, total(parts), flags, address, length)
     };
-    produced(real, fd, || Some(Parts::one(buffer, size)), Some(cut), None)
+    produced(real, fd, parts, Some(cut), || false)
+}
+
+/// Whether a send puts bytes onto the stream in the ordinary way.
+fn is_plain(flags: c_int) -> bool {
+    flags & !(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) == 0
 }
 
 /// `writev`.
@@ -66,7 +79,7 @@ pub fn wrote_vector(
     // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
     let cut =
         |parts: &[iovec]| unsafe { super::writev::real(fd, parts.as_ptr(), parts.len() as c_int) };
-    produced(real, fd, parts, Some(cut), None)
+    produced(real, fd, parts, Some(cut), || false)
 }
 
 /// `sendmsg`.
@@ -82,7 +95,11 @@ pub fn sent_message(
         let last = message.wrapping_add(1).cast::<u64>().wrapping_sub(1);
         (is_readable(message.cast()) && is_readable(last)).then(|| &*message)
     };
-    let parts = || Parts::copy(given()?.msg_iov, given()?.msg_iovlen);
+    let parts = || {
+        let plain = |message: &&msghdr| message.msg_name.is_null() && message.msg_controllen == 0;
+        let message = given().filter(|message| is_plain(flags) && plain(message))?;
+        Parts::copy(message.msg_iov, message.msg_iovlen)
+    };
     let cut = |parts: &[iovec]| {
         let Some(mut message) = given().copied() else {
             return 0;
@@ -92,7 +109,7 @@ pub fn sent_message(
         // SAFETY: the application's message with a vector of our own, as in `wrote_vector`.
         unsafe { super::sendmsg::real(fd, &message, flags) }
     };
-    let sent = produced(real, fd, parts, Some(cut), None);
+    let sent = produced(real, fd, parts, Some(cut), || false);
     // SAFETY: the kernel has just read this message, and what control data there is.
     if let Some(message) = (sent >= 0).then(|| unsafe { &*message }) {
         if message.msg_controllen > 0 {
@@ -123,25 +140,32 @@ fn passed_on(message: &msghdr) {
 
 /// `splice` from a pipe.
 #[inline]
-pub fn wrote_pipe(real: impl FnOnce() -> ssize_t, fd: c_int, from: c_int) -> ssize_t {
-    produced(
-        real,
-        fd,
-        || None,
-        None::<fn(&[iovec]) -> ssize_t>,
-        Some(from),
-    )
+pub fn wrote_pipe(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    from: c_int,
+    has_offset: bool,
+    count: size_t,
+    flags: c_uint,
+) -> ssize_t {
+    const KNOWN: c_uint = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
+    let is_sound = !has_offset && count > 0 && flags & !KNOWN == 0;
+    // What comes out of a pipe was put there by a `splice` from the file.
+    let is_file = || is_sound && is_full_pipe(from);
+    produced(real, fd, || None, None::<fn(&[iovec]) -> ssize_t>, is_file)
 }
 
 /// Writes to a client connection what the gate lets through. `parts` is asked only where it matters;
-/// `cut` writes the beginning of them, where that will do.
+/// `cut` writes the beginning of them, where that will do. Where there are none, `is_file` tells whether bytes of a file are
+/// written all the same. Both know nothing of a call that the kernel may refuse for its arguments, or of nothing: the
+/// answer to that is not ours.
 #[inline]
 fn produced(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
     parts: impl Fn() -> Option<Parts>,
     cut: Option<impl FnOnce(&[iovec]) -> ssize_t>,
-    from_pipe: Option<c_int>,
+    is_file: impl Fn() -> bool,
 ) -> ssize_t {
     let mut given = None;
     let mut looks = false;
@@ -153,13 +177,9 @@ fn produced(
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
         let mapped = given.as_ref().map_or(&[][..], Parts::as_slice);
-        // What comes out of a pipe was put there by a `splice` from the file.
         let is_file = |next: &NextRead| match parts() {
-            Some(parts) => parts.as_slice().iter().all(|part| {
-                let start = part.iov_base.addr();
-                next.is_filled(&(start..start.saturating_add(part.iov_len)))
-            }),
-            None => from_pipe.is_some_and(is_pipe),
+            Some(parts) => parts.are_filled(next),
+            None => is_file(),
         };
         state.before_write(fd, slot, mapped, cut.is_some(), is_file)
     });
@@ -180,12 +200,14 @@ fn produced(
     written
 }
 
-/// Whether a number names a pipe: the kernel refuses to splice anything else to a socket.
-fn is_pipe(fd: c_int) -> bool {
+/// Whether a number names a pipe with something in it: the kernel refuses to splice anything else to a socket, and an empty
+/// one has another answer.
+fn is_full_pipe(fd: c_int) -> bool {
     // SAFETY: the application passes this number to `splice` right now.
-    let status = rustix::fs::fstat(unsafe { crate::sys::descriptors::borrow(fd) });
-    let kind = status.map(|status| rustix::fs::FileType::from_raw_mode(status.st_mode));
-    kind == Ok(rustix::fs::FileType::Fifo)
+    let pipe = unsafe { crate::sys::descriptors::borrow(fd) };
+    let kind = |status: rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(status.st_mode);
+    rustix::fs::fstat(pipe).map(kind) == Ok(rustix::fs::FileType::Fifo)
+        && rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes > 0)
 }
 
 /// So much was written to a client connection; `then` sees how much, if it was something.
@@ -195,12 +217,14 @@ pub fn has_produced(fd: c_int, written: ssize_t, then: impl FnOnce(&mut EventLoo
         return;
     };
     here.with(|state| match usize::try_from(written) {
-        Ok(count) => {
+        Ok(count @ 1..) => {
             state.has_written(slot, count);
             then(state, slot, count);
         }
         // The kernel itself has no room.
-        Err(_) => state.has_written(slot, 0),
+        Err(_) if errno::is(libc::EAGAIN) => state.has_written(slot, 0),
+        // It was a write of nothing, or is one that the kernel refuses.
+        _ => state.has_written_nothing(slot),
     });
 }
 
@@ -258,12 +282,23 @@ pub fn unmapped<R>(real: impl FnOnce() -> R, at: *mut c_void, length: size_t) ->
 struct Parts(arrayvec::ArrayVec<iovec, PARTS>);
 
 impl Parts {
-    fn one(buffer: *const c_void, size: size_t) -> Parts {
+    /// Nothing where the kernel refuses it.
+    fn one(buffer: *const c_void, size: size_t) -> Option<Parts> {
         let part = iovec {
             iov_base: buffer.cast_mut(),
             iov_len: size,
         };
-        Parts([part].into_iter().collect())
+        Parts::sound(&[part])
+    }
+
+    /// These, if they are of something, and no size is one that the kernel refuses.
+    fn sound(parts: &[iovec]) -> Option<Parts> {
+        let size = |size: usize, part: &iovec| {
+            let all = size.checked_add(part.iov_len);
+            all.filter(|&all| all <= isize::MAX as usize)
+        };
+        let size = parts.iter().try_fold(0, size)?;
+        (size > 0).then(|| Parts(parts.iter().copied().collect()))
     }
 
     /// Nothing where there are too many.
@@ -275,7 +310,17 @@ impl Parts {
         // SAFETY: the application passes so many entries, which lie on two pages at most, and both can
         // be read.
         let parts = unsafe { std::slice::from_raw_parts(vector, count) };
-        Some(Parts(parts.iter().copied().collect()))
+        Parts::sound(parts)
+    }
+
+    /// Whether all of it is where a read of this iteration has put bytes of a file, and can be read still.
+    fn are_filled(&self, next: &NextRead) -> bool {
+        let parts = || self.0.iter().filter(|part| part.iov_len > 0);
+        let filled = |part: &iovec| {
+            let start = part.iov_base.addr();
+            next.is_filled(&(start..start.saturating_add(part.iov_len)))
+        };
+        parts().all(filled) && parts().all(|part| is_readable(part.iov_base.cast()))
     }
 
     fn as_slice(&self) -> &[iovec] {

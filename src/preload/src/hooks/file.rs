@@ -8,7 +8,7 @@ use crate::sys::{clock, descriptors, errno};
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
-use libc::{c_char, c_int, c_void, off64_t, size_t, ssize_t};
+use libc::{c_char, c_int, c_uint, c_void, off64_t, size_t, ssize_t};
 use libc::{AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
 use rustix::fd::BorrowedFd;
 
@@ -171,7 +171,8 @@ pub fn sent_file(
     };
     let mut source = None;
     let transfer = gate(to, |state, slot| {
-        if !state.follows_bodies() {
+        // The kernel refuses what looks negative to it.
+        if !state.follows_bodies() || count > isize::MAX as usize {
             return Transfer::PassThrough;
         }
         let _errno = errno::Guard::new();
@@ -216,9 +217,13 @@ pub fn spliced(
     from: c_int,
     offset: *mut off64_t,
     to: c_int,
+    into: *mut off64_t,
+    size: size_t,
+    flags: c_uint,
 ) -> ssize_t {
     if table::accepted(to).is_some() {
-        return wrote_pipe(real, to, from);
+        let has_offset = !offset.is_null() || !into.is_null();
+        return wrote_pipe(real, to, from, has_offset, size, flags);
     }
     let count = timed_read(real, from, Call::Splice);
     if count > 0 {

@@ -462,6 +462,27 @@ static void instance_by_alias(void)
 	close(pair.server);
 }
 
+/* The instance has two numbers, and a wait by the second uses up a registration for one event. */
+static void one_event_by_alias(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLONESHOT, &which);
+	int was = gated, other = dup(ep);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLONESHOT, .data.u64 = 9400 };
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	NEED(epoll_wait(other, &event, 1, -1) == 1 && event.data.u64 == 9400);
+	printf("told once more: %d\n", epoll_wait(other, &event, 1, 300));
+	event.events = EPOLLIN;
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 9400);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(other);
+	close(pair.client);
+	close(pair.server);
+}
+
 /* Whether a child hears that something can be read. */
 static int told_to_child(int fd)
 {
@@ -908,6 +929,7 @@ static const struct {
 	{ "second_instance", second_instance },
 	{ "instance_renamed", instance_renamed },
 	{ "instance_by_alias", instance_by_alias },
+	{ "one_event_by_alias", one_event_by_alias },
 	{ "waited_for_by_child", waited_for_by_child },
 	{ "forked", forked },
 	{ "served_by_child", served_by_child },

@@ -126,6 +126,12 @@ impl Descriptor {
         one_shot.map(|_| OneShot(self.arms))
     }
 
+    /// Whether it is registered in this instance, for one event only.
+    pub fn is_one_shot_in(&self, instance: i32) -> bool {
+        let is_its = |r: Registration| r.instance == instance && r.events & ONESHOT != 0;
+        self.registration.is_some_and(is_its)
+    }
+
     /// Whether the kernel reports nothing of what is held back: it is masked, not just reported once.
     pub fn masks(&self, events: u32) -> bool {
         let level = |r: Registration| r.events & (EDGE | ONESHOT) == 0;

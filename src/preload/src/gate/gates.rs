@@ -165,6 +165,23 @@ impl Slot {
         carry_out(fd, owed);
     }
 
+    /// An epoll instance has another number: what is registered there for one event is not ours to hold back.
+    pub fn share_instance(&self, fd: i32, instance: i32, section: &handler::Section) {
+        // Where a handler cannot have the lock, the thread that it has interrupted finds the mark of the number.
+        if let Some(mut state) = self.lock(fd, section) {
+            self.leave_one_shot(fd, &mut state, instance);
+        }
+    }
+
+    /// Leaves a registration for one event in this instance alone from now on.
+    pub fn leave_one_shot(&self, fd: i32, state: &mut Descriptor, instance: i32) {
+        if state.is_one_shot_in(instance) {
+            let owed = state.share();
+            self.settle(fd, state);
+            carry_out(fd, owed);
+        }
+    }
+
     /// Opens all gates before their jobs are done.
     pub fn abandon(&self, fd: i32) {
         self.abandon_locked(fd, &mut self.settled(fd));

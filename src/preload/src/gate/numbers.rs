@@ -23,6 +23,10 @@ static NUMBERS: Chunks<Number> = Chunks::new(|| Number {
     capacity: AtomicU32::new(0),
 });
 
+/// Which numbers name something that has another number, or had. Apart from what else is known of a number, since a
+/// program that only duplicates its files needs no memory for that.
+static DUPLICATED: [AtomicBool; 65536] = [const { AtomicBool::new(false) }; 65536];
+
 /// Whether any connection was ever registered in an epoll instance.
 static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +46,9 @@ pub fn owners(fd: i32) -> u32 {
 /// A number is about to be closed or taken over. Tells whether it is an epoll instance with a connection in it.
 #[inline]
 pub fn changes_hands(fd: i32) -> bool {
+    if let Some(duplicated) = duplicated(fd).filter(|duplicated| duplicated.load(Relaxed)) {
+        duplicated.store(false, Relaxed);
+    }
     let Some(number) = NUMBERS.get(fd) else {
         return false;
     };
@@ -92,6 +99,27 @@ pub fn register_in(instance: i32) {
         number.instance.store(true, Release);
         HAS_INSTANCES.store(true, Relaxed);
     }
+}
+
+/// What a number names has another one from now on. Tells whether it is an epoll instance with a connection in it.
+pub fn is_duplicated_now(fd: i32) -> bool {
+    if let Some(duplicated) = duplicated(fd) {
+        duplicated.store(true, Relaxed);
+    }
+    NUMBERS
+        .get(fd)
+        .is_some_and(|number| number.instance.load(Acquire))
+}
+
+/// Whether what a number names has another one, or had; a number too high to be noted is taken for one that has.
+#[inline]
+pub fn is_duplicated(fd: i32) -> bool {
+    duplicated(fd).is_none_or(|duplicated| duplicated.load(Relaxed))
+}
+
+#[inline]
+fn duplicated(fd: i32) -> Option<&'static AtomicBool> {
+    DUPLICATED.get(usize::try_from(fd).ok()?)
 }
 
 /// The instance has gone.

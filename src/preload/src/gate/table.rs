@@ -125,6 +125,19 @@ fn forget_instance(instance: i32) {
     }
 }
 
+/// The instance has another number: whether a wait by that one has used up a registration for one event nobody knows.
+#[cold]
+pub fn share_instance(instance: i32) {
+    let _errno = errno::Guard::new();
+    if !is_same_process() {
+        return;
+    }
+    let section = handler::enter();
+    for (fd, slot) in TABLE.all().filter(|(_, slot)| slot.is_accepted()) {
+        slot.share_instance(fd, instance, &section);
+    }
+}
+
 /// [`forget`] for a range of numbers, both ends included.
 pub fn forget_range(first: u32, last: u32) {
     numbers::known(first, last).for_each(forget);

@@ -2,7 +2,7 @@
 
 use super::restriction::restricted;
 use crate::event_loop;
-use crate::gate::table;
+use crate::gate::{numbers, table};
 use crate::sys::{descriptors, errno, program};
 use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_DUPFD, F_DUPFD_CLOEXEC};
 use std::sync::atomic::Ordering::Relaxed;
@@ -61,6 +61,7 @@ pub fn duplicated(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
     table::forget(new);
     if new >= 0 {
         shared(fd);
+        let _ = numbers::is_duplicated_now(new);
     }
     new
 }
@@ -71,6 +72,9 @@ pub fn shared(fd: c_int) {
     if let Some(slot) = table::accepted(fd) {
         let _errno = errno::Guard::new();
         slot.share(fd);
+    }
+    if numbers::is_duplicated_now(fd) {
+        table::share_instance(fd);
     }
 }
 
@@ -83,6 +87,7 @@ pub fn replaced(real: impl FnOnce() -> c_int, fd: c_int, onto: c_int) -> c_int {
     let new = real();
     if new >= 0 && fd != onto {
         shared(fd);
+        let _ = numbers::is_duplicated_now(new);
     }
     new
 }

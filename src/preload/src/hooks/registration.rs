@@ -78,6 +78,9 @@ pub fn registered(
         let (_, first, _) = state.control(wanted());
         slot.registered(fd, &state);
         carry_out(fd, first);
+        if numbers::is_duplicated(instance) {
+            slot.leave_one_shot(fd, &mut state, instance);
+        }
     }
     result
 }
@@ -110,6 +113,9 @@ fn registered_while_closed(
         let _errno = errno::Guard::new();
         state.refused(undo);
         slot.registered(fd, &state);
+    } else if numbers::is_duplicated(instance) {
+        let _errno = errno::Guard::new();
+        slot.leave_one_shot(fd, &mut state, instance);
     }
     result
 }

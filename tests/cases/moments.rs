@@ -154,6 +154,8 @@ fn main() -> ExitCode {
     }
     // Without it, a helper's copy of the descriptor table could keep open for a moment what the program has closed.
     tests.push(Test::new("released", || pinned("released")));
+    // Without it, a loop that starts its threads in a `select` could have that refused for a number beyond the table.
+    tests.push(Test::new("beyond_table", || pinned("beyond_table")));
     for part in ["identity", "jail", "filtered", "own_table"] {
         // Without it, helpers could keep the user that the process gave up, or the loop could hang once calls are denied.
         tests.push(

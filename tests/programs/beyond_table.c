@@ -21,10 +21,24 @@ static fd_set *members(void)
 	return &set;
 }
 
+/* The first wait of a loop, where a library may start what it needs. */
+static void first_wait(void)
+{
+	struct pair pair = tcp_pair();
+	fd_set *set = members();
+	FD_SET(pair.server, set);
+	CALL(select(FD_SETSIZE, set, NULL, NULL, &(struct timeval){ 0, 0 }));
+	show_set(set);
+	close(pair.client);
+	close(pair.server);
+}
+
 static void scenario(void)
 {
 	struct timespec none = { 0, 0 };
 	NEED(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0);
+	first_wait();
+	in_child("in a child", first_wait);
 	for (int ready = 0; ready < 2; ready++) {
 		fd_set *set = members();
 		CALL(select(FD_SETSIZE, set, NULL, NULL, &(struct timeval){ 0, 0 }));

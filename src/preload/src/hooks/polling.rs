@@ -66,7 +66,7 @@ pub fn selected_masked(
     mask: *const sigset_t,
 ) -> c_int {
     let timeout = nanoseconds(given);
-    let (count, real) = within_stock(real, count, |count| {
+    let real = within_stock(real, count, |count| {
         let [readable, writable, exceptional] = sets;
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::pselect::real(count, readable, writable, exceptional, given, mask) }
@@ -77,7 +77,7 @@ pub fn selected_masked(
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, mask)
         };
-        let set = SelectSet::new(count, sets, wait)?;
+        let set = SelectSet::new(numbers_shown(count), sets, wait)?;
         held_wait::wait(here, set, true, begun, time)
     };
     waited(
@@ -98,7 +98,7 @@ pub fn selected(
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> c_int {
-    let (count, real) = within_stock(real, count, |count| {
+    let real = within_stock(real, count, |count| {
         let [readable, writable, exceptional] = sets;
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::select::real(count, readable, writable, exceptional, timeout) }
@@ -114,7 +114,7 @@ pub fn selected(
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, null())
         };
-        let set = SelectSet::new(count, sets, wait)?;
+        let set = SelectSet::new(numbers_shown(count), sets, wait)?;
         let result = held_wait::wait(here, set, true, begun, time);
         // SAFETY: the C library writes it as well.
         let given = unsafe { timeout.as_mut() };
@@ -129,22 +129,29 @@ pub fn selected(
     })
 }
 
-/// How many numbers a `select` looks at, and the call: as it would be if the library had not enlarged the table.
+/// How many numbers a `select` looks at: as if the library had not enlarged the table.
+#[inline]
+pub fn numbers_shown(count: c_int) -> c_int {
+    descriptors::within_stock(count, program::SERVES.load(Relaxed))
+}
+
+/// A `select` that looks at as many numbers as if the library had not enlarged the table: asked when the call is made, for
+/// a loop starts its threads where it waits.
 #[inline]
 fn within_stock(
     real: impl Fn() -> c_int,
     count: c_int,
     fewer: impl Fn(c_int) -> c_int,
-) -> (c_int, impl Fn() -> c_int) {
-    let within = descriptors::within_stock(count);
-    (within, move || match within == count {
-        true => real(),
-        false => fewer(within),
-    })
+) -> impl Fn() -> c_int {
+    move || match numbers_shown(count) {
+        within if within == count => real(),
+        within => fewer(within),
+    }
 }
 
 /// After a `select`: what is handed out of its results.
 fn admit_selected(count: c_int, sets: [*mut fd_set; 3], admit: Admit<'_>) -> c_int {
+    let count = numbers_shown(count);
     // SAFETY: asked only after the kernel has written the results.
     unsafe { sets::admit_selected(count, sets, admit) }
 }
@@ -152,7 +159,7 @@ fn admit_selected(count: c_int, sets: [*mut fd_set; 3], admit: Admit<'_>) -> c_i
 /// Whether a `select` waits for several descriptors. To read its sets takes system calls: not before the process has a
 /// client.
 fn are_several(count: c_int, sets: [*mut fd_set; 3]) -> bool {
-    program::SERVES.load(Relaxed) && sets::readable(count, sets) > 1
+    program::SERVES.load(Relaxed) && sets::readable(numbers_shown(count), sets) > 1
 }
 
 /// One iteration of the loop. A thread becomes an event loop when it waits for `several` descriptors: one

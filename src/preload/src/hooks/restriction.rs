@@ -1,9 +1,10 @@
 //! Calls by which a process gives up rights. The kernel applies them to one thread, so those that the
 //! library has started leave first.
 
+use super::polling::numbers_shown;
 use super::registration::registered;
 use crate::event_loop;
-use crate::sys::{descriptors, errno, handler, process, program};
+use crate::sys::{errno, handler, process, program};
 use crate::threads::registry;
 use libc::*;
 
@@ -72,7 +73,7 @@ pub fn called(
             result
         }
         number if is_select(number) => {
-            let within = descriptors::within_stock(a as c_int);
+            let within = numbers_shown(a as c_int);
             let result = match within == a as c_int {
                 true => real(),
                 // SAFETY: the application's own arguments, but for the count, which is smaller.

@@ -5,6 +5,7 @@
 //! on a machine with two. The completion thread shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
+use super::errno;
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
@@ -39,17 +40,35 @@ static ENOUGH: AtomicI32 = AtomicI32::new(i32::MAX);
 /// The largest number beyond that which was seen.
 static BEYOND: AtomicI32 = AtomicI32::new(0);
 
-/// How many numbers the application's table would have room for without us; all, as long as we have made none.
-static STOCK: AtomicU32 = AtomicU32::new(u32::MAX);
+/// How many numbers the application's table would have room for without us; all, as long as nobody has asked.
+static STOCK: AtomicU32 = AtomicU32::new(UNASKED);
+const UNASKED: u32 = u32::MAX;
 
 /// How many of these numbers `select` would look at without us: it passes over those beyond the table, and refuses those
-/// in it that name nothing.
+/// in it that name nothing. In a process that `may_have_helpers`, that is asked before they make room.
 #[inline]
-pub fn within_stock(count: i32) -> i32 {
+pub fn within_stock(count: i32, may_have_helpers: bool) -> i32 {
+    let stock = || match STOCK.load(Relaxed) {
+        UNASKED if may_have_helpers => ask_for_stock(0),
+        known => known,
+    };
     match u32::try_from(count) {
-        Ok(numbers) if numbers > STOCK.load(Relaxed) => cut_to_stock(count),
+        Ok(numbers) if numbers > SMALLEST && numbers > stock() => cut_to_stock(count),
         _ => count,
     }
+}
+
+/// The kernel's smallest table.
+const SMALLEST: u32 = 64;
+
+/// Without `/proc`, what fits the number that is known of.
+#[cold]
+fn ask_for_stock(number: i32) -> u32 {
+    let _errno = errno::Guard::new();
+    let size = size().unwrap_or(kernels_size(number.unsigned_abs()));
+    // Whoever makes room has asked before.
+    let other = STOCK.compare_exchange(UNASKED, size, Relaxed, Relaxed);
+    other.err().unwrap_or(size)
 }
 
 /// The table may have grown since, for a number that is open.
@@ -68,7 +87,6 @@ fn cut_to_stock(count: i32) -> i32 {
 
 /// The kernel's size of a table in which this number fits.
 fn kernels_size(number: u32) -> u32 {
-    const SMALLEST: u32 = 64;
     const STEP: u32 = 1024 / size_of::<usize>() as u32;
     match number < SMALLEST {
         true => SMALLEST,
@@ -110,10 +128,8 @@ pub fn wanted() -> Option<i32> {
 
 /// Makes room for twice that number. The caller waits, where threads share the table.
 pub fn make_room(number: i32) {
-    if STOCK.load(Relaxed) == u32::MAX {
-        // Without `/proc`, what fits the number that is known of.
-        let size = size().unwrap_or(kernels_size(number.unsigned_abs()));
-        STOCK.store(size, Relaxed);
+    if STOCK.load(Relaxed) == UNASKED {
+        ask_for_stock(number);
     }
     let limit = limit();
     // The kernel's own sizes: up to one of them all numbers are to be had, and the next is as far again.
@@ -165,7 +181,7 @@ pub fn occupy() {
 pub fn abandon() {
     ENOUGH.store(i32::MAX, Relaxed);
     BEYOND.store(0, Relaxed);
-    STOCK.store(u32::MAX, Relaxed);
+    STOCK.store(UNASKED, Relaxed);
 }
 
 /// Has the kernel enlarge this thread's descriptor table to `room` numbers, without taking one of them: it

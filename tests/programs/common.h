@@ -142,18 +142,24 @@ static void __attribute__((unused)) chill(const char *path)
 	close(fd);
 }
 
-/* A listening socket on a free port of 127.0.0.1. */
-static int __attribute__((unused)) listener(struct sockaddr_in *address)
+/* A listening socket on a free port of a host. */
+static int __attribute__((unused)) listener_on(in_addr_t host, struct sockaddr_in *address)
 {
 	socklen_t length = sizeof *address;
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	NEED(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(host) };
 	NEED(bind(fd, (struct sockaddr *)address, sizeof *address) == 0);
 	NEED(listen(fd, 511) == 0);
 	NEED(getsockname(fd, (struct sockaddr *)address, &length) == 0);
 	return fd;
+}
+
+/* The same of 127.0.0.1. */
+static int __attribute__((unused)) listener(struct sockaddr_in *address)
+{
+	return listener_on(INADDR_LOOPBACK, address);
 }
 
 /* The client's end of a new connection to it. */

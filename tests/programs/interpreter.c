@@ -217,7 +217,8 @@ int main(int argc, char **argv)
 	NEED(log >= 0 && dup2(log, NUMBERS) == NUMBERS);
 	close(log);
 	early_log = NUMBERS;
-	name(listener(&address), LISTENER, -1);
+	/* A host of its own: whoever looks for a server of his on a port of 127.0.0.1 would be accepted in the peer's place. */
+	name(listener_on(INADDR_LOOPBACK + 0x10000 + (getpid() & 0x3fffff), &address), LISTENER, -1);
 	packet_listener = listener_of_packets();
 	name(packet_listener, LISTENER, -1);
 	become_event_loop();

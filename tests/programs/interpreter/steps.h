@@ -109,6 +109,10 @@ static void do_accept(int a, int b, int c)
 		connection++;
 	world->connections[connection].taken = 1;
 	name(fd, CONNECTION, connection);
+	/* What is written is on its way at once. What waits for an acknowledgement is lost where a `close` leaves bytes unread. */
+	int one = 1;
+	if (!packets)
+		syscall(SYS_setsockopt, fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	settle_connection(connection);
 }
 

@@ -125,8 +125,9 @@ static int may_be_more(int c, struct registration *registration, unsigned more)
 	int fd = c >= 0 ? number_of(c) : -1;
 	if (!registration || !registration->live || (fd >= 0 && (polled(fd, more) & more) != more))
 		return 0;
-	/* An edge may be reported once more than there was one. */
-	if (registration->events & EPOLLET && !(registration->events & EPOLLONESHOT) && c >= 0 && world->connections[c].http)
+	/* An edge may be reported once more than there was one: readiness that a set left out was given back to all. */
+	int held = c >= 0 && (world->connections[c].http || (more == EPOLLOUT && world->connections[c].attempted));
+	if (registration->events & EPOLLET && !(registration->events & EPOLLONESHOT) && held)
 		return 1;
 	return registration->more || registration->later;
 }

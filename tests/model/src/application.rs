@@ -2,13 +2,13 @@
 
 use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{Time, Timeout};
-use crate::event_loop::{self, held_wait, Here};
-use crate::guest::kernel::{self, Control, Socket};
-use crate::guest::sync::trace;
-use crate::guest::{errno, handler};
+use crate::event_loop::{self, held_wait, LoopHandle};
+use crate::gate::sets::PollSet;
+use crate::gate::table;
 use crate::hooks::{descriptor, registration};
-use crate::readiness::sets::PollSet;
-use crate::readiness::table;
+use crate::sys::kernel::{self, Control, Socket};
+use crate::sys::sync::trace;
+use crate::sys::{errno, handler};
 use laio_core::gate::{Side, ADD, DEL, EDGE, EXCLUSIVE, HUP, IN, MOD, ONESHOT, OUT, RDHUP};
 use libc::{c_int, epoll_event, nfds_t, pollfd, timespec};
 use shuttle::rand::{thread_rng, Rng};
@@ -117,7 +117,7 @@ pub fn close(fd: i32) -> i32 {
 
 /// What a thread that is an event loop knows.
 pub struct Loop {
-    here: Here,
+    here: LoopHandle,
     /// It waits in `poll`, not in `epoll_wait`.
     polls: bool,
 }
@@ -248,7 +248,7 @@ impl Loop {
                 state.begin_iteration();
                 let admit = |fd, events| state.admit_member(fd, events);
                 // SAFETY: the kernel has just written the results.
-                unsafe { crate::readiness::sets::admit_in_place(first, count, admit) }
+                unsafe { crate::gate::sets::admit_in_place(first, count, admit) }
             });
             if told == Some(0) && held(true).is_none() {
                 real(first, count, asked);
@@ -589,7 +589,7 @@ impl Act {
 
     pub fn run(self, flags: u32, ticket: u32) {
         let (fd, second) = (FIRST + 2, FIRST + 1);
-        let slot = table::any(fd);
+        let slot = table::accepted(fd);
         match self {
             Act::Complete => slot.into_iter().for_each(|slot| slot.complete(fd, ticket)),
             Act::Modify => {
@@ -642,7 +642,7 @@ impl Act {
         accept(Peer::Sends { cold: true });
         control(first, ADD, fd, IN | OUT | flags, cookie(fd, 0));
         let reported = kernel::epoll_wait(first, 1, Duration::ZERO).unwrap_or_default();
-        let slot = table::any(fd);
+        let slot = table::accepted(fd);
         let ticket = slot.and_then(|slot| slot.close_gate(fd, Side::Read, 0, true, false));
         kernel::end_wait(&reported);
         ticket.unwrap_or(0)

@@ -1,9 +1,9 @@
 //! One execution: from nothing to quiet, and what must hold then.
 
 use crate::application::Loop;
-use crate::engine::crew;
-use crate::guest::{clock, kernel, local, memory, sync};
-use crate::readiness::{bell, table};
+use crate::gate::{numbers, table, waker};
+use crate::sys::{clock, kernel, local, memory, sync};
+use crate::threads::registry;
 use laio_core::gate::ONESHOT;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -16,9 +16,9 @@ pub fn execution(fine: bool, act: impl FnOnce()) {
     clock::begin();
     kernel::begin();
     local::begin();
-    crew::begin();
+    registry::begin();
     act();
-    crew::wait();
+    registry::wait();
     kernel::check();
     kernel::numbers(true).into_iter().for_each(check_record);
     sync::end();
@@ -30,7 +30,11 @@ pub fn execution(fine: bool, act: impl FnOnce()) {
 static IS_DIRTY: AtomicBool = AtomicBool::new(false);
 
 fn forget() {
-    bell::abandon();
+    for of_sockets in [true, false] {
+        let open = kernel::numbers(of_sockets).into_iter();
+        open.for_each(|fd| _ = numbers::changes_hands(fd));
+    }
+    waker::abandon();
     table::abandon();
     memory::begin();
 }
@@ -43,7 +47,7 @@ fn check_record(fd: i32) {
     assert_eq!(slot.held(), 0, "{fd} is held back for ever: {slot:?}");
     // What a signal handler has done is recorded by the next call.
     slot.abandon(fd);
-    if slot.cookie_hash() == 0 {
+    if numbers::cookie_hash(fd) == 0 {
         // Not known, and never looked for.
         return;
     }

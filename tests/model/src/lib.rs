@@ -2,7 +2,7 @@
 //! of the kernel.
 //!
 //! The files of `src/preload` are compiled here as they are. Below them everything is a model: threads and what they share
-//! (`guest::sync`), the kernel's descriptors and epoll instances (`guest::kernel`). Above them is an application of a few random
+//! (`sys::sync`), the kernel's descriptors and epoll instances (`sys::kernel`). Above them is an application of a few random
 //! steps. What is in a socket is a number of bytes, and whether its files are cold; a helper's work is nothing.
 
 #![allow(dead_code, unused_imports, missing_docs)]
@@ -18,8 +18,9 @@ macro_rules! library {
 
 pub mod application;
 pub mod check;
-mod engine;
 mod event_loop;
-mod guest;
+mod fetch;
+library!(gate, "../../../src/preload/src/gate/mod.rs");
 mod hooks;
-library!(readiness, "../../../src/preload/src/readiness/mod.rs");
+mod sys;
+mod threads;

@@ -1,11 +1,11 @@
 //! What the library's files find below them: their own helpers, or models.
 
-library!(pub address, "../../../../src/preload/src/guest/address.rs");
-library!(pub errno, "../../../../src/preload/src/guest/errno.rs");
-library!(pub handler, "../../../../src/preload/src/guest/handler.rs");
-library!(pub lock, "../../../../src/preload/src/guest/lock.rs");
+library!(pub address, "../../../../src/preload/src/sys/address.rs");
+library!(pub errno, "../../../../src/preload/src/sys/errno.rs");
+library!(pub handler, "../../../../src/preload/src/sys/handler.rs");
 pub mod kernel;
 pub mod local;
+pub mod lock;
 pub mod memory;
 pub mod sync;
 
@@ -33,7 +33,10 @@ pub mod clock {
     pub fn milliseconds() -> u64 {
         NOW.get() / 1_000_000
     }
+}
 
+pub mod usage {
+    //! Nobody sleeps.
     pub struct Usage {
         pub sleeps: i64,
     }
@@ -41,35 +44,35 @@ pub mod clock {
     pub fn usage() -> Usage {
         Usage { sleeps: 0 }
     }
+}
 
-    pub fn sleeps() -> i64 {
-        0
+pub mod process {
+    //! There is one.
+    pub fn is_same_process() -> bool {
+        true
     }
 }
 
 pub mod program {
     //! A program that serves, and is helped.
+    use laio_core::stats::Block;
     use std::sync::atomic::AtomicBool;
 
     pub static SERVES: AtomicBool = AtomicBool::new(false);
-
-    pub fn is_same_process() -> bool {
-        true
-    }
-
-    pub fn awake() -> bool {
-        true
-    }
-
-    pub fn pid() -> u32 {
-        1
-    }
+    pub static STATS: Block = Block::new();
 }
 
 pub mod descriptors {
     //! Its descriptor table, which is small.
     pub const CHUNK: usize = 8;
     pub const CHUNKS: usize = 3;
+
+    use rustix::fd::BorrowedFd;
+
+    /// What the application's numbers name the model alone knows.
+    pub unsafe fn borrow<'a>(number: i32) -> BorrowedFd<'a> {
+        panic!("the kernel is asked about {number}");
+    }
 
     pub fn seen(_: i32) {}
 

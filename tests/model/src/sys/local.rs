@@ -5,16 +5,17 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 pub mod place {
-    pub const SECTION: usize = 0;
-    pub const SLEPT: usize = 1;
+    pub const CURRENT: usize = 0;
+    pub const SECTION: usize = 1;
     pub const DOUBTS: usize = 2;
     pub const BLOCKED: usize = 3;
-    pub const EVENT_LOOP: usize = 4;
+    pub const FORKS: usize = 4;
+    pub const JUMPED: usize = 5;
     /// The application's call that is being made, and a signal handler's within it.
-    pub const CALL: usize = 5;
+    pub const CALL: usize = 6;
     /// A signal handler runs.
-    pub const HANDLER: usize = 6;
-    pub const COUNT: usize = 7;
+    pub const HANDLER: usize = 7;
+    pub const COUNT: usize = 8;
 }
 
 type Block = [Cell<u64>; place::COUNT];

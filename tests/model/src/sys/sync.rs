@@ -1,14 +1,12 @@
 //! What threads share: each use of it is a point where the checker may let another thread run.
 
+use shuttle::sync;
 pub use shuttle::sync::RwLock;
-use shuttle::sync::{self, Condvar as Queue};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::{Deref, DerefMut};
-use std::sync::{LazyLock, LockResult, PoisonError, TryLockError, TryLockResult};
-use std::time::Duration;
+use std::sync::LazyLock;
 
 thread_local! {
     /// Whether atomic variables are such points as well; locks and system calls always are.
@@ -64,109 +62,6 @@ fn fine_point() {
 pub fn yield_now() {
     shuttle::thread::yield_now();
     trace(1, false);
-}
-
-#[derive(Debug, Default)]
-pub struct Mutex<T>(sync::Mutex<T>);
-
-#[derive(Debug)]
-pub struct MutexGuard<'m, T> {
-    mutex: &'m Mutex<T>,
-    guard: Option<sync::MutexGuard<'m, T>>,
-}
-
-impl<T> Mutex<T> {
-    pub const fn new(value: T) -> Mutex<T> {
-        Mutex(sync::Mutex::new(value))
-    }
-
-    fn held<'m>(&'m self, guard: sync::MutexGuard<'m, T>) -> MutexGuard<'m, T> {
-        trace(2, false);
-        MutexGuard {
-            mutex: self,
-            guard: Some(guard),
-        }
-    }
-
-    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.held(guard))
-    }
-
-    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Ok(self.held(guard)),
-            Err(TryLockError::Poisoned(guard)) => Ok(self.held(guard.into_inner())),
-            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
-        }
-    }
-
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.0.get_mut()
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.guard.as_ref().unwrap()
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().unwrap()
-    }
-}
-
-#[derive(Debug, Default)]
-pub struct Condvar(Queue);
-
-pub struct TimedOut(bool);
-
-impl TimedOut {
-    pub fn timed_out(&self) -> bool {
-        self.0
-    }
-}
-
-/// So long nobody has to wait: who is not woken before waits for ever, which the checker reports.
-const LONG: Duration = Duration::from_millis(500);
-
-impl Condvar {
-    pub fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    pub fn notify_all(&self) {
-        self.0.notify_all();
-    }
-
-    pub fn wait<'m, T>(&self, mut held: MutexGuard<'m, T>) -> LockResult<MutexGuard<'m, T>> {
-        let mutex = held.mutex;
-        let guard = held.guard.take().unwrap();
-        let guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
-        Ok(mutex.held(guard))
-    }
-
-    /// A short time may be over at any moment.
-    pub fn wait_timeout<'m, T>(
-        &self,
-        held: MutexGuard<'m, T>,
-        most: Duration,
-    ) -> LockResult<(MutexGuard<'m, T>, TimedOut)> {
-        if most >= LONG {
-            let held = self.wait(held).unwrap_or_else(PoisonError::into_inner);
-            return Ok((held, TimedOut(false)));
-        }
-        let mutex = held.mutex;
-        drop(held);
-        yield_now();
-        super::clock::pass(most);
-        let held = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((held, TimedOut(true)))
-    }
 }
 
 pub mod atomic {

@@ -507,6 +507,20 @@ pub fn serve(flags: u32, polls: bool, bytes: u32) {
     of_loop.end();
 }
 
+/// A loop that waits so often, for short times.
+pub fn wait_often(polls: bool, times: usize) {
+    let of_loop = Loop::begin(0, polls);
+    (0..times).for_each(|_| of_loop.wait(Time4::Short, 0));
+    of_loop.end();
+}
+
+/// Closes a connection, and accepts another one, which gets its number and a request for cold files.
+pub fn accept_again() {
+    close(FIRST + 1);
+    let fd = accept(Peer::Sends { cold: true });
+    control(FIRST, ADD, fd, IN, cookie(fd, 1));
+}
+
 /// The number of the first instance that a program makes.
 const FIRST: c_int = 3;
 

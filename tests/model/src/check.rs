@@ -45,6 +45,8 @@ fn check_record(fd: i32) {
         return;
     };
     assert_eq!(slot.held(), 0, "{fd} is held back for ever: {slot:?}");
+    slot.account.take_unused();
+    assert!(slot.account.charge(0, 0), "{fd} is charged for ever");
     // What a signal handler has done is recorded by the next call.
     slot.abandon(fd);
     if numbers::cookie_hash(fd) == 0 {

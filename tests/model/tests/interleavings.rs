@@ -127,6 +127,28 @@ fn every_request_is_answered_in_poll() {
     every_request_is_answered(true);
 }
 
+/// Without it, the gate of a connection could be closed for ever by who has seen the last one of its number.
+#[test]
+fn numbers_are_used_again() {
+    // Each is short, and few are of interest.
+    explore(
+        PctScheduler::new_from_seed(seed(), 3, 10 * executions()),
+        || {
+            let polls = thread_rng().gen();
+            execution(true, || {
+                app::prepare_to_serve(0);
+                let threads = [
+                    spawn(move || app::wait_often(polls, 4)),
+                    spawn(app::accept_again),
+                ];
+                for thread in threads {
+                    thread.join().unwrap();
+                }
+            });
+        },
+    );
+}
+
 /// All orders of the locks and calls of two threads while a gate is closed.
 #[test]
 fn two_threads_in_all_orders() {

@@ -75,9 +75,12 @@ impl Charge {
     pub fn settle(self, unused: u64) -> bool {
         let rest = self.bytes.saturating_sub(unused);
         ADDRESSES.settle(self.client, rest, clock::milliseconds());
-        let slot = table::accepted(self.fd).filter(|_| owners(self.fd) == self.owners);
-        slot.inspect(|slot| slot.account.was_read(self.bytes, unused))
-            .is_some()
+        // Who has seen the last connection of a number may charge the next one before it is known to be one.
+        let Some(slot) = table::owned(self.fd, self.owners) else {
+            return false;
+        };
+        slot.account.was_read(self.bytes, unused);
+        slot.is_accepted()
     }
 }
 
@@ -87,5 +90,26 @@ pub fn is_used(slot: &Slot) {
     let used = slot.account.take_unused();
     if let Some(client) = slot.account.client().filter(|_| used > 0) {
         ADDRESSES.settle(client, used, clock::milliseconds());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Without it, what is charged to a number that another thread is just accepting would stay charged to its new connection,
+    /// for which nothing would be read ahead after some of that.
+    #[test]
+    fn a_charge_is_settled_before_its_connection_is_known() {
+        let fd = 905;
+        table::accept(fd);
+        let slot = table::accepted(fd).unwrap();
+        slot.account.is_of(1);
+        let charge = charge(fd, slot, 10, &Config::default()).unwrap();
+        slot.set_accepted(false);
+        assert!(!charge.settle(0));
+        slot.set_accepted(true);
+        assert!(slot.account.charge(0, 0), "nothing is in flight");
     }
 }

@@ -23,6 +23,11 @@ pub fn accepted(fd: i32) -> Option<&'static Slot> {
     TABLE.get(fd).filter(|slot| slot.is_accepted())
 }
 
+/// The slot of a number as long as it has changed hands so often, whether it is an accepted connection's or not.
+pub fn owned(fd: i32, number: u32) -> Option<&'static Slot> {
+    TABLE.get(fd).filter(|_| owners(fd) == number)
+}
+
 /// Whether readiness is held back of the connection that had this number while it had changed hands so often. Without a
 /// lock: a helper asks.
 pub fn is_held(fd: i32, number: u32, side: Side) -> bool {

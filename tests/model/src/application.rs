@@ -514,6 +514,42 @@ pub fn wait_often(polls: bool, times: usize) {
     of_loop.end();
 }
 
+/// Two instances, and a connection that has room, of which the first one reports once.
+pub fn prepare_to_send() {
+    let (first, _) = (kernel::create(), kernel::create());
+    let peer = Peer::Takes {
+        full: false,
+        cold: false,
+    };
+    let fd = accept(peer);
+    control(first, ADD, fd, OUT | ONESHOT, cookie(fd, 0));
+}
+
+/// A second loop sends on that connection.
+pub fn send() {
+    let of_loop = Loop::begin(1, false);
+    of_loop.wait(Time4::Zero, 1);
+    of_loop.send(FIRST + 2);
+    of_loop.wait(Time4::Zero, 1);
+    of_loop.end();
+}
+
+/// It is registered in the second instance, or the first one is known by another number from now on.
+pub fn register_elsewhere(how: usize) {
+    let (second, fd) = (FIRST + 1, FIRST + 2);
+    if how == 3 {
+        descriptor::duplicated(|| kernel::dup(FIRST), FIRST);
+        close(FIRST);
+        return;
+    }
+    control(second, ADD, fd, IN, cookie(fd, 1));
+    match how {
+        1 => control(second, MOD, fd, IN | RDHUP, cookie(fd, 2)),
+        2 => control(second, DEL, fd, 0, 0),
+        _ => 0,
+    };
+}
+
 /// Closes a connection, and accepts another one, which gets its number and a request for cold files.
 pub fn accept_again() {
     close(FIRST + 1);

@@ -18,6 +18,11 @@ fn executions() -> usize {
     asked.map_or(2000, |asked| asked.parse().expect("LAIO_MODEL is a number"))
 }
 
+/// The same for short programs, of which few executions are of interest.
+fn many() -> usize {
+    executions().max(20_000)
+}
+
 /// Few executions are the same ones each time.
 fn seed() -> u64 {
     match std::env::var_os("LAIO_MODEL") {
@@ -130,23 +135,39 @@ fn every_request_is_answered_in_poll() {
 /// Without it, the gate of a connection could be closed for ever by who has seen the last one of its number.
 #[test]
 fn numbers_are_used_again() {
-    // Each is short, and few are of interest.
-    explore(
-        PctScheduler::new_from_seed(seed(), 3, 10 * executions()),
-        || {
-            let polls = thread_rng().gen();
-            execution(true, || {
-                app::prepare_to_serve(0);
-                let threads = [
-                    spawn(move || app::wait_often(polls, 4)),
-                    spawn(app::accept_again),
-                ];
-                for thread in threads {
-                    thread.join().unwrap();
-                }
-            });
-        },
-    );
+    explore(PctScheduler::new_from_seed(seed(), 3, many()), || {
+        let polls = thread_rng().gen();
+        execution(true, || {
+            app::prepare_to_serve(0);
+            let threads = [
+                spawn(move || app::wait_often(polls, 4)),
+                spawn(app::accept_again),
+            ];
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    });
+}
+
+/// Without it, what one thread is told of while another one holds it back could be reported to nobody, where a third one
+/// registers it elsewhere.
+#[test]
+fn what_is_held_back_is_reported_again() {
+    explore(PctScheduler::new_from_seed(seed(), 3, many()), || {
+        let how = thread_rng().gen_range(0..4);
+        execution(true, || {
+            app::prepare_to_send();
+            let threads = [
+                spawn(|| app::wait_often(false, 2)),
+                spawn(app::send),
+                spawn(move || app::register_elsewhere(how)),
+            ];
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    });
 }
 
 /// All orders of the locks and calls of two threads while a gate is closed.

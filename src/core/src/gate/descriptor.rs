@@ -182,14 +182,15 @@ impl Descriptor {
     }
 
     /// The kernel has reported what is held back already, and nothing of that report is handed to the application:
-    /// returns the calls to make. None where another thread has armed it since.
-    pub fn swallowed(&mut self, reported: OneShot) -> Controls {
+    /// returns the calls to make. Nothing where another thread has armed or registered it otherwise since: nobody may
+    /// report this again.
+    pub fn swallowed(&mut self, reported: OneShot) -> Option<Controls> {
         if self.one_shot() != Some(reported) {
-            return Controls::new();
+            return None;
         }
         self.armed = true;
         self.arms = self.arms.wrapping_add(1);
-        self.mask(true)
+        Some(self.mask(true))
     }
 
     /// An event of this registration is handed to the application. Where it was armed since, while a gate was closed, the

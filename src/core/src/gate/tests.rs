@@ -174,7 +174,7 @@ fn what_was_armed_since_its_report_is_given_back() {
     let (passed, ..) = descriptor.control(modify(IN | OUT | ONESHOT));
     assert_eq!(passed, OUT | ONESHOT);
     descriptor.delivered(reported);
-    assert!(descriptor.swallowed(reported).is_empty());
+    assert!(descriptor.swallowed(reported).is_none());
     let (_, owed) = descriptor.complete(ticket).unwrap();
     assert_eq!(owed.as_slice(), [modify(IN | OUT | ONESHOT)]);
     descriptor.reset();

@@ -55,15 +55,16 @@ impl EventLoop {
     /// What of this readiness of a connection is handed out. Of a registration that is `one_shot` the kernel reports no more
     /// until the application asks for it.
     pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, one_shot: Option<OneShot>) -> u32 {
-        let held = slot.held();
+        let mut held = slot.held();
         if reported & (ERR | HUP) != 0 && held != 0 {
             // Nobody waits for it any more. The kernel reports it again, with all that it has.
             self.counters.count(Counter::ClientGone);
-            if let Some(reported) = one_shot {
-                slot.swallowed(fd, reported);
-            }
+            let comes_again = one_shot.is_none_or(|reported| slot.swallowed(fd, reported));
             slot.abandon(fd);
-            return 0;
+            if comes_again {
+                return 0;
+            }
+            held = 0;
         }
         let mut shown = reported & !held;
         let looks = self.is_armed() && reported & (ERR | HUP) == 0;
@@ -84,8 +85,11 @@ impl EventLoop {
         if missing.is_some() {
             shown &= !WRITE;
         }
-        if let (0, None, None, Some(reported)) = (shown, &cold, &missing, one_shot) {
-            slot.swallowed(fd, reported);
+        if let (0, None, None, Some(armed)) = (shown, &cold, &missing, one_shot) {
+            if !slot.swallowed(fd, armed) {
+                slot.abandon(fd);
+                shown = reported;
+            }
         }
         // What `poll` reports is reported by an epoll instance as well.
         let in_sets = self.sets.are_waited_for;

@@ -98,10 +98,12 @@ impl Slot {
         Some(ticket)
     }
 
-    /// The kernel has reported what is held back already, and nothing of it is handed to the application.
-    pub fn swallowed(&self, fd: i32, reported: OneShot) {
+    /// The kernel has reported what is held back already, and nothing of it is handed to the application. False where nobody
+    /// may report it again, for it is registered otherwise by now.
+    pub fn swallowed(&self, fd: i32, reported: OneShot) -> bool {
         let mut state = self.state.lock();
-        carry_out(fd, state.swallowed(reported));
+        let masked = state.swallowed(reported);
+        masked.map(|masked| carry_out(fd, masked)).is_some()
     }
 
     /// An event of a registration for one event is handed to the application.

@@ -382,7 +382,7 @@ fn take(step: &Step, of_loop: Option<&Loop>) {
         }
         Step::Peer(fd, peer) => {
             if let Some(fd) = connection(fd) {
-                kernel::peer(fd, |socket| peer.act(socket));
+                kernel::of_peer(fd, |socket| peer.act(socket));
             }
         }
         Step::DupInstance(which) => {
@@ -534,16 +534,19 @@ pub fn send() {
     of_loop.end();
 }
 
-/// It is registered in the second instance, or the first one is known by another number from now on.
+/// Its client may have gone. It is registered in the second instance, or the first one is known by another number from now on.
 pub fn register_elsewhere(how: usize) {
     let (second, fd) = (FIRST + 1, FIRST + 2);
-    if how == 3 {
+    if how >= 4 {
+        kernel::of_peer(fd, |socket| Peer::Resets.act(socket));
+    }
+    if how % 4 == 3 {
         descriptor::duplicated(|| kernel::dup(FIRST), FIRST);
         close(FIRST);
         return;
     }
     control(second, ADD, fd, IN, cookie(fd, 1));
-    match how {
+    match how % 4 {
         1 => control(second, MOD, fd, IN | RDHUP, cookie(fd, 2)),
         2 => control(second, DEL, fd, 0, 0),
         _ => 0,
@@ -599,7 +602,7 @@ pub fn prepare_to_serve(flags: u32) {
 
 /// A connection's peer sends another request.
 pub fn ask_again() {
-    kernel::peer(FIRST + 1, |socket| Peer::Sends { cold: true }.act(socket));
+    kernel::of_peer(FIRST + 1, |socket| Peer::Sends { cold: true }.act(socket));
 }
 
 /// One of two threads that are run in every order, while a gate is closed: it was closed with this ticket.

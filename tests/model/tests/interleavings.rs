@@ -155,7 +155,7 @@ fn numbers_are_used_again() {
 #[test]
 fn what_is_held_back_is_reported_again() {
     explore(PctScheduler::new_from_seed(seed(), 3, many()), || {
-        let how = thread_rng().gen_range(0..4);
+        let how = thread_rng().gen_range(0..8);
         execution(true, || {
             app::prepare_to_send();
             let threads = [

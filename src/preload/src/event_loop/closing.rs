@@ -5,7 +5,7 @@ use super::state::EventLoop;
 use crate::fetch::job::Job;
 use crate::gate::slot::Slot;
 use crate::gate::{inflight, may_be_refused, numbers};
-use crate::sys::{descriptors, process};
+use crate::sys::{kernel, process};
 use laio_core::gate::Side;
 use laio_core::stats::Counter;
 
@@ -77,7 +77,7 @@ impl EventLoop {
         if !may_be_refused(to) {
             self.counters.count(Counter::Ungateable);
             None
-        } else if is_gone(to) {
+        } else if kernel::has_ended(to) {
             self.counters.count(Counter::ClientGone);
             None
         } else {
@@ -118,7 +118,7 @@ impl EventLoop {
         if !process::is_same_process() {
             return false;
         }
-        let gone = is_gone(fd);
+        let gone = kernel::has_ended(fd);
         let own = slot.keeper() == self.number && !self.iteration.was_unseen() && slot.is_alone();
         if !gone && own && may_be_refused(fd) {
             self.counters.count(counter);
@@ -132,13 +132,4 @@ impl EventLoop {
         slot.abandon(fd);
         false
     }
-}
-
-/// Whether a connection has ended in both directions, or with an error.
-fn is_gone(fd: i32) -> bool {
-    use rustix::event::{poll, PollFd, PollFlags, Timespec};
-    // SAFETY: the application passes this number to a call right now.
-    let socket = unsafe { descriptors::borrow(fd) };
-    let mut set = [PollFd::new(&socket, PollFlags::empty())];
-    poll(&mut set, Some(&Timespec::default())) != Ok(0)
 }

@@ -3,11 +3,10 @@
 use super::numbers::owners;
 use super::slot::Slot;
 use super::table;
-use crate::sys::{clock, descriptors};
+use crate::sys::{clock, kernel};
 use laio_core::config::Config;
 use laio_core::inflight::{client, Addresses};
 use laio_core::stats::Counter;
-use rustix::net::{getpeername, SocketAddr};
 
 static ADDRESSES: Addresses = Addresses::new();
 
@@ -50,11 +49,8 @@ pub fn charge(fd: i32, slot: &Slot, bytes: u64, config: &Config) -> Result<Charg
 /// Asks for a client's address, once for each connection. One that has failed has none.
 #[cold]
 fn ask(fd: i32, slot: &Slot) -> Result<u64, Counter> {
-    // SAFETY: the application has passed this number to a call, just now or to wait for it.
-    let peer = getpeername(unsafe { descriptors::borrow(fd) });
-    let peer = peer.map_err(|_| Counter::ClientGone)?;
-    let address = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-    let client = client(seed(), address.map(|address| address.ip()));
+    let peer = kernel::peer(fd).map_err(|_| Counter::ClientGone)?;
+    let client = client(seed(), peer);
     slot.account.is_of(client);
     Ok(client)
 }

@@ -9,7 +9,8 @@ use laio_core::gate::{ADD, DEL};
 use rustix::event::{epoll, poll, PollFd, PollFlags, Timespec};
 use rustix::fd::IntoRawFd;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SocketAddr};
+use std::net::IpAddr;
 
 /// `epoll_ctl`.
 pub fn epoll_ctl(
@@ -81,6 +82,22 @@ pub fn is_stream(fd: i32) -> bool {
     // SAFETY: used for this one call.
     let socket = unsafe { borrow(fd) };
     rustix::net::sockopt::socket_type(socket) == Ok(rustix::net::SocketType::STREAM)
+}
+
+/// The address of its other end, where it has one that is a host's.
+pub fn peer(fd: i32) -> Result<Option<IpAddr>, Errno> {
+    // SAFETY: used for this one call.
+    let peer = rustix::net::getpeername(unsafe { borrow(fd) })?;
+    let address = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok(address.map(|address| address.ip()))
+}
+
+/// Whether a connection has ended in both directions, or with an error.
+pub fn has_ended(fd: i32) -> bool {
+    // SAFETY: used for this one call.
+    let socket = unsafe { borrow(fd) };
+    let mut set = [PollFd::new(&socket, PollFlags::empty())];
+    poll(&mut set, Some(&Timespec::default())) != Ok(0)
 }
 
 /// Takes bytes out of a socket, without waiting; tells how many.

@@ -8,6 +8,7 @@ use crate::gate::{inflight, numbers};
 use crate::sys::kernel;
 use laio_core::gate::Side;
 use laio_core::holds::Hold;
+use laio_core::stats::Counter;
 
 /// How many bytes a request has, and how much there is to read for it.
 const LENGTH: usize = 2;
@@ -40,68 +41,23 @@ impl EventLoop {
     }
 
     pub(super) fn hold_back(&mut self, fd: i32, slot: &Slot, cold: Cold, swallowed: bool) -> bool {
-        let Cold(job) = cold;
-        let Some(ticket) = self.close_gate(fd, slot, Side::Read, job, swallowed) else {
-            return false;
-        };
-        let (heard, kept) = (slot.told.active(), slot.told.was_read());
-        self.holds(Hold::begin(fd, ticket, LENGTH, self.now(), heard, kept));
-        true
-    }
-
-    /// Charges its client, closes the gate and hands the job to the helpers.
-    fn close_gate(
-        &mut self,
-        fd: i32,
-        slot: &Slot,
-        side: Side,
-        mut job: Box<Job>,
-        swallowed: bool,
-    ) -> Option<u32> {
-        // Each number has a client of its own, of whom nobody asks the kernel.
-        slot.account.is_of(u64::from(fd.unsigned_abs()) + 1);
-        let charge = inflight::charge(fd, slot, LENGTH as u64, self.config);
+        let Cold(mut job) = cold;
+        let may = self.pool.is_possible() && self.is_charged(fd, slot, LENGTH as u64, &mut job);
         let in_sets = self.sets.are_waited_for;
-        let ticket = match self.pool.is_possible() && charge.is_ok() {
-            true => slot.close_gate(fd, side, self.number, swallowed, in_sets),
+        let ticket = match may {
+            true => slot.close_gate(fd, Side::Read, self.number, swallowed, in_sets),
             false => None,
         };
-        job.charge = charge.ok();
         let Some(ticket) = ticket else {
             self.pool.give_back(job);
-            return None;
+            return false;
         };
         job.gate = Some((fd, ticket));
         job.owners = numbers::owners(fd);
         self.submit(job, Urgency::Normal);
-        Some(ticket)
-    }
-
-    pub(super) fn gates_bodies(&self) -> bool {
+        let (heard, kept) = (slot.told.active(), slot.told.was_read());
+        self.holds(Hold::begin(fd, ticket, LENGTH, self.now(), heard, kept));
         true
-    }
-
-    pub(super) fn missing_part(&mut self, fd: i32, _: &Slot) -> Option<()> {
-        kernel::socket(fd)?.cold_body.then_some(())
-    }
-
-    pub(super) fn hold_back_part(&mut self, fd: i32, slot: &Slot, (): (), swallowed: bool) -> bool {
-        let Some(mut job) = self.pool.take() else {
-            return false;
-        };
-        job.part = Some(fd);
-        self.close_gate(fd, slot, Side::Write, job, swallowed)
-            .is_some()
-    }
-
-    /// The application sends a body of which more is cold: the write gate closes before the transfer.
-    pub fn sends(&mut self, fd: i32, slot: &Slot) {
-        if !slot.write_waits() {
-            self.hold_back_part(fd, slot, (), false);
-        }
-        inflight::is_used(slot);
-        slot.told
-            .has_written(self.iteration.number(), self.now(), true);
     }
 
     /// How much the application may read of a connection now; nothing where the answer is `EAGAIN`.
@@ -117,10 +73,11 @@ impl EventLoop {
             },
             Read::Wait => {
                 let (since, now) = (self.iteration.trusted_since(), self.iteration.number());
-                let stays = slot.told.is_clean(since, now) && slot.keeper() == self.number;
-                if !stays {
+                if !slot.told.is_clean(since, now) {
                     slot.abandon(fd);
+                    return Some(u32::MAX);
                 }
+                let stays = self.stays_closed(fd, slot, Counter::ReadWhileClosed);
                 (!stays).then_some(u32::MAX)
             }
         }

@@ -15,6 +15,7 @@ use shuttle::current::{self, TaskId};
 use shuttle::thread::{self, Thread};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The flags of a registration, which its report leaves.
@@ -615,6 +616,18 @@ pub fn is_stream(fd: i32) -> bool {
     step(|kernel| kernel.socket(fd).is_ok())
 }
 
+/// All are of one client, who has no address.
+pub fn peer(fd: i32) -> Result<Option<IpAddr>, Errno> {
+    step(|kernel| kernel.socket(fd).map(|_| None))
+}
+
+pub fn has_ended(fd: i32) -> bool {
+    step(|kernel| match kernel.socket(fd) {
+        Ok(socket) => socket.ready() & (ERR | HUP) != 0,
+        Err(_) => true,
+    })
+}
+
 pub fn receive(fd: i32, bytes: &mut [u8]) -> Result<usize, Errno> {
     let count = read(fd, bytes.len() as u32)?;
     Ok(count as usize)
@@ -664,7 +677,7 @@ pub fn read(fd: i32, most: u32) -> Result<u32, Errno> {
 }
 
 /// Something is changed by the peer.
-pub fn peer(fd: i32, change: impl FnOnce(&mut Socket)) {
+pub fn of_peer(fd: i32, change: impl FnOnce(&mut Socket)) {
     step(|kernel| kernel.change(fd, change));
 }
 

@@ -197,8 +197,9 @@ fn main() -> ExitCode {
         // Without these, a child could wait for a gate that only its parent's helpers can open.
         "forked",
         "served_by_child",
-        // Without it, a read could be refused that a child was told would succeed.
+        // Without these, a read could be refused that a child or another thread was told would succeed.
         "waited_for_by_child",
+        "waited_for_by_thread",
         // Without these, a request could wait for threads that have left before the process gave up a right.
         "restricted",
         "restricted_beside",

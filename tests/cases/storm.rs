@@ -131,11 +131,21 @@ fn server(kind: Kind) -> Result {
     let config = Config::default();
     let gated = Cell::new(0);
     let serve = |preload: &Preload| -> Result {
+        // Ruby's `main` reaches for the end of its stack, where no handler has room.
+        let is_ruby = matches!(kind, Kind::Thin | Kind::EventMachine(_));
+        let preload = &if is_ruby {
+            Storm::later(preload)
+        } else {
+            preload.clone()
+        };
         disk.chill()?;
         let server = Server::start(kind, &config, &root, preload)?;
         let serving = server.settled(kind, &config)?;
         if preload.libraries.len() > 1 {
             serving.iter().try_for_each(|pid| check_loaded(*pid))?;
+        }
+        if is_ruby {
+            Storm::begin(&serving);
         }
         let half = DOCUMENTS.count / 2;
         // Connections that stay, and connections that do not.

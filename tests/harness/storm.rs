@@ -55,6 +55,19 @@ impl Storm {
         preload
     }
 
+    /// The preload, with which no storm begins before [`Storm::begin`].
+    pub fn later(preload: &Preload) -> Preload {
+        preload.clone().with("STORM_LATER", "1")
+    }
+
+    /// The storm begins in these processes, which the caller has started.
+    pub fn begin(pids: &[u32]) {
+        for &pid in pids {
+            // SAFETY: a signal to a process of the caller's; one that has gone is noticed where it is asked for something.
+            unsafe { libc::kill(pid as libc::pid_t, libc::SIGURG) };
+        }
+    }
+
     /// How many signals have come so far. Fails where a call of the handler's has gone wrong.
     pub fn signals(&self) -> Result<u64> {
         let bytes = fs::read(self.dir.join("tally"))?;

@@ -497,13 +497,39 @@ static int told_to_child(int fd)
 	return WEXITSTATUS(status);
 }
 
-/* A child that has the connection as well waits for it, and its parent reads. */
-static void waited_for_by_child(void)
+static void *poll_one(void *fd)
+{
+	struct pollfd set = { .fd = *(int *)fd, .events = POLLIN };
+	return poll(&set, 1, 5000) == 1 && set.revents == POLLIN ? fd : NULL;
+}
+
+static void *select_several(void *number)
+{
+	int fd = *(int *)number;
+	fd_set set;
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	FD_SET(STDERR_FILENO, &set);
+	return select(fd + 1, &set, NULL, NULL, &(struct timeval){ 5, 0 }) >= 1 && FD_ISSET(fd, &set) ? number : NULL;
+}
+
+/* Whether a thread that is no loop hears that something can be read. */
+static int told_to_thread(int fd)
+{
+	void *heard[2];
+	pthread_t thread;
+	NEED(pthread_create(&thread, NULL, poll_one, &fd) == 0 && pthread_join(thread, &heard[0]) == 0);
+	NEED(pthread_create(&thread, NULL, select_several, &fd) == 0 && pthread_join(thread, &heard[1]) == 0);
+	return heard[0] && heard[1];
+}
+
+/* Somebody else waits for the connection as well, and the loop reads. */
+static void waited_for_by(int (*told)(int))
 {
 	int which, pipes[2];
 	struct pair pair = held(EPOLLIN, &which);
 	if (gated) {
-		NEED(told_to_child(pair.server) == 1);
+		NEED(told(pair.server) == 1);
 		printf("read: %d\n", handle(pair.server));
 	} else {
 		printf("read: 1\n");
@@ -517,7 +543,7 @@ static void waited_for_by_child(void)
 	struct pair new = connection();
 	which = ask(new.client);
 	settle(new.server, 20);
-	printf("told: %d\n", told_to_child(new.server));
+	printf("told: %d\n", told(new.server));
 	printf("read: %d\n", handle(new.server));
 	printf("answered: %s\n", right(new.client, which));
 	close(pipes[0]);
@@ -527,6 +553,16 @@ static void waited_for_by_child(void)
 	quiet("after it");
 	close(pair.client);
 	close(pair.server);
+}
+
+static void waited_for_by_child(void)
+{
+	waited_for_by(told_to_child);
+}
+
+static void waited_for_by_thread(void)
+{
+	waited_for_by(told_to_thread);
 }
 
 static void forked(void)
@@ -931,6 +967,7 @@ static const struct {
 	{ "instance_by_alias", instance_by_alias },
 	{ "one_event_by_alias", one_event_by_alias },
 	{ "waited_for_by_child", waited_for_by_child },
+	{ "waited_for_by_thread", waited_for_by_thread },
 	{ "forked", forked },
 	{ "served_by_child", served_by_child },
 	{ "all_closed", all_closed },

@@ -5,9 +5,11 @@
  * left of their time: the program goes on as without the storm, but for its time.
  *
  * STORM_DIR names a directory with the file `known`, and `tally`, in which all processes count. STORM_MOST is the longest
- * pause in microseconds. With STORM_ROUGH the handler also duplicates and registers the program's own descriptors. */
+ * pause in microseconds. With STORM_LATER the first signal is somebody else's. With STORM_ROUGH the handler also duplicates
+ * and registers the program's own descriptors. */
 #include "common.h"
 #include <sys/select.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 #include <ucontext.h>
 
@@ -25,7 +27,7 @@ static struct tally nobody, *tally = &nobody;
 static char dir[PATH_MAX], known_path[PATH_MAX + 16], new_path[PATH_MAX + 48], newer_path[PATH_MAX + 48];
 static unsigned char known[KNOWN];
 static timer_t timer;
-static unsigned most = 300, rough;
+static unsigned most = 300, later, rough, handled;
 static uint64_t state = 88172645463325252u;
 
 static uint64_t random_number(void)
@@ -291,6 +293,7 @@ static void handler(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	(void)info;
 	__atomic_fetch_add(&tally->signals, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&handled, 1, __ATOMIC_RELAXED);
 	act = random_number() % ACTS;
 	if (acts[act] != meddle || rough)
 		acts[act]();
@@ -303,8 +306,21 @@ static void handler(int signal, siginfo_t *info, void *context)
 static void begin(void)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGNAL };
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0)
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 && !later)
 		next_signal();
+	/* Children begin in the middle. */
+	later = 0;
+}
+
+/* Whether a wait has been ended by a signal that another thread has then taken: the kernel does so with `epoll_wait`. */
+static int was_for_another(unsigned before)
+{
+	for (int i = 0; !__libc_single_threaded && i < 20; i++) {
+		if (__atomic_load_n(&handled, __ATOMIC_RELAXED) != before)
+			return 1;
+		syscall(SYS_nanosleep, &(struct timespec){ 0, 100000 }, NULL);
+	}
+	return 0;
 }
 
 #define WAITS(each)                                                                                                    \
@@ -361,9 +377,10 @@ static int in_milliseconds(int timeout, struct timespec began)
 	if (!next_##name)                                                                                              \
 		find();                                                                                                \
 	for (;;) {                                                                                                     \
+		unsigned seen = __atomic_load_n(&handled, __ATOMIC_RELAXED);                                           \
 		cut = 0;                                                                                               \
 		int result = next_##name call;                                                                         \
-		if (result >= 0 || errno != EINTR || !cut)                                                             \
+		if (result >= 0 || errno != EINTR || !(cut || was_for_another(seen)))                                  \
 			return result;                                                                                 \
 		errno = before;                                                                                        \
 		once_more;                                                                                             \
@@ -462,6 +479,7 @@ static void __attribute__((constructor)) prepare(void)
 	content("known", known, sizeof known);
 	most = pause && atoi(pause) > LEAST ? (unsigned)atoi(pause) : most;
 	rough = getenv("STORM_ROUGH") != NULL;
+	later = getenv("STORM_LATER") != NULL;
 	state ^= (uint64_t)getpid() << 32 ^ (uint64_t)now().tv_nsec;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd >= 0) {

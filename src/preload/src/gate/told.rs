@@ -103,7 +103,7 @@ impl Told {
         }
     }
 
-    /// Whether what can be read was reported, and so looked at, in this iteration.
+    /// Whether what can be read was reported in this iteration, and so looked at, and a read has not emptied it since.
     pub fn is_readable(&self, iteration: u64) -> bool {
         self.readable.load(Relaxed) == iteration
     }
@@ -135,6 +135,10 @@ impl Told {
     /// The application has read so many bytes, and `emptied` the socket, as far as it can tell.
     pub fn has_read(&self, iteration: u64, now: u64, count: usize, emptied: bool) {
         let goes_on = self.is_readable(iteration) || self.may_refuse_read(iteration, false);
+        if emptied {
+            // What comes from now on is not what was reported.
+            self.readable.store(NEVER, Relaxed);
+        }
         let clean = if emptied { iteration } else { NEVER };
         let emptied = if emptied && goes_on { iteration } else { NEVER };
         self.accepted.store(NEVER, Relaxed);
@@ -224,6 +228,19 @@ mod tests {
         told.has_read(2, 0, 10, true);
         let may_refuse = told.may_refuse_read(2, true);
         assert!(!may_refuse, "nobody knows what led to that read");
+    }
+
+    /// Without it, a request that comes while its connection's last one is answered would be read without a look.
+    #[test]
+    fn a_report_is_used_up_by_the_read_that_empties_it() {
+        let told = Told::default();
+        told.readable(1, 0);
+        told.has_read(1, 0, 10, false);
+        assert!(told.is_readable(1), "there may be more");
+        told.has_read(1, 0, 10, true);
+        assert!(!told.is_readable(1) && told.may_refuse_read(1, true));
+        told.has_read(1, 0, 0, true);
+        assert!(told.may_refuse_read(1, true));
     }
 
     #[test]

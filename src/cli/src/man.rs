@@ -101,7 +101,7 @@ fn liblaio() -> Result<Vec<u8>> {
          and a helper thread brings the files in. Large bodies are held back in the same way, window by window. What was \
          reported ready succeeds. No result is faked and no byte is held.",
         "What was not predicted blocks as it always did, and is counted as a stall. Writes are never held back; those \
-         that block are counted as own waits. `laio stats` shows both.",
+         that block are counted as ungated calls. `laio stats` shows both.",
     ]);
     section(&mut page, "ENVIRONMENT", &[
         "Read once when the process starts. A value that is not understood is reported once on standard error, with the \

@@ -118,10 +118,9 @@ fn objection(call: &Call, documents: &str) -> Option<String> {
     }
     match call.name.as_str() {
         "openat" | "open" if is_the_servers => None,
-        // Whether the call is allowed at all: it names nothing.
-        "openat2" if call.arguments.starts_with("-1, NULL, ") => None,
+        // Whether the call, or a flag of it, is allowed at all: it names nothing.
+        "openat2" if call.arguments.starts_with("-1, NULL, ") || path.is_empty() => None,
         "openat2" => {
-            let path = call.path().unwrap_or("");
             let absolute = path.starts_with('/');
             let learnt = call.arguments.contains("O_DIRECTORY")
                 || call.arguments.contains("RESOLVE_NO_SYMLINKS")

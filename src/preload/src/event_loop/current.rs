@@ -9,7 +9,7 @@ use crate::gate::slot::Slot;
 use crate::gate::{loops, table, waker};
 use crate::sys::at_end::AtEnd;
 use crate::sys::local::{place, Local};
-use crate::sys::{errno, handler, memory, process, program};
+use crate::sys::{errno, handler, lock, memory, process, program};
 use crate::threads::registry;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -170,6 +170,7 @@ pub fn recover() {
     if !process::is_same_process() {
         return;
     }
+    lock::forget_held();
     table::recover();
     registry::recover();
     if memory::is_left() {

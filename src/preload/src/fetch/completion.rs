@@ -5,7 +5,7 @@
 //! thread does.
 
 use super::job::Job;
-use crate::sys::lock::{Lock, Signal};
+use crate::sys::lock::{Lock, Order, Signal};
 use crate::sys::sync::atomic::{AtomicBool, Ordering::*};
 use std::time::Duration;
 
@@ -50,10 +50,13 @@ impl Finished {
     pub fn with_capacity(capacity: usize) -> Finished {
         let jobs = Vec::with_capacity(capacity);
         Finished {
-            state: Lock::new(State {
-                jobs,
-                ..State::default()
-            }),
+            state: Lock::new(
+                Order::Queue,
+                State {
+                    jobs,
+                    ..State::default()
+                },
+            ),
             news: Signal::default(),
             loop_waits: AtomicBool::new(false),
         }

@@ -3,7 +3,7 @@
 use super::file_system::Status;
 use super::resolver::File;
 use crate::sys::clock;
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Lock, Order};
 use rustix::fs::Dev;
 use std::collections::VecDeque;
 use std::mem::take;
@@ -18,7 +18,7 @@ pub const HELD: Duration = Duration::from_millis(500);
 /// Files held on to for a while, so that what a job brought in stays until the handler has used it: whoever
 /// holds a file keeps its name and its inode in memory. Not for longer than that: the space of a file that was
 /// deleted stays taken meanwhile, and its file system cannot be unmounted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pins {
     /// Each with the millisecond at which it came, the oldest first.
     files: Lock<VecDeque<(u64, File)>>,
@@ -44,6 +44,16 @@ struct Open {
 /// Whether what was used at this millisecond has been held for long enough.
 fn is_over(used: u64, now: u64) -> bool {
     used.saturating_add(HELD.as_millis() as u64) <= now
+}
+
+impl Default for Pins {
+    fn default() -> Pins {
+        Pins {
+            files: Lock::new(Order::Pins, VecDeque::new()),
+            most: AtomicUsize::new(0),
+            open: Lock::new(Order::Pins, Vec::new()),
+        }
+    }
 }
 
 impl Pins {

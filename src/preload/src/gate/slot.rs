@@ -5,7 +5,7 @@ use super::cookies;
 use super::told::Told;
 use super::unseen::Unseen;
 use super::waker;
-use crate::sys::lock::{Guard, Lock};
+use crate::sys::lock::{Guard, Lock, Order};
 use crate::sys::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU8, AtomicUsize, Ordering::*,
 };
@@ -121,11 +121,11 @@ impl Slot {
             kind: AtomicU8::new(UNASKED),
             error: AtomicI32::new(0),
             account: Account::new(),
-            stream: Lock::new(Stream::default()),
+            stream: Lock::new(Order::Stream, Stream::default()),
             partial: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             unseen: Unseen::default(),
-            state: Lock::new(Descriptor::default()),
+            state: Lock::new(Order::Gates, Descriptor::default()),
         }
     }
 

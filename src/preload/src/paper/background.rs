@@ -11,7 +11,7 @@ pub use state::Completion;
 
 use super::operation::{Answer, Operation, Route};
 use super::watch::{Ready, Watch};
-use crate::sys::lock::{Lock, Signal};
+use crate::sys::lock::{Lock, Order, Signal};
 use crate::sys::published::Published;
 use crate::sys::{descriptors, memory, program};
 use crate::threads::executor::Executor;
@@ -110,7 +110,7 @@ impl Background {
     fn new(watch: Watch) -> Background {
         let most = program::config().map_or(1, |config| config.threads);
         Background {
-            state: Lock::new(State::new(DESCENT.load(Relaxed))),
+            state: Lock::new(Order::Operations, State::new(DESCENT.load(Relaxed))),
             executor: Executor::with_capacity(0),
             endless: AtomicU64::new(0),
             answered: Signal::default(),

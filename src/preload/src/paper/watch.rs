@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 
 use crate::gate::numbers::{self, OpenFile};
 use crate::sys::descriptors;
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Lock, Order};
 
 /// Stands for the eventfd in the data of an event; others have their descriptor's number there.
 const RUNG: u64 = u64::MAX;
@@ -96,7 +96,7 @@ pub struct Ready {
 impl Watch {
     /// Nothing is waited for.
     pub fn new() -> Result<Watch, Errno> {
-        Ends::new().map(Lock::new).map(Watch)
+        Ends::new().map(|ends| Watch(Lock::new(Order::Watch, ends)))
     }
 
     /// Whether nobody has closed either, as far as was seen.

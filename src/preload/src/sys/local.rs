@@ -37,8 +37,10 @@ pub mod place {
     pub const FORKS: usize = 11;
     /// It has jumped (`longjmp`) since it last entered a part of the library that no handler may enter.
     pub const JUMPED: usize = 12;
+    /// The locks that it has; counted where debug assertions are.
+    pub const HELD: usize = 13;
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 }
 
 /// The block's size in bytes.

@@ -4,16 +4,14 @@
 //! does not have, and hangs in it as soon as one of their addresses is used again (`tests/programs/children.c`). The
 //! standard library's do not tell whose they are.
 //!
-//! Whoever holds one of these takes only those that stand below it, and none is held over a call that may wait for a disk
-//! or a client:
-//!
-//! 1. those who have threads (`threads::registry`), while one is started or all are dismissed
-//! 2. the operations of `paper::background`, then what it waits with (`paper::watch`)
-//! 3. a queue of tasks (`threads::executor`), or finished jobs, free jobs, pins (`fetch`), or the list of threads: one at a time
-//! 4. a connection's body (`gate::slot`), then its gates, over the `epoll_ctl` that must agree with them
-//! 5. the place of a waker (`gate::waker`)
-//! 6. memory (`sys::memory`)
+//! Whoever holds one of these waits only for those that stand below it ([`Order`]), which builds with debug assertions check;
+//! and none is held over a call that may wait for a disk or a client.
 
+#[cfg(debug_assertions)]
+mod held;
+mod order;
+
+pub use self::order::Order;
 use super::local::{place, Local};
 use super::{process, program, usage};
 use rustix::fs::Timespec;
@@ -59,6 +57,8 @@ const WAITED: u32 = 1 << 31;
 pub struct Lock<T> {
     /// The number of the thread that has it.
     word: AtomicU32,
+    #[cfg(debug_assertions)]
+    order: Order,
     value: UnsafeCell<T>,
 }
 
@@ -74,9 +74,13 @@ pub struct Guard<'l, T> {
 
 impl<T> Lock<T> {
     /// An open lock.
-    pub const fn new(value: T) -> Lock<T> {
+    pub const fn new(order: Order, value: T) -> Lock<T> {
+        #[cfg(not(debug_assertions))]
+        let _ = order;
         Lock {
             word: AtomicU32::new(FREE),
+            #[cfg(debug_assertions)]
+            order,
             value: UnsafeCell::new(value),
         }
     }
@@ -84,6 +88,8 @@ impl<T> Lock<T> {
     /// Waits for it.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
+        #[cfg(debug_assertions)]
+        held::check(self.order);
         self.try_lock().unwrap_or_else(|| self.lock_late())
     }
 
@@ -91,7 +97,7 @@ impl<T> Lock<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         let taken = self.word.compare_exchange(FREE, thread(), Acquire, Relaxed);
-        taken.is_ok().then(|| self.guard())
+        taken.is_ok().then(|| self.taken())
     }
 
     fn guard(&self) -> Guard<'_, T> {
@@ -110,6 +116,12 @@ impl<T> Lock<T> {
         if let (Some(before), Some(after)) = (before, sleeps()) {
             usage::slept_for_lock(after - before);
         }
+        self.taken()
+    }
+
+    fn taken(&self) -> Guard<'_, T> {
+        #[cfg(debug_assertions)]
+        held::add(self.order);
         self.guard()
     }
 
@@ -145,6 +157,8 @@ impl<T> Lock<T> {
 
     #[inline]
     fn unlock(&self) {
+        #[cfg(debug_assertions)]
+        held::remove(self.order);
         if self.word.swap(FREE, Release) & WAITED != 0 {
             let _ = futex::wake(&self.word, futex::Flags::PRIVATE, 1);
         }
@@ -164,7 +178,7 @@ impl<T> Lock<T> {
     /// had it.
     pub fn take_over(&self, mend: impl FnOnce(&mut T)) {
         if self.is_own() {
-            mend(&mut self.guard());
+            mend(&mut self.taken());
         }
     }
 
@@ -204,16 +218,16 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-impl<T: Default> Default for Lock<T> {
-    fn default() -> Lock<T> {
-        Lock::new(T::default())
-    }
-}
-
 impl<T> std::fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Lock").field(&self.word).finish()
     }
+}
+
+/// This thread has jumped out of whatever had locks: it has none.
+pub fn forget_held() {
+    #[cfg(debug_assertions)]
+    held::forget();
 }
 
 /// A lock of a static, held for some instructions. The child of a fork may inherit it locked, by a thread that it does not
@@ -304,7 +318,7 @@ mod tests {
     /// Without it, what a thread has left locked would stay so, or what another one has locked would be taken from it.
     #[test]
     fn only_its_own_thread_takes_a_lock_over() {
-        let lock = Lock::new(1);
+        let lock = Lock::new(Order::Queue, 1);
         lock.take_over(|_| unreachable!("nobody has it"));
         lock.take();
         std::thread::scope(|scope| {
@@ -321,7 +335,7 @@ mod tests {
     #[test]
     fn several_threads_count_together() {
         const EACH: u32 = 20_000;
-        let (lock, signal) = (Lock::new(0), Signal::default());
+        let (lock, signal) = (Lock::new(Order::Queue, 0), Signal::default());
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -336,6 +350,28 @@ mod tests {
                 sum = signal.wait(sum);
             }
         });
+    }
+
+    /// Without it, two threads could wait for each other for ever.
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_thread_waits_only_for_what_comes_after_its_locks() {
+        let all = |orders: [Order; 3]| orders.map(held::is_allowed);
+        let orders = [Order::Queue, Order::Stream, Order::Gates];
+        assert_eq!(all(orders), [true; 3]);
+        let (stream, gates) = (Lock::new(Order::Stream, ()), Lock::new(Order::Gates, ()));
+        let first = stream.lock();
+        assert_eq!(all(orders), [false, false, true]);
+        let second = gates.try_lock();
+        assert_eq!(all(orders), [false; 3]);
+        drop(first);
+        assert_eq!(all(orders), [false; 3]);
+        drop(second);
+        assert_eq!(all(orders), [true; 3]);
+        stream.take();
+        forget_held();
+        assert_eq!(all(orders), [true; 3]);
+        stream.give_back();
     }
 
     /// Without it, a child could wait for ever for a thread of its parent's that holds the lock.

@@ -95,6 +95,16 @@ pub fn complain(line: &str) {
     report(line.as_bytes());
 }
 
+/// The library contradicts itself: says so, and ends the process.
+#[cfg(debug_assertions)]
+#[cold]
+pub fn fail(what: std::fmt::Arguments<'_>) -> ! {
+    let mut line = Line::default();
+    let _ = write!(line, "liblaio: {what}");
+    report(line.ended());
+    std::process::abort();
+}
+
 /// Writes a line, if descriptor 2 is a place for it.
 fn report(line: &[u8]) {
     let _ = try_to_report(line);

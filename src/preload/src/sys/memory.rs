@@ -5,7 +5,7 @@
 //! Rust ends a process that cannot have the memory that it asks for. So the library asks in bulk, where a
 //! loop begins and where its threads start, and first whether so much is to be had.
 
-use super::lock::Lock;
+use super::lock::{Lock, Order};
 use dlmalloc::{Allocator, Dlmalloc};
 use rustix::mm::{mmap_anonymous, mremap, munmap, MapFlags, MremapFlags, ProtFlags};
 use std::alloc::{GlobalAlloc, Layout};
@@ -17,7 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 struct Memory(Lock<Dlmalloc<Pages>>);
 
 #[global_allocator]
-static MEMORY: Memory = Memory(Lock::new(Dlmalloc::new_with_allocator(Pages)));
+static MEMORY: Memory = Memory(Lock::new(
+    Order::Memory,
+    Dlmalloc::new_with_allocator(Pages),
+));
 
 /// Where it comes from: the kernel, past the library's own hooks of `mmap` and its kin.
 struct Pages;

@@ -4,7 +4,7 @@
 //! decided in `laio_core::queue`.
 
 use crate::sys::clock;
-use crate::sys::lock::{Lock, Signal};
+use crate::sys::lock::{Lock, Order, Signal};
 use laio_core::queue::{Another, Queue, Urgency, OVERDUE};
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ impl<T> Executor<T> {
     /// Nothing to do, nobody to do it, and room for so many tasks.
     pub fn with_capacity(capacity: usize) -> Executor<T> {
         Executor {
-            queue: Lock::new(Queue::with_capacity(capacity)),
+            queue: Lock::new(Order::Queue, Queue::with_capacity(capacity)),
             work: Signal::default(),
         }
     }

@@ -8,7 +8,7 @@
 use super::alive::is_alive;
 use super::thread;
 use crate::sys::clock::pause;
-use crate::sys::lock::{Guard, Lock, Signal};
+use crate::sys::lock::{Guard, Lock, Order, Signal};
 use crate::sys::process;
 use crate::sys::published::Published;
 use rustix::io::Errno;
@@ -30,11 +30,20 @@ pub trait Employer: Send + Sync {
 type Employers = Vec<Weak<dyn Employer>>;
 
 /// The threads of one process, and those who have started them.
-#[derive(Default)]
 struct Registry {
     employers: Lock<Employers>,
     threads: Lock<Threads>,
     gone: Signal,
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry {
+            employers: Lock::new(Order::Employers, Employers::new()),
+            threads: Lock::new(Order::Queue, Threads::default()),
+            gone: Signal::default(),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -2,6 +2,10 @@
 //!
 //! What a thread has locked it gives back: no handler of the model jumps out of the library.
 
+#[path = "../../../../src/preload/src/sys/lock/order.rs"]
+mod order;
+
+pub use self::order::Order;
 use super::sync::{trace, yield_now};
 use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use std::fmt::Debug;
@@ -9,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lock<T>(Mutex<T>);
 
 #[derive(Debug)]
@@ -19,7 +23,8 @@ pub struct Guard<'l, T> {
 }
 
 impl<T> Lock<T> {
-    pub const fn new(value: T) -> Lock<T> {
+    /// The order is checked where the library's own locks are.
+    pub const fn new(_: Order, value: T) -> Lock<T> {
         Lock(Mutex::new(value))
     }
 

@@ -15,7 +15,7 @@ use super::completion::{Finished, Jobs};
 use super::job::Job;
 use super::pins::Pins;
 use crate::gate::{numbers, table};
-use crate::sys::lock::{Lock, Signal};
+use crate::sys::lock::{Lock, Order, Signal};
 use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sys::{descriptors, handler, memory, process, refusals};
 use crate::threads::executor::{Executor, Shift};
@@ -69,8 +69,8 @@ impl Pool {
         Pool {
             executor: Executor::with_capacity(MAX_JOBS),
             finished: Finished::with_capacity(MAX_JOBS),
-            free: Lock::new(Vec::with_capacity(MAX_JOBS)),
-            parted: Lock::new(false),
+            free: Lock::new(Order::Queue, Vec::with_capacity(MAX_JOBS)),
+            parted: Lock::new(Order::Queue, false),
             parting: Signal::default(),
             staffed: AtomicBool::new(false),
             impossible: AtomicBool::new(false),

@@ -209,11 +209,7 @@ pub struct Rejected {
 
 impl core::fmt::Display for Rejected {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Rejected {
-            name,
-            value,
-            accepts,
-        } = self;
+        let (name, value, accepts) = (self.name, &self.value, &self.accepts);
         write!(
             f,
             "liblaio: {name}={value:?} is not {accepts}; the default is used"
@@ -291,20 +287,13 @@ impl Kind {
 /// The documentation of all settings, as a Markdown table.
 pub fn markdown() -> String {
     let mut page = String::from("| variable | values | default | meaning |\n|---|---|---|---|\n");
-    for Setting {
-        name,
-        kind,
-        default,
-        meaning,
-        ..
-    } in SETTINGS
-    {
-        let default = if default.is_empty() {
-            "–".to_owned()
-        } else {
-            format!("`{default}`")
+    for setting in SETTINGS {
+        let (name, meaning) = (setting.name, setting.meaning);
+        let default = match setting.default {
+            "" => "–".to_owned(),
+            default => format!("`{default}`"),
         };
-        let values = kind.describe().replace('|', "\\|");
+        let values = setting.kind.describe().replace('|', "\\|");
         let _ = writeln!(page, "| `{name}` | {values} | {default} | {meaning} |");
     }
     page
@@ -322,13 +311,10 @@ fn some(value: &str) -> Option<String> {
 }
 
 fn number(into: &mut u64, value: &str, least: u64, most: u64) -> bool {
-    match value.trim().parse() {
-        Ok(number) if (least..=most).contains(&number) => {
-            *into = number;
-            true
-        }
-        _ => false,
-    }
+    let number = value.trim().parse().ok();
+    let number = number.filter(|number| (least..=most).contains(number));
+    *into = number.unwrap_or(*into);
+    number.is_some()
 }
 
 #[cfg(test)]

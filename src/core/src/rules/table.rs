@@ -61,15 +61,8 @@ impl Rule {
 
     /// Whether both predict the same kind of path for a target, so that one of them should suffice.
     fn is_rival_of(&self, other: &Shape) -> bool {
-        let Shape {
-            directory_target,
-            trim,
-            ref suffix,
-            ..
-        } = *other;
-        self.shape.directory_target == directory_target
-            && self.shape.trim == trim
-            && self.shape.suffix == *suffix
+        let kind = |shape: &Shape| (shape.directory_target, shape.trim);
+        kind(&self.shape) == kind(other) && self.shape.suffix == other.suffix
     }
 
     /// Whether it predicts anything for this request.
@@ -79,11 +72,10 @@ impl Rule {
     }
 
     fn vote(&mut self, hit: bool) {
-        *(if hit {
-            &mut self.hits
-        } else {
-            &mut self.misses
-        }) += 1;
+        match hit {
+            true => self.hits += 1,
+            false => self.misses += 1,
+        }
         if self.hits + self.misses > MAX_VOTES {
             self.hits /= 2;
             self.misses /= 2;

@@ -14,7 +14,7 @@ use crate::gate::slot::Slot;
 use crate::gate::table;
 use crate::gate::{inflight, numbers};
 use crate::sys::{descriptors, errno};
-use laio_core::config::{Config, Mode};
+use laio_core::config::Mode;
 use laio_core::stats::Counter;
 use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
@@ -316,12 +316,9 @@ impl EventLoop {
 
     /// Whether the part of a file that holds `at` is in memory, where the kernel cannot say.
     fn was_brought_in(&self, status: &Status, at: u64) -> bool {
+        let (now, ttl) = (self.now(), self.config.warm_ms);
         known(status.device) == Some(Kind::Memory)
-            || self
-                .pool
-                .warm
-                .get(status.key(at), self.now(), self.config.warm_ms)
-                == Warmth::Warm
+            || self.pool.warm.get(status.key(at), now, ttl) == Warmth::Warm
     }
 
     /// Asks for what comes behind `missing`, unless that was done.
@@ -332,9 +329,7 @@ impl EventLoop {
         file: OpenFile,
         missing: u64,
     ) {
-        let Config {
-            window, inflight, ..
-        } = *self.config;
+        let (window, inflight) = (self.config.window, self.config.inflight);
         let Some(range) = stream.ask(missing, window, inflight) else {
             return;
         };

@@ -40,8 +40,10 @@ fn serve(kind: Kind, pinned: bool) -> Result {
     fresh
         .all_right(DOCUMENTS.count - half)
         .with_context(|| format!("fresh connections\n{stats}"))?;
+    // On a busy machine a rule may be learnt late.
+    let least = DOCUMENTS.count as u64 / if pinned { 4 } else { 20 };
     // uvloop's registrations may be left alone.
-    if kind != Kind::Uvloop && stats.gated() < DOCUMENTS.count as u64 / 4 {
+    if kind != Kind::Uvloop && stats.gated() < least {
         bail!("too few requests were held back\n{stats}");
     }
     drop(server);

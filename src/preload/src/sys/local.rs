@@ -38,6 +38,7 @@ pub mod place {
     /// It has jumped (`longjmp`) since it last entered a part of the library that no handler may enter.
     pub const JUMPED: usize = 12;
     /// The locks that it has; counted where debug assertions are.
+    #[cfg(debug_assertions)]
     pub const HELD: usize = 13;
     /// How many there are.
     pub const COUNT: usize = 14;

@@ -89,6 +89,23 @@ fn never_unloaded() -> Result {
     Ok(())
 }
 
+/// A program under valgrind, which shows it another auxiliary vector than the kernel's own.
+fn under_valgrind() -> Result {
+    let file = library::workspace().join("README.md");
+    let output = Command::new("valgrind")
+        .args(["--quiet", "--error-exitcode=9", "cat"])
+        .arg(&file)
+        .env("LD_PRELOAD", library::path()?)
+        .output()?;
+    ensure!(
+        output.status.success() && output.stdout == fs::read(&file)?,
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// Compiles a program that is linked with the library by its path.
 fn linked(name: &str, into: &Path) -> Result<PathBuf> {
     let source = library::workspace().join(format!("tests/programs/{name}.c"));
@@ -284,6 +301,8 @@ fn busy_pins() -> Result {
 
 fn main() -> ExitCode {
     run(vec![
+        // Without it, no program that has the library could be looked at by valgrind.
+        Test::new("under valgrind", under_valgrind).needs(Need::Command("valgrind", "valgrind")),
         // Without these, a helper could write beyond its stack in a program with many thread-local variables.
         engaged("tls_stack"),
         engaged("tls_stack_large"),

@@ -125,6 +125,10 @@ static void scenario(void)
 	NEED(poll(set, 1, 10000) == 1);
 	every_way("urgent data");
 	CALL(recv(tcp.server, piece, 1, MSG_OOB));
+	/* Another one: where urgent data was, the kernel answers a read that meets a signal with EAGAIN. */
+	close(tcp.client);
+	close(tcp.server);
+	tcp = tcp_pair();
 	start();
 	add(tcp.server, POLLIN | POLLOUT | POLLRDHUP);
 	close_with_reset(tcp.client);

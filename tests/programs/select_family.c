@@ -137,6 +137,14 @@ static void scenario(void)
 	NEED(select(count(), NULL, NULL, &sets[2], NULL) == 1);
 	every_way("urgent data");
 	CALL(recv(tcp.server, piece, 1, MSG_OOB));
+	/* Another one: where urgent data was, the kernel answers a read that meets a signal with EAGAIN. */
+	close(tcp.client);
+	close(tcp.server);
+	tcp = tcp_pair();
+	start();
+	FD_SET(tcp.server, &sets[0]);
+	FD_SET(tcp.server, &sets[2]);
+	FD_SET(pipes[0], &sets[0]);
 	close_with_reset(tcp.client);
 	NEED(select(count(), &sets[0], NULL, NULL, NULL) == 1);
 	every_way("reset by its client");

@@ -1,7 +1,7 @@
 //! What is known of each descriptor number, whatever it names: a file, a connection, an epoll instance.
 
 use super::chunks::Chunks;
-use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 pub use laio_core::stream::OpenFile;
 
 /// One number.
@@ -26,6 +26,9 @@ static NUMBERS: Chunks<Number> = Chunks::new(|| Number {
 /// Which numbers name something that has another number, or had. Apart from what else is known of a number, since a
 /// program that only duplicates its files needs no memory for that.
 static DUPLICATED: [AtomicBool; 65536] = [const { AtomicBool::new(false) }; 65536];
+
+/// No number from here on is one of those.
+static DUPLICATED_END: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether any connection was ever registered in an epoll instance.
 static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
@@ -56,6 +59,16 @@ pub fn changes_hands(fd: i32) -> bool {
     number.capacity.store(0, Relaxed);
     number.cookie.store(0, Release);
     number.instance.load(Acquire)
+}
+
+/// The numbers of a range, both ends included, are about to be closed: none of them names what has another number.
+pub fn end_duplicates(first: u32, last: u32) {
+    let end = DUPLICATED_END
+        .load(Relaxed)
+        .min((last as usize).saturating_add(1));
+    for duplicated in DUPLICATED.get(first as usize..end).unwrap_or_default() {
+        duplicated.store(false, Relaxed);
+    }
 }
 
 /// The numbers of a range of which anything is known, both ends included.
@@ -105,6 +118,7 @@ pub fn register_in(instance: i32) {
 pub fn is_duplicated_now(fd: i32) -> bool {
     if let Some(duplicated) = duplicated(fd) {
         duplicated.store(true, Relaxed);
+        DUPLICATED_END.fetch_max(fd as usize + 1, Relaxed);
     }
     NUMBERS
         .get(fd)
@@ -137,4 +151,26 @@ pub fn is_registered_in_any() -> bool {
 /// After a fork: the tables are the parent's.
 pub fn abandon() {
     NUMBERS.leave_behind();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it, an instance would be taken for one with two numbers because of a file that had its number before.
+    #[test]
+    fn a_number_that_was_closed_is_nobodys_duplicate() {
+        assert!(is_duplicated(65536), "too high to be noted");
+        let ends: [fn(); 2] = [|| _ = changes_hands(901), || end_duplicates(900, u32::MAX)];
+        for end in ends {
+            assert!(!is_duplicated_now(901) && is_duplicated(901) && !is_duplicated(902));
+            end();
+            assert!(!is_duplicated(901));
+        }
+        is_duplicated_now(901);
+        end_duplicates(902, 1000);
+        end_duplicates(2, 1);
+        assert!(is_duplicated(901));
+        changes_hands(901);
+    }
 }

@@ -146,6 +146,7 @@ pub fn share_instance(instance: i32) {
 /// [`forget`] for a range of numbers, both ends included.
 pub fn forget_range(first: u32, last: u32) {
     numbers::known(first, last).for_each(forget);
+    numbers::end_duplicates(first, last);
 }
 
 /// Forgets all without a lock: after a fork, where their owners may not exist.

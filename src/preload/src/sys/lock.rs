@@ -5,7 +5,8 @@
 //! standard library's do not tell whose they are.
 //!
 //! Whoever holds one of these waits only for those that stand below it ([`Order`]), which builds with debug assertions check;
-//! and none is held over a call that may wait for a disk or a client.
+//! and none is held over a call that may wait for a disk or a client. The place of a waker (`gate::waker`), which has a lock of the
+//! standard library's, stands between gates and memory.
 
 #[cfg(debug_assertions)]
 mod held;

@@ -186,12 +186,12 @@ fn same_calls(mode: &str) -> Result {
 /// An event loop on which nothing is cold makes the very same calls as without the library, but for the loop's memory, and
 /// questions where a call took long: has it waited (`getrusage`), and where for half a millisecond, for a disk that counts no
 /// blocks (`statfs`)? Under a tracer each takes long; the library soon asks seldom.
-fn warm_loop_pays_nothing() -> Result {
+fn warm_loop_pays_nothing(state: &str) -> Result {
     // `marked` serves this many requests between the marks.
     const REQUESTS: usize = 200;
     let program = compile("marked", Build::Program)?;
-    let stock = calls_between_marks(&Preload::stock(), &program, "loop")?;
-    let (own, with): (Vec<_>, Vec<_>) = calls_between_marks(&Preload::on()?, &program, "loop")?
+    let stock = calls_between_marks(&Preload::stock(), &program, state)?;
+    let (own, with): (Vec<_>, Vec<_>) = calls_between_marks(&Preload::on()?, &program, state)?
         .into_iter()
         .partition(|call| {
             [
@@ -318,8 +318,14 @@ fn main() -> ExitCode {
         Test::new("idle: the same system calls", || same_calls("on"))
             .needs(Need::Command("strace", "strace")),
         // Without it, a server on which everything is cached could pay for looking at requests.
-        Test::new("warm loop: no system call more", warm_loop_pays_nothing)
-            .needs(Need::Command("strace", "strace")),
+        Test::new("warm loop: no system call more", || {
+            warm_loop_pays_nothing("loop")
+        })
+        .needs(Need::Command("strace", "strace")),
+        Test::new("warm loop in select: no system call more", || {
+            warm_loop_pays_nothing("select")
+        })
+        .needs(Need::Command("strace", "strace")),
         // Without it, measuring could change what is measured.
         Test::new("observe: counts, and holds nothing back", observing).needs(Need::SlowDisk),
         // Without it, the comparisons above could pass because the library never acts.

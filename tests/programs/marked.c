@@ -1,5 +1,5 @@
-/* The same work between two marks, to be counted by a tracer. `idle`: files, without an event loop. `loop`: an event loop
- * that serves cached files only. */
+/* The same work between two marks, to be counted by a tracer. `idle`: files, without an event loop. `loop` and `select`:
+ * an event loop in `epoll`, or in `select` over all numbers that a set has, that serves cached files only. */
 #include "common.h"
 
 static void mark(void) { syscall(SYS_getppid); }
@@ -35,12 +35,31 @@ static void files(void)
 	mark();
 }
 
-static void loop(void)
+/* A second member that is never ready makes it a loop. */
+static int wait_in_select(int fd, int quiet)
+{
+	fd_set set;
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	FD_SET(quiet, &set);
+	return select(FD_SETSIZE, &set, NULL, NULL, NULL);
+}
+
+static void loop(int selects)
 {
 	struct pair pair = tcp_pair();
-	int ep = epoll_create1(EPOLL_CLOEXEC);
+	int ep = epoll_create1(EPOLL_CLOEXEC), pipes[2];
 	struct epoll_event event = { .events = EPOLLIN };
-	NEED(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event) == 0);
+	NEED(pipe(pipes) == 0);
+	if (!selects)
+		NEED(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event) == 0);
+	/* What is found out once is found out here. */
+	NEED(write(pair.client, "x", 1) == 1);
+	if (selects)
+		NEED(wait_in_select(pair.server, pipes[0]) == 1);
+	else
+		NEED(epoll_wait(ep, &event, 1, -1) == 1);
+	NEED(read(pair.server, &event, 1) == 1);
 	mark();
 	for (int i = 0; i < 200; i++) {
 		char request[200], path[64], body[5000];
@@ -49,7 +68,7 @@ static void loop(void)
 		snprintf(path, sizeof path, "warm/warm-%d.html", i % 10);
 		NEED(send(pair.client, request, n, 0) == n);
 		do
-			NEED(epoll_wait(ep, &event, 1, -1) == 1);
+			NEED((selects ? wait_in_select(pair.server, pipes[0]) : epoll_wait(ep, &event, 1, -1)) == 1);
 		while ((n = recv(pair.server, request, sizeof request, 0)) < 0 && errno == EAGAIN);
 		NEED(stat(path, &status) == 0);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -71,8 +90,8 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof path, "warm/warm-%d.html", i);
 		write_document(path, path, 5000);
 	}
-	if (argc > 1 && !strcmp(argv[1], "loop"))
-		loop();
+	if (argc > 1 && (!strcmp(argv[1], "loop") || !strcmp(argv[1], "select")))
+		loop(!strcmp(argv[1], "select"));
 	else
 		files();
 	return 0;

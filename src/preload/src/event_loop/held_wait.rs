@@ -164,18 +164,18 @@ impl EventLoop {
     pub fn has_waited_in_sets(
         &mut self,
         count: c_int,
-        admit: impl Fn(&mut dyn FnMut(c_int, u32) -> u32) -> c_int,
+        admit: impl Fn(c_int, &mut dyn FnMut(c_int, u32) -> u32) -> c_int,
     ) -> c_int {
         self.begin_iteration();
         let ready = usize::try_from(count).unwrap_or(0);
         let most = self.told_at_once.most();
         let mut told = count;
         if ready > 0 && loops::are_several() {
-            admit(&mut told_elsewhere);
+            admit(count, &mut told_elsewhere);
         }
         if ready > most && self.config.mode == Mode::On {
             let mut connections = 0;
-            told = admit(&mut |fd, events| {
+            told = admit(count, &mut |fd, events| {
                 let reads = events & Side::Read.events() != 0 && events & (ERR | HUP) == 0;
                 if !reads || table::accepted(fd).is_none() {
                     return events;

@@ -7,8 +7,8 @@
 use crate::event_loop::time::{cancellable, Time, Timeout};
 use crate::event_loop::{self, held_wait, LoopHandle};
 use crate::gate::sets::{self, PollSet, SelectSet};
-use crate::sys::{descriptors, program};
-use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval};
+use crate::sys::{descriptors, errno, program};
+use libc::{c_int, fd_set, nfds_t, pollfd, sigset_t, size_t, timespec, timeval, EBADF};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -52,7 +52,7 @@ pub fn polled(
         held_wait::wait(here, PollSet::new(set, count, wait)?, false, begun, time)
     };
     // SAFETY: asked only after the kernel has written the results.
-    let admit = |admit: Admit<'_>| unsafe { sets::admit_in_place(set, count, admit) };
+    let admit = |_, admit: Admit<'_>| unsafe { sets::admit_in_place(set, count, admit) };
     waited(real, several, || timeout, false, held, admit)
 }
 
@@ -66,28 +66,23 @@ pub fn selected_masked(
     mask: *const sigset_t,
 ) -> c_int {
     let timeout = nanoseconds(given);
-    let real = within_stock(real, count, |count| {
+    let fewer = |count| {
         let [readable, writable, exceptional] = sets;
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::pselect::real(count, readable, writable, exceptional, given, mask) }
-    });
+    };
+    let real = || within_stock(real(), count, fewer);
     let several = || are_several(count, sets);
     let held = |here, time, begun| {
         // SAFETY: as in `polled`.
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, mask)
         };
-        let set = SelectSet::new(numbers_shown(count), sets, wait)?;
+        let set = SelectSet::new(count, sets, descriptors::within_stock, wait)?;
         held_wait::wait(here, set, true, begun, time)
     };
-    waited(
-        real,
-        several,
-        || timeout,
-        true,
-        held,
-        |admit| admit_selected(count, sets, admit),
-    )
+    let admit = |ready, admit: Admit<'_>| admit_selected(ready, count, sets, admit);
+    waited(real, several, || timeout, true, held, admit)
 }
 
 /// `select`, which tells how much of its time is left.
@@ -98,11 +93,12 @@ pub fn selected(
     sets: [*mut fd_set; 3],
     timeout: *mut timeval,
 ) -> c_int {
-    let real = within_stock(real, count, |count| {
+    let fewer = |count| {
         let [readable, writable, exceptional] = sets;
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::select::real(count, readable, writable, exceptional, timeout) }
-    });
+    };
+    let real = || within_stock(real(), count, fewer);
     let several = || are_several(count, sets);
     let whole = || {
         // SAFETY: the C library reads it as well; null is none.
@@ -114,7 +110,7 @@ pub fn selected(
         let wait = |count, [readable, writable, exceptional]: [_; 3], timeout| unsafe {
             super::pselect::real(count, readable, writable, exceptional, timeout, null())
         };
-        let set = SelectSet::new(numbers_shown(count), sets, wait)?;
+        let set = SelectSet::new(count, sets, descriptors::within_stock, wait)?;
         let result = held_wait::wait(here, set, true, begun, time);
         // SAFETY: the C library writes it as well.
         let given = unsafe { timeout.as_mut() };
@@ -124,42 +120,39 @@ pub fn selected(
         }
         result
     };
-    waited(real, several, whole, true, held, |admit| {
-        admit_selected(count, sets, admit)
-    })
+    let admit = |ready, admit: Admit<'_>| admit_selected(ready, count, sets, admit);
+    waited(real, several, whole, true, held, admit)
 }
 
-/// How many numbers a `select` looks at: as if the library had not enlarged the table.
+/// What a `select` answers where the library has not enlarged the table: one that is refused for a number that names nothing
+/// is made again for as many numbers as the table would have room for.
 #[inline]
-pub fn numbers_shown(count: c_int) -> c_int {
-    descriptors::within_stock(count, program::SERVES.load(Relaxed))
-}
-
-/// A `select` that looks at as many numbers as if the library had not enlarged the table: asked when the call is made, for
-/// a loop starts its threads where it waits.
-#[inline]
-fn within_stock(
-    real: impl Fn() -> c_int,
+pub fn within_stock<R: From<i8> + PartialEq>(
+    result: R,
     count: c_int,
-    fewer: impl Fn(c_int) -> c_int,
-) -> impl Fn() -> c_int {
-    move || match numbers_shown(count) {
-        within if within == count => real(),
+    fewer: impl FnOnce(c_int) -> R,
+) -> R {
+    if result != R::from(-1) || !errno::is(EBADF) || !descriptors::is_beyond_stock(count) {
+        return result;
+    }
+    match descriptors::within_stock(count, count) {
+        within if within == count => result,
         within => fewer(within),
     }
 }
 
-/// After a `select`: what is handed out of its results.
-fn admit_selected(count: c_int, sets: [*mut fd_set; 3], admit: Admit<'_>) -> c_int {
-    let count = numbers_shown(count);
+/// After a `select` that has found so many `ready`: what is handed out of its results.
+fn admit_selected(ready: c_int, count: c_int, sets: [*mut fd_set; 3], admit: Admit<'_>) -> c_int {
+    // What lies beyond the table is no connection, and need not be memory.
+    let count = descriptors::in_stock(count);
     // SAFETY: asked only after the kernel has written the results.
-    unsafe { sets::admit_selected(count, sets, admit) }
+    ready - unsafe { sets::leave_out(count, sets, admit) }
 }
 
 /// Whether a `select` waits for several descriptors. To read its sets takes system calls: not before the process has a
 /// client.
 fn are_several(count: c_int, sets: [*mut fd_set; 3]) -> bool {
-    program::SERVES.load(Relaxed) && sets::readable(numbers_shown(count), sets) > 1
+    program::SERVES.load(Relaxed) && sets::readable(count, sets) > 1
 }
 
 /// One iteration of the loop. A thread becomes an event loop when it waits for `several` descriptors: one
@@ -173,13 +166,13 @@ fn waited(
     timeout: impl FnOnce() -> Timeout,
     overwrites: bool,
     held: impl Fn(LoopHandle, Time, bool) -> Option<c_int>,
-    admit: impl Fn(Admit<'_>) -> c_int,
+    admit: impl Fn(c_int, Admit<'_>) -> c_int,
 ) -> c_int {
     let Some(here) = event_loop::waits_here(several) else {
         let count = real();
         if count > 0 && program::SERVES.load(Relaxed) {
             // A loop may read what this thread was told of.
-            admit(&mut held_wait::told_elsewhere);
+            admit(count, &mut held_wait::told_elsewhere);
         }
         return count;
     };
@@ -221,7 +214,7 @@ fn waited(
     }
     let told = here.with(|state| {
         state.begin_iteration();
-        admit(&mut |fd, events| state.admit_member(fd, events))
+        admit(count, &mut |fd, events| state.admit_member(fd, events))
     });
     let count = match told {
         // All that was ready is held back.

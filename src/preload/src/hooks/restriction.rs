@@ -1,7 +1,7 @@
 //! Calls by which a process gives up rights. The kernel applies them to one thread, so those that the
 //! library has started leave first.
 
-use super::polling::numbers_shown;
+use super::polling::within_stock;
 use super::registration::registered;
 use crate::event_loop;
 use crate::sys::{errno, handler, process, program};
@@ -73,12 +73,10 @@ pub fn called(
             result
         }
         number if is_select(number) => {
-            let within = numbers_shown(a as c_int);
-            let result = match within == a as c_int {
-                true => real(),
-                // SAFETY: the application's own arguments, but for the count, which is smaller.
-                false => unsafe { super::syscall::real(number, within.into(), b, c, d, e, f) },
-            };
+            // SAFETY: the application's own arguments, but for the count, which is smaller.
+            let fewer =
+                |count: c_int| unsafe { super::syscall::real(number, count.into(), b, c, d, e, f) };
+            let result = within_stock(real(), a as c_int, fewer);
             event_loop::has_waited_unseen();
             result
         }

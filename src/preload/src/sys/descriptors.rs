@@ -8,7 +8,7 @@
 use super::errno;
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::Relaxed};
 
 /// One of the application's numbers, for a call of ours. Rust knows no descriptor -1, and panics where it
 /// is to borrow that; so a number that names nothing, ever, stands for all that are negative. The kernel's
@@ -42,24 +42,38 @@ static BEYOND: AtomicI32 = AtomicI32::new(0);
 
 /// How many numbers the application's table would have room for without us; all, as long as nobody has asked.
 static STOCK: AtomicU32 = AtomicU32::new(UNASKED);
+
+/// Whether it has room for more because of us.
+static IS_ENLARGED: AtomicBool = AtomicBool::new(false);
+
+/// Also greater than any number.
 const UNASKED: u32 = u32::MAX;
 
-/// How many of these numbers `select` would look at without us: it passes over those beyond the table, and refuses those
-/// in it that name nothing. In a process that `may_have_helpers`, that is asked before they make room.
+/// The kernel's smallest table.
+const SMALLEST: i32 = 64;
+
+/// How many of so many numbers there would be room for without us, as far as is known. Asked once, where it matters.
 #[inline]
-pub fn within_stock(count: i32, may_have_helpers: bool) -> i32 {
+pub fn in_stock(count: i32) -> i32 {
     let stock = || match STOCK.load(Relaxed) {
-        UNASKED if may_have_helpers => ask_for_stock(0),
+        UNASKED => ask_for_stock(0),
         known => known,
     };
-    match u32::try_from(count) {
-        Ok(numbers) if numbers > SMALLEST && numbers > stock() => cut_to_stock(count),
-        _ => count,
+    match count > SMALLEST {
+        true => count.min(i32::try_from(stock()).unwrap_or(i32::MAX)),
+        false => count,
     }
 }
 
-/// The kernel's smallest table.
-const SMALLEST: u32 = 64;
+/// How many of so many numbers `select` would look at without us, where those from `end` on are no members: it passes over
+/// those beyond the table, and refuses those in it that name nothing.
+#[inline]
+pub fn within_stock(count: i32, end: i32) -> i32 {
+    match end > in_stock(end) {
+        true => cut_to_stock(count),
+        false => count,
+    }
+}
 
 /// Without `/proc`, what fits the number that is known of.
 #[cold]
@@ -71,9 +85,18 @@ fn ask_for_stock(number: i32) -> u32 {
     other.err().unwrap_or(size)
 }
 
-/// The table may have grown since, for a number that is open.
+/// Whether the table has room for some of so many numbers only because of us.
+pub fn is_beyond_stock(count: i32) -> bool {
+    IS_ENLARGED.load(Relaxed) && count > in_stock(count)
+}
+
 #[cold]
 fn cut_to_stock(count: i32) -> i32 {
+    if !IS_ENLARGED.load(Relaxed) {
+        let size = size().and_then(|size| i32::try_from(size).ok());
+        return count.min(size.unwrap_or(i32::MAX));
+    }
+    // The table may have grown since, for a number that is open.
     let known = STOCK.load(Relaxed).cast_signed();
     // SAFETY: it is asked whether the number names anything.
     let is_open = |number: &i32| rustix::io::fcntl_getfd(unsafe { borrow(*number) }).is_ok();
@@ -88,6 +111,7 @@ fn cut_to_stock(count: i32) -> i32 {
 /// The kernel's size of a table in which this number fits.
 fn kernels_size(number: u32) -> u32 {
     const STEP: u32 = 1024 / size_of::<usize>() as u32;
+    const SMALLEST: u32 = self::SMALLEST.unsigned_abs();
     match number < SMALLEST {
         true => SMALLEST,
         false => (number / STEP + 1).next_power_of_two().saturating_mul(STEP),
@@ -111,6 +135,9 @@ fn size() -> Option<u32> {
 /// The application was given this number.
 #[inline]
 pub fn seen(fd: i32) {
+    if fd.unsigned_abs() >= STOCK.load(Relaxed) && fd >= 0 {
+        STOCK.fetch_max(kernels_size(fd.unsigned_abs()), Relaxed);
+    }
     if fd >= ENOUGH.load(Relaxed) {
         BEYOND.fetch_max(fd, Relaxed);
     }
@@ -131,6 +158,7 @@ pub fn make_room(number: i32) {
     if STOCK.load(Relaxed) == UNASKED {
         ask_for_stock(number);
     }
+    IS_ENLARGED.store(true, Relaxed);
     let limit = limit();
     // The kernel's own sizes: up to one of them all numbers are to be had, and the next is as far again.
     let double = (number.unsigned_abs() + 1).saturating_mul(2).max(LEAST);
@@ -182,6 +210,7 @@ pub fn abandon() {
     ENOUGH.store(i32::MAX, Relaxed);
     BEYOND.store(0, Relaxed);
     STOCK.store(UNASKED, Relaxed);
+    IS_ENLARGED.store(false, Relaxed);
 }
 
 /// Has the kernel enlarge this thread's descriptor table to `room` numbers, without taking one of them: it

@@ -12,5 +12,5 @@ mod set;
 mod tests;
 
 pub use poll::{admit_in_place, PollSet};
-pub use select::{admit_selected, readable, SelectSet};
+pub use select::{leave_out, readable, SelectSet};
 pub use set::{Room, Set};

@@ -7,17 +7,18 @@ use libc::{c_int, fd_set, timespec, FD_SETSIZE};
 use std::mem::{take, ManuallyDrop};
 use std::ptr::null_mut;
 
-/// The same for the results of a `select`, of which each set has so many bits.
+/// Leaves out of the results of a `select`, of which each set has so many bits, what is not to be handed out; tells how many
+/// that are.
 ///
 /// # Safety
 ///
 /// The kernel has just written these sets.
-pub unsafe fn admit_selected(
+pub unsafe fn leave_out(
     count: c_int,
     sets: [*mut fd_set; 3],
     mut shown: impl FnMut(c_int, u32) -> u32,
 ) -> c_int {
-    let mut ready = 0;
+    let mut left_out = 0;
     for (set, events) in sets.into_iter().zip(EVENTS) {
         let first: *mut u64 = set.cast();
         for number in 0..if first.is_null() { 0 } else { words(count) } {
@@ -32,11 +33,11 @@ pub unsafe fn admit_selected(
             if left != word {
                 // SAFETY: as above.
                 unsafe { place.write_unaligned(left) };
+                left_out += (word ^ left).count_ones() as c_int;
             }
-            ready += left.count_ones() as c_int;
         }
     }
-    ready
+    left_out
 }
 
 /// What is handed out of the members in a word of a set.
@@ -67,8 +68,12 @@ pub struct SelectSet<W> {
     held: Copied<Held>,
     /// What the kernel is told instead of `count`.
     shown: c_int,
+    within: Within,
     wait: W,
 }
+
+/// How many of so many numbers the kernel would look at, where those from another one on are no members.
+type Within = fn(c_int, c_int) -> c_int;
 
 /// What is held back of the members of each.
 const EVENTS: [u32; 3] = [Side::Read.events(), Side::Write.events(), 0];
@@ -126,6 +131,15 @@ pub fn readable(count: c_int, [readable, ..]: [*mut fd_set; 3]) -> u32 {
     members
 }
 
+/// The number from which on a set has no members.
+fn end_of(set: &[u64]) -> c_int {
+    let mut words = set.iter().enumerate().rev();
+    let last = words.find(|(_, word)| **word != 0);
+    last.map_or(0, |(number, word)| {
+        (number + 1) as c_int * 64 - word.leading_zeros() as c_int
+    })
+}
+
 /// The numbers in a set.
 fn members(set: &[u64]) -> impl Iterator<Item = c_int> + '_ {
     set.iter().enumerate().flat_map(|(number, &word)| {
@@ -140,13 +154,14 @@ fn members(set: &[u64]) -> impl Iterator<Item = c_int> + '_ {
 
 impl<W> SelectSet<W> {
     /// The sets at these addresses; nothing where nobody knows where they end.
-    pub fn new(count: c_int, theirs: [*mut fd_set; 3], wait: W) -> Option<Self> {
+    pub fn new(count: c_int, theirs: [*mut fd_set; 3], within: Within, wait: W) -> Option<Self> {
         is_bounded(count).then(|| SelectSet {
             count,
             theirs,
             ours: ManuallyDrop::default(),
             held: ManuallyDrop::default(),
             shown: count,
+            within,
             wait,
         })
     }
@@ -168,6 +183,19 @@ impl<W> SelectSet<W> {
     }
 
     fn copy(&mut self, known: &mut [(usize, usize); 3]) -> bool {
+        if !self.copy_all(known) {
+            return false;
+        }
+        let end = self.given().map(end_of).max().unwrap_or(0);
+        let within = (self.within)(self.count, end);
+        if within == self.count {
+            return true;
+        }
+        self.count = within;
+        self.copy_all(known)
+    }
+
+    fn copy_all(&mut self, known: &mut [(usize, usize); 3]) -> bool {
         let words = self.words();
         self.ours.clear();
         self.held.clear();

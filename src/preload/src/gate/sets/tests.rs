@@ -99,7 +99,7 @@ fn a_select_is_shown_without_what_is_held_back() {
         }));
         3
     };
-    let mut set = SelectSet::new(71, sets, wait).unwrap();
+    let mut set = SelectSet::new(71, sets, |count, _| count, wait).unwrap();
     assert!(set.take(&mut room, false, held));
     assert!(set.contains(70) && !set.contains(71));
     assert!(set.show(held, Some(80)));
@@ -115,6 +115,27 @@ fn a_select_is_shown_without_what_is_held_back() {
     assert_eq!(writes, set_of(&[5]));
 }
 
+/// Without it, `select` would refuse a member for which the table has room only because of the library.
+#[test]
+fn members_beyond_the_table_are_not_shown() {
+    let within = |count: c_int, end: c_int| if end > 64 { 64 } else { count };
+    for (members, shown) in [(&[4, 70][..], 64), (&[4, 63], 128)] {
+        let mut reads = set_of(members);
+        let sets = [reads.as_mut_ptr().cast(), null_mut(), null_mut()];
+        let wait = |count: c_int, _: [*mut fd_set; 3], _: *const timespec| count;
+        let mut set = SelectSet::new(128, sets, within, wait).unwrap();
+        assert!(set.take(&mut Room::default(), true, |_| 0));
+        set.show(|_| 0, None);
+        assert_eq!(set.wait(&NO_TIME), shown);
+        assert_eq!(
+            set.admit(None, |_, events| events),
+            1 + c_int::from(shown > 64)
+        );
+        set.report(None, 1);
+        assert_eq!(reads, set_of(members), "what lies beyond stays");
+    }
+}
+
 /// Without it, a member beyond the count would be waited for.
 #[test]
 fn what_the_count_leaves_out_is_no_member() {
@@ -122,6 +143,6 @@ fn what_the_count_leaves_out_is_no_member() {
     let sets = [reads.as_mut_ptr().cast(), null_mut(), null_mut()];
     assert_eq!(readable(5, sets), 1);
     assert_eq!(readable(64, sets), 3);
-    let mut set = SelectSet::new(5, sets, |_, _, _: *const timespec| 0).unwrap();
+    let mut set = SelectSet::new(5, sets, |count, _| count, |_, _, _: *const timespec| 0).unwrap();
     assert!(!set.take(&mut Room::default(), false, held));
 }

@@ -188,11 +188,15 @@ fn bwrap(documents: &Path, filter: Option<&[&str]>) -> Result<Vec<OsString>> {
     let fixed =
         "bwrap --die-with-parent --unshare-pid --unshare-ipc --unshare-uts --dev /dev --tmpfs /tmp";
     line.extend(fixed.split_whitespace().map(Into::into));
-    // Else nobody but root could go through it.
-    line.extend([
-        "--dir".into(),
-        documents.parent().unwrap_or(documents).into(),
-    ]);
+    // Else nobody but root could go through them. The workspace may be below `/tmp` itself.
+    let workspace = library::workspace();
+    let of_tmp = |path: &&Path| path.starts_with("/tmp");
+    let mut directories: Vec<_> = workspace.ancestors().filter(of_tmp).collect();
+    directories.reverse();
+    directories.extend(documents.parent());
+    for directory in &directories {
+        line.extend(["--dir".into(), directory.as_os_str().into()]);
+    }
     let mut show = |how: &str, from: &Path, at: &Path| {
         line.extend([how.into(), from.into(), at.into()]);
     };
@@ -203,6 +207,9 @@ fn bwrap(documents: &Path, filter: Option<&[&str]>) -> Result<Vec<OsString>> {
         } else if path.is_dir() && !["/dev", "/proc", "/tmp"].map(Path::new).contains(&&*path) {
             show("--ro-bind", &path, &path);
         }
+    }
+    if workspace.starts_with("/tmp") {
+        show("--ro-bind", &workspace, &workspace);
     }
     show("--ro-bind", documents, documents);
     show("--bind", &scratch(), &scratch());

@@ -82,6 +82,35 @@ fn conditional() -> Result {
     Ok(())
 }
 
+/// What stands in a body is no request, and the one behind it is.
+fn uploads(way: &str) -> Result {
+    /// Of the program's small files: four when it begins to serve, and four behind the body.
+    const SMALL: u64 = 8;
+    const LARGE: u64 = 4 << 20;
+    let disk = SlowDisk::up()?;
+    let (plain, body) = (
+        counted(&disk, "uploads", "plain")?,
+        counted(&disk, "uploads", way)?,
+    );
+    let bytes = |stats: &Stats| stats.sum("/jobs/bytes");
+    println!(
+        "bytes read: {} for requests, {} for what stands in a body; held back: {}",
+        bytes(&plain),
+        bytes(&body),
+        body.gated()
+    );
+    if bytes(&plain) < LARGE {
+        bail!("they would not be read as requests: this tests nothing\n{plain}");
+    }
+    if bytes(&body) > 64 * 1024 {
+        bail!("what stands in a body is taken for requests\n{body}");
+    }
+    if body.gated() < SMALL {
+        bail!("what comes behind the body is not held back\n{body}");
+    }
+    Ok(())
+}
+
 /// Requests for single bytes of large files: what is read for them is little, and nothing stalls.
 fn single_bytes() -> Result {
     const REQUESTS: u64 = 20;
@@ -267,6 +296,11 @@ fn main() -> ExitCode {
         // Without these, a stranger could teach a rule that outranks the right one, and all cold files of a host stall.
         let name = format!("poison: {way}");
         tests.push(Test::new(name, move || poisoned(way)).needs(Need::SlowDisk));
+    }
+    for way in ["length", "chunks", "get", "parts"] {
+        // Without these, each 50 bytes of a body could have a window read for nothing.
+        let name = format!("requests in a body: {way}");
+        tests.push(Test::new(name, move || uploads(way)).needs(Need::SlowDisk));
     }
     // Without it, 1.7 KB of requests could have 40 MB read from the disk for nothing.
     tests.push(Test::new("conditional requests", conditional).needs(Need::SlowDisk));

@@ -563,10 +563,16 @@ static void soon(void (*handler)(int))
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+/* Whether the request of a wait that a signal ends was answered before. */
+static volatile sig_atomic_t done;
+
 /* Waits until the signal has come; the request may be told of before. Nonzero where it was answered. */
 static int until_caught(struct pair pair)
 {
-	int done = !gated;
+	sigset_t alarm;
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	done = !gated;
 	for (;;) {
 		int n = -1, error = EINTR;
 		if (!caught) {
@@ -582,7 +588,10 @@ static int until_caught(struct pair pair)
 			return done;
 		}
 		NEED(!done);
+		/* A jump out of the answer would leave half of it. */
+		sigprocmask(SIG_BLOCK, &alarm, NULL);
 		done = handle(pair.server);
+		sigprocmask(SIG_UNBLOCK, &alarm, NULL);
 	}
 }
 
@@ -603,12 +612,14 @@ static void jumped_out(void)
 	for (volatile int i = 0; i < 3; i++) {
 		struct pair pair = held(&which);
 		was = gated;
+		done = 0;
 		if (sigsetjmp(before, 1) == 0) {
 			soon(jump);
 			if (until_caught(pair))
 				was = 0;
 		} else {
 			jumps++;
+			was &= !done;
 		}
 		/* The next wait tidies up. */
 		NEED(ready(-1, POLLIN, 0) == 0);

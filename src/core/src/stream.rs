@@ -1,6 +1,7 @@
-//! What is known of a body that is being sent to one connection: how far of its file is in memory,
-//! and how far helpers have been asked to bring it in.
+//! What is known of the bodies of one connection. Of the one that is being sent: how far of its file is in memory, and how far
+//! helpers have been asked to bring it in. Of the one that is received: where it ends.
 
+use crate::recognise::Body;
 use arrayvec::ArrayVec;
 use core::ops::Range;
 
@@ -124,6 +125,8 @@ pub struct Stream {
     pub mapped_until: Option<usize>,
     /// What the server will read when it has sent what it read last.
     pub next_read: Option<Source>,
+    /// The body that the client sends.
+    pub received: Body,
 }
 
 impl Stream {

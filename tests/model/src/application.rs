@@ -8,7 +8,7 @@ use crate::gate::table;
 use crate::hooks::{descriptor, registration};
 use crate::sys::kernel::{self, Control, Socket};
 use crate::sys::sync::trace;
-use crate::sys::{errno, handler};
+use crate::sys::{errno, handler, mask};
 use laio_core::gate::{Side, ADD, DEL, EDGE, EXCLUSIVE, HUP, IN, MOD, ONESHOT, OUT, RDHUP};
 use libc::{c_int, epoll_event, nfds_t, pollfd, timespec};
 use shuttle::rand::{thread_rng, Rng};
@@ -104,11 +104,17 @@ pub fn control(instance: i32, operation: i32, fd: i32, events: u32, data: u64) -
 }
 
 pub fn accept(peer: Peer) -> i32 {
-    descriptor::accepted(|| {
-        let mut socket = Socket::default();
-        peer.act(&mut socket);
-        kernel::accept(socket)
+    kernel::making_a_number(|made| {
+        descriptor::accepted(|| {
+            let mut socket = Socket::default();
+            peer.act(&mut socket);
+            made(kernel::accept(socket))
+        })
     })
+}
+
+fn duplicate(fd: i32) -> i32 {
+    kernel::making_a_number(|made| descriptor::duplicated(|| made(kernel::dup(fd)), fd))
 }
 
 pub fn close(fd: i32) -> i32 {
@@ -322,13 +328,22 @@ pub fn run(steps: &[Step], of_loop: Option<&Loop>) {
     }
 }
 
-/// A signal handler comes in the middle of a call: where it has the lock of a connection.
+/// A signal handler comes in the middle of a call, before or after the kernel has been asked: where it has the lock of a
+/// connection. Where signals are kept off, it comes when the call is over.
 fn interrupted(outer: &Step, inner: &Step) {
-    let (Step::Control(operation, events, which, fd), Some(_)) = (outer, Some(inner)) else {
+    let Step::Control(operation, events, which, fd) = outer else {
         return take(outer, None);
     };
     let (Some(instance), Some(fd)) = (instance(*which), connection(*fd)) else {
         return;
+    };
+    let before = thread_rng().gen();
+    let has_come = Cell::new(false);
+    let comes = |now: bool| {
+        if now && !has_come.get() && !mask::is_shielded() {
+            has_come.set(true);
+            kernel::aside(|| take(inner, None));
+        }
     };
     let data = cookie(fd, 1);
     let mut event = epoll_event {
@@ -344,12 +359,14 @@ fn interrupted(outer: &Step, inner: &Step) {
     };
     kernel::application_control(call, |real| {
         let real = || {
+            comes(before);
             let result = real();
-            kernel::aside(|| take(inner, None));
+            comes(true);
             result
         };
         registration::registered(real, instance, *operation, fd, &raw mut event)
     });
+    comes(true);
 }
 
 fn take(step: &Step, of_loop: Option<&Loop>) {
@@ -367,7 +384,7 @@ fn take(step: &Step, of_loop: Option<&Loop>) {
         }
         Step::Dup(fd) => {
             if let Some(fd) = connection(fd) {
-                descriptor::duplicated(|| kernel::dup(fd), fd);
+                duplicate(fd);
             }
         }
         Step::Dup2(fd, onto) => {
@@ -387,7 +404,7 @@ fn take(step: &Step, of_loop: Option<&Loop>) {
         }
         Step::DupInstance(which) => {
             if let Some(fd) = instance(which) {
-                descriptor::duplicated(|| kernel::dup(fd), fd);
+                duplicate(fd);
             }
         }
         Step::Wait(time, which) => {
@@ -541,7 +558,7 @@ pub fn register_elsewhere(how: usize) {
         kernel::of_peer(fd, |socket| Peer::Resets.act(socket));
     }
     if how % 4 == 3 {
-        descriptor::duplicated(|| kernel::dup(FIRST), FIRST);
+        duplicate(FIRST);
         close(FIRST);
         return;
     }
@@ -571,7 +588,7 @@ pub fn meddle(flags: u32, how: usize) {
             control(FIRST, MOD, fd, IN | flags, cookie(fd, 2));
         }
         1 => {
-            let number = descriptor::duplicated(|| kernel::dup(fd), fd);
+            let number = duplicate(fd);
             close(number);
         }
         2 => {
@@ -583,7 +600,7 @@ pub fn meddle(flags: u32, how: usize) {
             control(second, DEL, fd, 0, 0);
         }
         _ => {
-            let number = descriptor::duplicated(|| kernel::dup(FIRST), FIRST);
+            let number = duplicate(FIRST);
             control(number, MOD, fd, IN | flags, cookie(fd, 5));
             close(number);
         }
@@ -663,13 +680,13 @@ impl Act {
                 control(FIRST, ADD, new, OUT, cookie(new, 3));
             }
             Act::Dup => {
-                descriptor::duplicated(|| kernel::dup(fd), fd);
+                duplicate(fd);
             }
             Act::Replace => {
                 descriptor::replaced(|| kernel::dup2(fd + 1, fd), fd + 1, fd);
             }
             Act::CloseInstance => {
-                let number = descriptor::duplicated(|| kernel::dup(FIRST), FIRST);
+                let number = duplicate(FIRST);
                 close(FIRST);
                 trace(number, false);
             }
@@ -680,7 +697,7 @@ impl Act {
             }),
             Act::CloseAnotherGate => {
                 if let Some(slot) = table::accepted(fd) {
-                    if let Some(ticket) = slot.close_gate(fd, Side::Write, 0, false, false) {
+                    if let Some(ticket) = slot.close_gate(fd, Side::Write, 0, None, false) {
                         slot.complete(fd, ticket);
                     }
                 }
@@ -696,7 +713,10 @@ impl Act {
         control(first, ADD, fd, IN | OUT | flags, cookie(fd, 0));
         let reported = kernel::epoll_wait(first, 1, Duration::ZERO).unwrap_or_default();
         let slot = table::accepted(fd);
-        let ticket = slot.and_then(|slot| slot.close_gate(fd, Side::Read, 0, true, false));
+        let ticket = slot.and_then(|slot| {
+            let swallowed = slot.is_meant(first, cookie(fd, 0), IN);
+            slot.close_gate(fd, Side::Read, 0, swallowed, false)
+        });
         kernel::end_wait(&reported);
         ticket.unwrap_or(0)
     }

@@ -56,14 +56,14 @@ fn check_record(fd: i32) {
     let asked = kernel::asked(fd);
     for instance in kernel::numbers(false) {
         for data in asked.iter().map(|a| a.2) {
-            let Some(one_shot) = slot.is_meant(instance, data, 0) else {
+            let Some(reported) = slot.is_meant(instance, data, 0) else {
                 continue;
             };
             let found = asked.iter().find(|a| (a.0, a.2) == (instance, data));
             let Some((_, events, _)) = found else {
                 panic!("{fd} is not registered in {instance}: {asked:x?} {slot:?}");
             };
-            assert_eq!(one_shot.is_some(), events & ONESHOT != 0);
+            assert_eq!(reported.is_one_shot(), events & ONESHOT != 0);
             for event in (0..28).map(|bit| 1 << bit) {
                 let known = slot.is_meant(instance, data, event).is_some();
                 let is_asked = (events | 0x18) & event != 0;

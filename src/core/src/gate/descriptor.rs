@@ -35,9 +35,19 @@ enum Gate {
     Closed(u32),
 }
 
-/// A registration for one event only, as it was armed last.
+/// What the kernel has reported: of which registration, as it was asked for last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OneShot(u32);
+pub struct Reported {
+    arms: u32,
+    one_shot: bool,
+}
+
+impl Reported {
+    /// Whether it was for one event only.
+    pub fn is_one_shot(self) -> bool {
+        self.one_shot
+    }
+}
 
 /// What to undo if the kernel refuses an `epoll_ctl`; from [`Descriptor::control`].
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +75,7 @@ pub struct Descriptor {
     armed: bool,
     /// Counts gates and owners: a ticket from before never matches.
     ticket: u32,
-    /// Counts how often it was armed, and owners: what was reported before does not disarm it.
+    /// Counts how often it was asked for, and owners: what was reported before is not of this registration.
     arms: u32,
 }
 
@@ -120,10 +130,12 @@ impl Descriptor {
         self.registration.map(|r| (r.instance, r.data))
     }
 
-    /// Its registration, where that is for one event only.
-    pub fn one_shot(&self) -> Option<OneShot> {
-        let one_shot = self.registration.filter(|r| r.events & ONESHOT != 0);
-        one_shot.map(|_| OneShot(self.arms))
+    /// What a report of its registration is, where it has one.
+    pub fn reported(&self) -> Option<Reported> {
+        self.registration.map(|registration| Reported {
+            arms: self.arms,
+            one_shot: registration.events & ONESHOT != 0,
+        })
     }
 
     /// Whether it is registered in this instance, for one event only.
@@ -153,12 +165,19 @@ impl Descriptor {
     }
 
     /// Closes a gate: returns the job's ticket and the calls that hold the readiness back, or
-    /// nothing where this descriptor's readiness cannot be held back. `swallowed` tells that the kernel has
-    /// just reported it, and that nothing of that report is handed to the application.
-    pub fn close_gate(&mut self, side: Side, swallowed: bool) -> Option<(u32, Controls)> {
-        if self.several || self.holds(side) {
+    /// nothing where this descriptor's readiness cannot be held back. `swallowed` is what the kernel has just
+    /// reported of it, if nothing of that is handed to the application. Where another thread has registered it otherwise
+    /// since, nobody may report that again.
+    pub fn close_gate(
+        &mut self,
+        side: Side,
+        swallowed: Option<Reported>,
+    ) -> Option<(u32, Controls)> {
+        let is_its = swallowed.is_none() || swallowed == self.reported();
+        if self.several || self.holds(side) || !is_its {
             return None;
         }
+        let swallowed = swallowed.is_some();
         self.armed = swallowed || self.armed && self.is_closed();
         self.arms = self.arms.wrapping_add(u32::from(swallowed));
         self.ticket = self.ticket.wrapping_add(1);
@@ -184,8 +203,8 @@ impl Descriptor {
     /// The kernel has reported what is held back already, and nothing of that report is handed to the application:
     /// returns the calls to make. Nothing where another thread has armed or registered it otherwise since: nobody may
     /// report this again.
-    pub fn swallowed(&mut self, reported: OneShot) -> Option<Controls> {
-        if self.one_shot() != Some(reported) {
+    pub fn swallowed(&mut self, reported: Reported) -> Option<Controls> {
+        if self.reported() != Some(reported) {
             return None;
         }
         self.armed = true;
@@ -195,8 +214,8 @@ impl Descriptor {
 
     /// An event of this registration is handed to the application. Where it was armed since, while a gate was closed, the
     /// kernel knows only a part of that, and is owed the rest.
-    pub fn delivered(&mut self, reported: OneShot) {
-        self.armed &= self.one_shot() != Some(reported);
+    pub fn delivered(&mut self, reported: Reported) {
+        self.armed &= self.reported() != Some(reported);
     }
 
     /// The read gate that was closed with this ticket is set ajar: the calls that report the readiness. Nothing
@@ -338,12 +357,19 @@ impl Descriptor {
     }
 
     /// The application has called `epoll_ctl` where nothing could be recorded: in a signal handler that has interrupted a
-    /// record. Its readiness is not ours to hold back any more. Returns the calls to make.
-    pub fn called_unseen(&mut self, called: Control) -> (Controls, Controls) {
-        let (_, first, _) = self.control(called);
-        let owed = self.abandon();
+    /// record. Its readiness is not ours to hold back any more. Returns the calls to make: none where that call was for the
+    /// registration that is known, be it by another number of the instance (`alias`), since it was passed on whole.
+    pub fn called_unseen(&mut self, called: Control, alias: bool) -> Controls {
+        let is_its = |r: Registration| r.instance == called.instance || alias;
+        let owed = match self.registration.is_none_or(is_its) {
+            true => Controls::new(),
+            false => self.abandon(),
+        };
+        self.gates = [Gate::Open; 2];
+        self.ajar = false;
+        let _ = self.control(called);
         self.several = true;
-        (first, owed)
+        owed
     }
 
     /// The kernel refused the call: what the application asked for did not happen.

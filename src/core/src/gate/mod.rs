@@ -18,5 +18,5 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use descriptor::{Descriptor, OneShot, Undo};
+pub use descriptor::{Descriptor, Reported, Undo};
 pub use interest::*;

@@ -110,6 +110,7 @@ struct Ours {
 
 impl Ours {
     fn close(&mut self, side: Side, swallowed: bool) {
+        let swallowed = self.descriptor.reported().filter(|_| swallowed);
         if let Some((ticket, masked)) = self.descriptor.close_gate(side, swallowed) {
             self.kernel.carry_out(masked);
             self.tickets[side as usize] = Some(ticket);
@@ -129,7 +130,7 @@ impl Ours {
             shown &= !side.events();
         }
         if reported != 0 && shown == 0 && closing.is_empty() {
-            if let Some(reported) = self.descriptor.one_shot() {
+            if let Some(reported) = self.descriptor.reported().filter(|r| r.is_one_shot()) {
                 let masked = self.descriptor.swallowed(reported);
                 self.kernel
                     .carry_out(masked.expect("nobody has armed it since"));
@@ -138,7 +139,7 @@ impl Ours {
         for side in closing {
             self.close(side, shown == 0);
         }
-        if let Some(reported) = self.descriptor.one_shot().filter(|_| shown != 0) {
+        if let Some(reported) = self.descriptor.reported().filter(|_| shown != 0) {
             self.descriptor.delivered(reported);
         }
         if shown & IN != 0 {

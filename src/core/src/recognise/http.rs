@@ -21,6 +21,15 @@ const MAX_HOST: usize = 255;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Http;
 
+impl Http {
+    /// Whether a `GET` or `HEAD` may begin so.
+    #[inline]
+    pub fn begins(bytes: &[u8]) -> bool {
+        let may_be = |method: &[u8]| method.starts_with(&bytes[..bytes.len().min(method.len())]);
+        may_be(b"GET ") || may_be(b"HEAD ")
+    }
+}
+
 impl Recogniser for Http {
     fn recognise(&self, bytes: &[u8], request: &mut Request) -> Result<usize, Unrecognised> {
         // Empty lines before a request are skipped, as servers do: a request that the server answers and
@@ -31,9 +40,7 @@ impl Recogniser for Http {
             .count();
         let bytes = &bytes[skipped..];
         // A quick no for bodies, TLS and other protocols, before the parser is asked.
-        if !b"GET ".starts_with(&bytes[..bytes.len().min(4)])
-            && !b"HEAD ".starts_with(&bytes[..bytes.len().min(5)])
-        {
+        if !Http::begins(bytes) {
             return Err(Unrecognised::Foreign);
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];

@@ -3,9 +3,11 @@
 //! A recogniser looks at what a client has sent, never at what the server makes of it, and it only
 //! ever *guesses*: bytes that it does not understand are nobody's request and pass through.
 
+mod body;
 mod http;
 mod request;
 
+pub use body::Body;
 pub use http::Http;
 pub use request::{
     decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED, MAX_TARGET,

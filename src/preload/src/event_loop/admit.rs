@@ -8,7 +8,7 @@ use crate::gate::slot::Slot;
 use crate::gate::table::connection_of;
 use crate::sys::errno;
 use laio_core::config::Mode;
-use laio_core::gate::{OneShot, Side, ERR, HUP};
+use laio_core::gate::{Reported, Side, ERR, HUP};
 use laio_core::stats::Counter;
 use libc::epoll_event;
 
@@ -31,7 +31,7 @@ impl EventLoop {
             };
             let (reported, data) = (event.events, event.u64);
             let shown = match connection_of(instance, data, reported) {
-                Some((fd, slot, one_shot)) => self.admit(fd, slot, reported, one_shot),
+                Some((fd, slot, which)) => self.admit(fd, slot, reported, Some(which)),
                 None => {
                     // It may be a connection's, under another number of the instance.
                     self.iteration.trust_from_now();
@@ -52,9 +52,10 @@ impl EventLoop {
         left
     }
 
-    /// What of this readiness of a connection is handed out. Of a registration that is `one_shot` the kernel reports no more
-    /// until the application asks for it.
-    pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, one_shot: Option<OneShot>) -> u32 {
+    /// What of this readiness of a connection is handed out. `which` registration it was reported of is not known where the loop
+    /// waits in `poll` or `select`; of one for one event only the kernel reports no more until the application asks for it.
+    pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, which: Option<Reported>) -> u32 {
+        let one_shot = which.filter(|which| which.is_one_shot());
         let mut held = slot.held();
         if reported & (ERR | HUP) != 0 && held != 0 {
             // Nobody waits for it any more. The kernel reports it again, with all that it has.
@@ -91,18 +92,16 @@ impl EventLoop {
                 shown = reported;
             }
         }
-        // What `poll` reports is reported by an epoll instance as well.
-        let in_sets = self.sets.are_waited_for;
-        let swallowed = |shown| shown == 0 && !in_sets;
         if let Some(request) = cold {
             // Of two gates the last one knows whether anything is handed out.
-            let swallowed = swallowed(shown) && missing.is_none();
+            let swallowed = which.filter(|_| shown == 0 && missing.is_none());
             if !self.hold_back(fd, slot, request, swallowed) {
                 shown |= reported & READ;
             }
         }
         if let Some(part) = missing {
-            if !self.hold_back_part(fd, slot, part, swallowed(shown)) {
+            let swallowed = which.filter(|_| shown == 0);
+            if !self.hold_back_part(fd, slot, part, swallowed) {
                 shown |= reported & WRITE;
             }
         }

@@ -15,6 +15,7 @@ use crate::gate::table;
 use crate::gate::{inflight, numbers};
 use crate::sys::{descriptors, errno};
 use laio_core::config::Mode;
+use laio_core::gate::Reported;
 use laio_core::stats::Counter;
 use laio_core::stream::{NextRead, OpenFile, Source, Stream};
 use laio_core::warmth::Warmth;
@@ -216,7 +217,7 @@ impl EventLoop {
         to: i32,
         slot: &Slot,
         missing: Missing,
-        swallowed: bool,
+        swallowed: Option<Reported>,
     ) -> bool {
         let close = |state: &mut EventLoop| state.close_gate_of(to, slot, swallowed);
         match missing {

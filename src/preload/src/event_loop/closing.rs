@@ -6,7 +6,7 @@ use crate::fetch::job::Job;
 use crate::gate::slot::Slot;
 use crate::gate::{inflight, may_be_refused, numbers};
 use crate::sys::{kernel, process};
-use laio_core::gate::Side;
+use laio_core::gate::{Reported, Side};
 use laio_core::stats::Counter;
 
 impl EventLoop {
@@ -81,7 +81,7 @@ impl EventLoop {
             self.counters.count(Counter::ClientGone);
             None
         } else {
-            self.close_gate_of(to, slot, false)
+            self.close_gate_of(to, slot, None)
         }
     }
 
@@ -89,7 +89,7 @@ impl EventLoop {
         &mut self,
         to: i32,
         slot: &Slot,
-        swallowed: bool,
+        swallowed: Option<Reported>,
     ) -> Option<(i32, u32)> {
         let in_sets = self.sets.are_waited_for;
         let ticket = slot.close_gate(to, Side::Write, self.number, swallowed, in_sets);

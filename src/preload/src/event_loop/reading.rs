@@ -105,13 +105,36 @@ impl EventLoop {
         }
     }
 
-    /// What was read while nobody looked, to be understood if it stalls.
-    pub fn read_disarmed(&mut self, bytes: &[u8]) {
+    /// What was read while nobody looked, to be understood if it stalls: the first of `count` bytes.
+    pub fn read_disarmed(&mut self, slot: &Slot, bytes: &[u8], count: usize) {
+        if self.has_read_body(slot, bytes, count) {
+            return;
+        }
+        if !Http::begins(bytes) {
+            slot.receives(|body| body.begin(bytes, count));
+        }
         self.recent.keep_bytes(bytes);
     }
 
-    /// The application has read these bytes of a connection, by a call that had room for `size`.
-    pub fn has_read(&mut self, fd: i32, slot: &Slot, verdict: Verdict, bytes: &[u8], size: usize) {
+    /// Whether what was read is of a request's body. What comes behind it in the same read is not looked at.
+    fn has_read_body(&mut self, slot: &Slot, bytes: &[u8], count: usize) -> bool {
+        let in_body = slot.is_in_body();
+        if in_body {
+            slot.receives(|body| body.read(bytes, count));
+            self.recent.has_not_understood();
+        }
+        in_body
+    }
+
+    /// The application has read `count` bytes of a connection, by a call that had room for `size`; these are the first of them.
+    pub fn has_read(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        verdict: Verdict,
+        (bytes, count): (&[u8], usize),
+        size: usize,
+    ) {
         let emptied = bytes.len() < size;
         slot.told
             .has_read(self.iteration.number(), self.now(), bytes.len(), emptied);
@@ -123,9 +146,12 @@ impl EventLoop {
             slot.part_is_read(fd);
         }
         let cut = slot.cut.swap(false, Relaxed);
+        if self.has_read_body(slot, bytes, count) {
+            return;
+        }
         if cut || verdict != Verdict::Seen || slot.partial.load(Relaxed) {
             let remembers = matches!(verdict, Verdict::Unseen);
-            self.recognise_read(fd, slot, bytes, remembers);
+            self.recognise_read(fd, slot, (bytes, count), remembers);
         }
     }
 
@@ -137,8 +163,15 @@ impl EventLoop {
 
     /// Finds the requests in what was read, and keeps a part that was cut.
     #[cold]
-    fn recognise_read(&mut self, fd: i32, slot: &Slot, bytes: &[u8], remembers: bool) {
+    fn recognise_read(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        (bytes, count): (&[u8], usize),
+        remembers: bool,
+    ) {
         let mut length = self.looks.show(bytes);
+        let unseen = count.saturating_sub(length);
         if slot.partial.swap(false, Relaxed) {
             length = self.looks.join(fd, length);
             self.looks.drop_part(fd);
@@ -162,6 +195,8 @@ impl EventLoop {
                     return;
                 }
                 Err(_) => {
+                    let left = bytes.len() + unseen;
+                    slot.receives(|body| body.begin(bytes, left));
                     self.recent.has_not_understood();
                     break;
                 }
@@ -176,6 +211,8 @@ impl EventLoop {
                 );
             }
             if self.looks.request.has_body {
+                let left = bytes.len() + unseen;
+                slot.receives(|body| body.begin(bytes, left));
                 self.recent.has_not_understood();
                 break;
             }

@@ -8,7 +8,7 @@ use crate::gate::slot::Slot;
 use crate::gate::table;
 use crate::gate::{inflight, numbers};
 use crate::sys::descriptors;
-use laio_core::gate::Side;
+use laio_core::gate::{Reported, Side};
 use laio_core::holds::Hold;
 use laio_core::predictions::Depth;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
@@ -45,6 +45,9 @@ impl EventLoop {
     /// What is in a connection's socket: requests whose files are in memory, or not. `is_sound` tells that the kernel has
     /// just reported it, and no error of it: a look would take that away.
     pub(super) fn look(&mut self, fd: i32, slot: &Slot, is_sound: bool) -> Look {
+        if slot.is_in_body() {
+            return Look::Warm;
+        }
         if self.pool.places.all_cheap(self.config.break_even_us * 1000) && !self.is_sample() {
             self.counters.count_alone(Counter::BelowBreakEven);
             return Look::Warm;
@@ -117,6 +120,7 @@ impl EventLoop {
                     break;
                 }
                 Err(reason) => {
+                    slot.cut.store(true, Relaxed);
                     self.recent.has_not_understood();
                     if number == 0 {
                         let refused = reason == Unrecognised::Refused;
@@ -148,6 +152,7 @@ impl EventLoop {
             }
             if self.looks.request.has_body {
                 // Strangers may write there what looks like requests.
+                slot.cut.store(true, Relaxed);
                 self.recent.has_not_understood();
                 break;
             }
@@ -234,9 +239,15 @@ impl EventLoop {
         self.has_short_ttl() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
     }
 
-    /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` tells that
-    /// nothing of what was reported of the connection is handed out.
-    pub(super) fn hold_back(&mut self, fd: i32, slot: &Slot, cold: Cold, swallowed: bool) -> bool {
+    /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` is what was
+    /// reported of the connection, if nothing of that is handed out.
+    pub(super) fn hold_back(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        cold: Cold,
+        swallowed: Option<Reported>,
+    ) -> bool {
         let Cold {
             mut job,
             urgency,

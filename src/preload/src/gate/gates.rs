@@ -1,13 +1,12 @@
 //! Closing and opening the gates of a connection.
 
-use super::control::carry_out;
 use super::slot::{are_all_open, Slot, PART, PASS, WAIT};
 use super::waker;
 use crate::sys::process::is_same_process;
 use crate::sys::sync::atomic::Ordering::*;
 use crate::sys::sync::yield_now;
 use crate::sys::{handler, kernel};
-use laio_core::gate::{Control, Descriptor, OneShot, Side, DEL};
+use laio_core::gate::{Control, Descriptor, Reported, Side, DEL};
 use laio_core::stream::Stream;
 
 impl Slot {
@@ -32,7 +31,7 @@ impl Slot {
             }
             // The description may have another number (`dup`), under which the registration lives on.
             let owed = state.abandon();
-            carry_out(fd, owed);
+            self.carry_out(fd, &mut state, owed);
         }
         state.reset();
         true
@@ -71,14 +70,14 @@ impl Slot {
 
     /// Closes a gate and holds readiness back, in the name of the event loop `keeper`: returns the
     /// job's ticket, or nothing where the readiness of this connection is not ours to hold back. `swallowed`
-    /// tells that nothing of what the kernel has just reported of it is handed to the application; `in_set`
+    /// is what the kernel has just reported of it, if nothing of that is handed to the application; `in_set` tells
     /// that the loop waits in `poll` or `select`.
     pub fn close_gate(
         &self,
         fd: i32,
         side: Side,
         keeper: usize,
-        swallowed: bool,
+        swallowed: Option<Reported>,
         in_set: bool,
     ) -> Option<u32> {
         let mut state = self.settled(fd);
@@ -94,20 +93,23 @@ impl Slot {
             Side::Read => self.next_read.store(WAIT, Release),
             Side::Write => self.write_waits.store(true, Release),
         }
-        carry_out(fd, masked);
+        self.carry_out(fd, &mut state, masked);
         Some(ticket)
     }
 
     /// The kernel has reported what is held back already, and nothing of it is handed to the application. False where nobody
     /// may report it again, for it is registered otherwise by now.
-    pub fn swallowed(&self, fd: i32, reported: OneShot) -> bool {
+    pub fn swallowed(&self, fd: i32, reported: Reported) -> bool {
         let mut state = self.state.lock();
-        let masked = state.swallowed(reported);
-        masked.map(|masked| carry_out(fd, masked)).is_some()
+        let Some(masked) = state.swallowed(reported) else {
+            return false;
+        };
+        self.carry_out(fd, &mut state, masked);
+        true
     }
 
     /// An event of a registration for one event is handed to the application.
-    pub fn delivered(&self, reported: OneShot) {
+    pub fn delivered(&self, reported: Reported) {
         self.state.lock().delivered(reported);
     }
 
@@ -121,7 +123,7 @@ impl Slot {
         let mut state = self.state.lock();
         if let Some(controls) = state.set_ajar(ticket) {
             self.next_read.store(PART, Release);
-            carry_out(fd, controls);
+            self.carry_out(fd, &mut state, controls);
         }
     }
 
@@ -130,7 +132,8 @@ impl Slot {
         let mut state = self.state.lock();
         if self.next_read.load(Acquire) == PART {
             self.next_read.store(WAIT, Release);
-            carry_out(fd, state.shut());
+            let masked = state.shut();
+            self.carry_out(fd, &mut state, masked);
         }
     }
 
@@ -145,7 +148,7 @@ impl Slot {
             Side::Read => self.next_read.store(PASS, Release),
             Side::Write => self.write_waits.store(false, Release),
         }
-        carry_out(fd, owed);
+        self.carry_out(fd, &mut state, owed);
         waker::wake(self.keeper(), fd);
     }
 
@@ -164,7 +167,7 @@ impl Slot {
         };
         let owed = state.lose_instance(instance);
         self.registered(fd, &state);
-        carry_out(fd, owed);
+        self.carry_out(fd, &mut state, owed);
     }
 
     /// An epoll instance has another number: what is registered there for one event is not ours to hold back.
@@ -180,7 +183,7 @@ impl Slot {
         if state.is_one_shot_in(instance) {
             let owed = state.share();
             self.settle(fd, state);
-            carry_out(fd, owed);
+            self.carry_out(fd, state, owed);
         }
     }
 
@@ -192,7 +195,7 @@ impl Slot {
     fn abandon_locked(&self, fd: i32, state: &mut Descriptor) {
         let owed = state.abandon();
         self.settle(fd, state);
-        carry_out(fd, owed);
+        self.carry_out(fd, state, owed);
     }
 
     /// The same, and what is read next is not looked at: the server waits for the disk itself.
@@ -209,7 +212,7 @@ impl Slot {
         if let Some(mut state) = self.lock(fd, &handler::enter()) {
             let owed = state.share();
             self.settle(fd, &state);
-            carry_out(fd, owed);
+            self.carry_out(fd, &mut state, owed);
         }
     }
 }

@@ -19,4 +19,4 @@ pub mod told;
 mod unseen;
 pub mod waker;
 
-pub use control::{carry_out, is_nonblocking, may_be_refused};
+pub use control::{is_nonblocking, may_be_refused};

@@ -1,18 +1,19 @@
 //! What is known of one connection: what its next read is to do, which of its gates are closed, what it has been told.
 
 use super::control::carry_out;
-use super::cookies;
 use super::told::Told;
 use super::unseen::Unseen;
 use super::waker;
+use super::{cookies, numbers};
 use crate::sys::lock::{Guard, Lock, Order};
 use crate::sys::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU8, AtomicUsize, Ordering::*,
 };
 use crate::sys::sync::yield_now;
-use crate::sys::{clock, handler, kernel};
-use laio_core::gate::{Control, Descriptor, OneShot, Side};
+use crate::sys::{clock, handler, kernel, mask};
+use laio_core::gate::{Control, Controls, Descriptor, Reported, Side};
 use laio_core::inflight::Account;
+use laio_core::recognise::Body;
 use laio_core::stream::Stream;
 
 /// What a read of a connection is to do.
@@ -65,8 +66,10 @@ pub struct Slot {
     pub stream: Lock<Stream>,
     /// Whether a request line was cut in the middle and its first part is kept.
     pub partial: AtomicBool,
-    /// Whether the look at it has found such a part, which is to be kept when it is read.
+    /// Whether the look at it has found such a part, which is to be kept when it is read, or what is no request to predict for.
     pub cut: AtomicBool,
+    /// Whether the client's next byte is of a request's body. Written under the lock of `stream`, read without.
+    pub(super) in_body: AtomicBool,
     /// What a signal handler has done to it while its state was locked.
     pub(super) unseen: Unseen,
     /// Held over an `epoll_ctl` where the two must agree: while a gate is closed or opened, and
@@ -124,6 +127,7 @@ impl Slot {
             stream: Lock::new(Order::Stream, Stream::default()),
             partial: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            in_body: AtomicBool::new(false),
             unseen: Unseen::default(),
             state: Lock::new(Order::Gates, Descriptor::default()),
         }
@@ -147,6 +151,7 @@ impl Slot {
         self.write_waits.store(false, Relaxed);
         self.partial.store(false, Relaxed);
         self.cut.store(false, Relaxed);
+        self.in_body.store(false, Relaxed);
         self.error.store(0, Relaxed);
         self.shared.store(false, Relaxed);
         self.born.store(CHILDREN.load(Relaxed), Relaxed);
@@ -175,45 +180,70 @@ impl Slot {
         }
     }
 
-    /// The connection's state, for a call of the application's. Nothing in a signal handler that may have interrupted the
-    /// thread that holds it.
+    /// The connection's state, for a call of the application's. Nothing in a signal handler that has interrupted the thread
+    /// that holds it.
     pub fn lock(&self, fd: i32, section: &handler::Section) -> Option<Guard<'_, Descriptor>> {
-        /// Another thread lets it go after a call.
-        const TIMES: usize = 20;
+        /// Another thread lets it go after a call, unless a handler has interrupted it there.
+        const TIMES: usize = 1000;
         if !section.is_inner() {
             return Some(self.settled(fd));
         }
-        let lock = || {
-            let state = self.state.try_lock();
-            if state.is_none() {
-                yield_now();
+        for _ in 0..TIMES {
+            if let Some(state) = self.state.try_lock() {
+                return Some(state);
             }
-            state
-        };
-        std::iter::repeat_with(lock).take(TIMES).flatten().next()
+            if self.state.is_own() {
+                break;
+            }
+            yield_now();
+        }
+        None
     }
 
     /// The connection's state, with what signal handlers have done to it.
     pub(super) fn settled(&self, fd: i32) -> Guard<'_, Descriptor> {
         let mut state = self.state.lock();
-        if let Some(done) = self.unseen.take() {
-            self.settle_unseen(fd, &mut state, done);
-        }
+        self.settle_notes(fd, &mut state);
         state
+    }
+
+    /// Acts on what signal handlers have done to it since it was locked.
+    #[inline]
+    pub fn settle_notes(&self, fd: i32, state: &mut Descriptor) {
+        if let Some(done) = self.unseen.take() {
+            self.settle_unseen(fd, state, done);
+        }
     }
 
     #[cold]
     fn settle_unseen(&self, fd: i32, state: &mut Descriptor, done: Option<Control>) {
         match done {
             Some(called) => {
-                let (first, owed) = state.called_unseen(called);
-                carry_out(fd, first);
-                carry_out(fd, owed);
+                let known = state
+                    .cookie()
+                    .map_or(called.instance, |(instance, _)| instance);
+                let alias = [known, called.instance]
+                    .into_iter()
+                    .any(numbers::is_duplicated);
+                carry_out(fd, state.called_unseen(called, alias));
                 cookies::set(fd, None);
                 self.settle(fd, state);
             }
             // Closed, and perhaps another file's by now.
             None => state.reset(),
+        }
+    }
+
+    /// Carries out what the state machine has decided, unless a signal handler has called `epoll_ctl` since: then that is
+    /// what the application wants. None comes in between.
+    pub fn carry_out(&self, fd: i32, state: &mut Descriptor, controls: Controls) {
+        if controls.is_empty() {
+            return;
+        }
+        let _shield = mask::shield();
+        match self.unseen.take() {
+            Some(done) => self.settle_unseen(fd, state, done),
+            None => carry_out(fd, controls),
         }
     }
 
@@ -224,14 +254,14 @@ impl Slot {
     }
 
     /// Whether an event of this instance with this cookie is this connection's, as the application has registered it;
-    /// if so, which registration that is, if it is for one event only.
-    pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<Option<OneShot>> {
+    /// if so, which registration that is.
+    pub fn is_meant(&self, instance: i32, data: u64, events: u32) -> Option<Reported> {
         let state = self.state.lock();
         // What is masked is not reported: then it is another one's of the same cookie.
         let is_its = state.is_registered_as(instance, data)
             && state.explains(events)
             && !state.masks(events);
-        is_its.then(|| state.one_shot())
+        state.reported().filter(|_| is_its)
     }
 
     /// The application has registered the connection elsewhere, which may have opened its gate.
@@ -306,6 +336,19 @@ impl Slot {
             self.kind.store(kind, Relaxed);
         }
         self.kind.load(Relaxed) == STREAM
+    }
+
+    /// Whether the client's next byte is of a request's body: nobody looks for requests there.
+    #[inline]
+    pub fn is_in_body(&self) -> bool {
+        self.in_body.load(Relaxed)
+    }
+
+    /// Bytes were read of the client's body, or a request begins that has one.
+    pub fn receives(&self, follow: impl FnOnce(&mut Body)) {
+        let mut stream = self.stream.lock();
+        follow(&mut stream.received);
+        self.in_body.store(stream.received.is_inside(), Relaxed);
     }
 
     /// Whether nothing is known of what waits in the socket.

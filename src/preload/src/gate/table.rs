@@ -9,7 +9,7 @@ use crate::sys::process::is_same_process;
 use crate::sys::program::STATS;
 use crate::sys::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sys::{errno, handler, kernel};
-use laio_core::gate::{OneShot, Side};
+use laio_core::gate::{Reported, Side};
 use laio_core::stats::Counter;
 
 static TABLE: Chunks<Slot> = Chunks::new(Slot::fresh);
@@ -67,13 +67,13 @@ pub fn is_full(instance: i32) -> bool {
     numbers::capacity(instance).is_some_and(|most| connections() >= most as usize)
 }
 
-/// The connection that an event of an epoll instance is about, and its registration if that is for one event only. Nothing
+/// The connection that an event of an epoll instance is about, and what was reported of it. Nothing
 /// where the application has registered it by ways that no hook sees.
 pub fn connection_of(
     instance: i32,
     data: u64,
     events: u32,
-) -> Option<(i32, &'static Slot, Option<OneShot>)> {
+) -> Option<(i32, &'static Slot, Reported)> {
     let candidates = cookies::find(instance, data);
     let fd = match candidates.as_slice() {
         [] => return None,
@@ -81,8 +81,8 @@ pub fn connection_of(
         several => only_ready(several, events)?,
     };
     let slot = accepted(fd)?;
-    let one_shot = slot.is_meant(instance, data, events)?;
-    Some((fd, slot, one_shot))
+    let reported = slot.is_meant(instance, data, events)?;
+    Some((fd, slot, reported))
 }
 
 /// The one of several connections that is ready for these events; nothing where none is, or more than one.
@@ -99,9 +99,14 @@ fn only_ready(candidates: &[i32], events: u32) -> Option<i32> {
 /// The number is about to be closed or taken over: settles what its connection is owed, or those in
 /// its epoll instance.
 pub fn forget(fd: i32) {
+    // As long as its gate is closed, what is reported of it is to be found by its cookie.
+    forget_connection(fd);
     if changes_hands(fd) {
         forget_instance(fd);
     }
+}
+
+fn forget_connection(fd: i32) {
     let Some(slot) = accepted(fd) else { return };
     let unused = slot.account.close();
     if unused > 0 {

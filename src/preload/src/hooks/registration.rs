@@ -1,11 +1,10 @@
 //! What an event loop waits for: registrations in epoll instances.
 
-use crate::gate::carry_out;
 use crate::gate::slot::Slot;
 use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
 use crate::sys::lock::Guard;
-use crate::sys::{errno, handler, kernel};
+use crate::sys::{errno, handler, kernel, mask};
 use laio_core::gate::{Control, Descriptor, ADD, DEL, MOD};
 use libc::{c_int, epoll_event};
 
@@ -75,9 +74,9 @@ pub fn registered(
     let result = real();
     if result == 0 {
         let _errno = errno::Guard::new();
-        let (_, first, _) = state.control(wanted());
+        // No gate is closed: nothing is to be done before.
+        let _ = state.control(wanted());
         slot.registered(fd, &state);
-        carry_out(fd, first);
         if numbers::is_duplicated(instance) {
             slot.leave_one_shot(fd, &mut state, instance);
         }
@@ -95,9 +94,12 @@ fn registered_while_closed(
     fd: c_int,
     wanted: Control,
 ) -> c_int {
+    // What a signal handler asks for comes before or after it.
+    let _shield = mask::shield();
+    slot.settle_notes(fd, &mut state);
     let (passed, first, undo) = state.control(wanted);
     slot.registered(fd, &state);
-    carry_out(fd, first);
+    slot.carry_out(fd, &mut state, first);
     let Control {
         instance,
         operation,

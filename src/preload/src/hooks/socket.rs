@@ -176,8 +176,8 @@ fn gated(
         // SAFETY: the kernel has just written at least this many bytes there.
         let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
         here.with(|state| match verdict {
-            Verdict::Disarmed => state.read_disarmed(bytes),
-            _ => state.has_read(fd, slot, verdict, bytes, size),
+            Verdict::Disarmed => state.read_disarmed(slot, bytes, count.unsigned_abs()),
+            _ => state.has_read(fd, slot, verdict, (bytes, count.unsigned_abs()), size),
         });
     } else if count < 0 && verdict != Verdict::Disarmed && errno::is(EAGAIN) {
         here.with(|state| state.has_found_nothing(slot));

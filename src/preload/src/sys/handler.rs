@@ -15,6 +15,7 @@
 
 use super::errno;
 use super::local::{place, Local};
+use super::mask::mask;
 use libc::{c_int, c_void};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -170,22 +171,6 @@ pub fn may_be_running() -> bool {
 }
 
 const SIGNALS: c_int = u64::BITS as c_int;
-
-/// The signals that are blocked in this thread, the first in the lowest bit.
-fn mask() -> u64 {
-    let mut mask = 0_u64;
-    // SAFETY: the kernel writes eight bytes, for which there is room.
-    unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_BLOCK,
-            std::ptr::null::<c_void>(),
-            &raw mut mask,
-            size_of::<u64>(),
-        );
-    }
-    mask
-}
 
 /// Whether a signal is handled by a function.
 fn has_handler(signal: c_int) -> bool {

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod local;
 pub mod lock;
 pub mod log;
+pub mod mask;
 pub mod memory;
 pub mod process;
 pub mod program;

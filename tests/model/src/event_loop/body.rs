@@ -5,6 +5,7 @@ use crate::fetch::pool::Urgency;
 use crate::gate::inflight;
 use crate::gate::slot::Slot;
 use crate::sys::kernel;
+use laio_core::gate::Reported;
 
 /// How much is read of it.
 const LENGTH: u64 = 2;
@@ -25,7 +26,13 @@ impl EventLoop {
         kernel::socket(fd)?.cold_body.then_some(())
     }
 
-    pub(super) fn hold_back_part(&mut self, fd: i32, slot: &Slot, (): (), swallowed: bool) -> bool {
+    pub(super) fn hold_back_part(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        (): (),
+        swallowed: Option<Reported>,
+    ) -> bool {
         self.hold_back_until(fd, slot, |state| state.close_gate_of(fd, slot, swallowed))
     }
 

@@ -6,7 +6,7 @@ use crate::fetch::pool::Urgency;
 use crate::gate::slot::{Read, Slot};
 use crate::gate::{inflight, numbers};
 use crate::sys::kernel;
-use laio_core::gate::Side;
+use laio_core::gate::{Reported, Side};
 use laio_core::holds::Hold;
 use laio_core::stats::Counter;
 
@@ -40,7 +40,13 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn hold_back(&mut self, fd: i32, slot: &Slot, cold: Cold, swallowed: bool) -> bool {
+    pub(super) fn hold_back(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        cold: Cold,
+        swallowed: Option<Reported>,
+    ) -> bool {
         let Cold(mut job) = cold;
         let may = self.pool.is_possible() && self.is_charged(fd, slot, LENGTH as u64, &mut job);
         let in_sets = self.sets.are_waited_for;

@@ -121,7 +121,7 @@ struct Kernel {
     waiting: Vec<Thread>,
     /// Descriptors of calls of `epoll_ctl` that have not returned.
     calls: Vec<i32>,
-    /// Numbers that one of the application's threads is about to close.
+    /// Numbers that one of the application's threads is about to close, or has not been told of.
     claimed: HashSet<i32>,
     generation: u64,
     /// What was reported to waits that have not ended.
@@ -688,6 +688,17 @@ pub fn bring_in(fd: i32) {
             (socket.cold, socket.cold_body) = (false, false);
         }
     });
+}
+
+/// A call that makes a number, which `made` tells of: no other thread closes it before it has returned.
+pub fn making_a_number(call: impl FnOnce(&dyn Fn(i32) -> i32) -> i32) -> i32 {
+    let made = |fd| {
+        KERNEL.with_borrow_mut(|kernel| kernel.claimed.insert(fd));
+        fd
+    };
+    let fd = call(&made);
+    KERNEL.with_borrow_mut(|kernel| kernel.claimed.remove(&fd));
+    fd
 }
 
 /// A thread of the application is about to close this number, and no other one is: it might close what is not its.

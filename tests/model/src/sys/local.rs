@@ -15,7 +15,9 @@ pub mod place {
     pub const CALL: usize = 6;
     /// A signal handler runs.
     pub const HANDLER: usize = 7;
-    pub const COUNT: usize = 8;
+    /// How many shields it has.
+    pub const SHIELDS: usize = 8;
+    pub const COUNT: usize = 9;
 }
 
 type Block = [Cell<u64>; place::COUNT];

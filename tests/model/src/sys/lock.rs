@@ -7,14 +7,20 @@ mod order;
 
 pub use self::order::Order;
 use super::sync::{trace, yield_now};
+use shuttle::current;
 use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use std::fmt::Debug;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 #[derive(Debug)]
-pub struct Lock<T>(Mutex<T>);
+pub struct Lock<T> {
+    value: Mutex<T>,
+    /// Whose it is: one more than the task's number, and 0 for nobody's.
+    owner: AtomicUsize,
+}
 
 #[derive(Debug)]
 pub struct Guard<'l, T> {
@@ -25,29 +31,50 @@ pub struct Guard<'l, T> {
 impl<T> Lock<T> {
     /// The order is checked where the library's own locks are.
     pub const fn new(_: Order, value: T) -> Lock<T> {
-        Lock(Mutex::new(value))
+        Lock {
+            value: Mutex::new(value),
+            owner: AtomicUsize::new(0),
+        }
     }
 
     fn guard<'l>(&'l self, held: MutexGuard<'l, T>) -> Guard<'l, T> {
         trace(2, false);
+        self.owner.store(me(), Relaxed);
         let held = Some(held);
         Guard { lock: self, held }
     }
 
     pub fn lock(&self) -> Guard<'_, T> {
-        self.guard(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.guard(self.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        match self.0.try_lock() {
+        match self.value.try_lock() {
             Ok(held) => Some(self.guard(held)),
             Err(TryLockError::Poisoned(held)) => Some(self.guard(held.into_inner())),
             Err(TryLockError::WouldBlock) => None,
         }
     }
 
+    /// Whether this thread has it.
+    pub fn is_own(&self) -> bool {
+        self.owner.load(Relaxed) == me()
+    }
+
     /// No thread has left it locked.
     pub fn take_over(&self, _: impl FnOnce(&mut T)) {}
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            self.lock.owner.store(0, Relaxed);
+        }
+    }
+}
+
+fn me() -> usize {
+    usize::from(current::me()) + 1
 }
 
 impl<T> Deref for Guard<'_, T> {
@@ -80,6 +107,7 @@ impl Signal {
     }
 
     pub fn wait<'l, T>(&self, mut guard: Guard<'l, T>) -> Guard<'l, T> {
+        guard.lock.owner.store(0, Relaxed);
         let held = guard.held.take().unwrap();
         let held = self.0.wait(held).unwrap_or_else(PoisonError::into_inner);
         guard.lock.guard(held)

@@ -6,6 +6,7 @@ library!(pub handler, "../../../../src/preload/src/sys/handler.rs");
 pub mod kernel;
 pub mod local;
 pub mod lock;
+pub mod mask;
 pub mod memory;
 pub mod sync;
 

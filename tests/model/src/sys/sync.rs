@@ -13,10 +13,22 @@ thread_local! {
     static FINE: Cell<bool> = const { Cell::new(true) };
     static TRACE: Cell<u64> = const { Cell::new(0) };
     static SEEN: RefCell<HashSet<u64>> = RefCell::default();
+    /// The steps of this execution.
+    static STEPS: RefCell<Vec<String>> = RefCell::default();
 }
 
-/// Whether steps are printed, to read a failure by its seed.
-static TELLS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("LAIO_MODEL_TRACE").is_some());
+/// Whether the steps of an execution that fails are printed.
+static TELLS: LazyLock<bool> = LazyLock::new(|| {
+    let tells = std::env::var_os("LAIO_MODEL_TRACE").is_some();
+    if tells {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            STEPS.with_borrow(|steps| steps.iter().for_each(|step| eprintln!("{step}")));
+            usual(panic);
+        }));
+    }
+    tells
+});
 
 static POINT: sync::atomic::AtomicBool = sync::atomic::AtomicBool::new(false);
 
@@ -24,6 +36,7 @@ static POINT: sync::atomic::AtomicBool = sync::atomic::AtomicBool::new(false);
 pub fn begin(fine: bool) {
     FINE.set(fine);
     TRACE.set(0);
+    STEPS.with_borrow_mut(Vec::clear);
 }
 
 /// An execution has ended: its interleaving is noted.
@@ -39,7 +52,8 @@ pub fn different() -> usize {
 /// What happens is part of what makes one interleaving another one.
 pub fn trace(what: impl Hash + Debug, said: bool) {
     if said && *TELLS {
-        eprintln!("{:?} {what:x?}", shuttle::current::me());
+        let step = format!("{:?} {what:x?}", shuttle::current::me());
+        STEPS.with_borrow_mut(|steps| steps.push(step));
     }
     let mut hasher = DefaultHasher::new();
     let thread = usize::from(shuttle::current::me());

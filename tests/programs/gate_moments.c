@@ -1,7 +1,9 @@
 /* What a server may do to a connection whose request is being held back. `gate_moments idle DOCROOT MOMENT FIRST` serves cold
  * documents of DOCROOT until the library has learnt, then asks for one more and, if a wait does not report it although
  * the request is there (the gate is closed), does MOMENT to it. Without the library, or when the gate does not close,
- * the moment happens all the same. The last line of the file `gated` says whether it was closed. */
+ * the moment happens all the same. The last line of the file `gated` says whether it was closed.
+ *
+ * Longer than other files: some forty moments that have nothing in common but how a request is held back. */
 #include "common.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,4 +1,5 @@
-/* What `include/laio.h` promises, one moment after the other: `native_moments MOMENT`. Exits 3 where a promise is broken. */
+/* What `include/laio.h` promises, one moment after the other: `native_moments MOMENT`. Exits 3 where a promise is broken.
+ * Longer than other files: each moment is a function of its own. */
 #include "native.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,5 +1,7 @@
 /* What a server that waits in poll or select may do to a connection whose request is being held back, and what may happen to its
- * wait: gate_moments.c for loops that register nothing. `poll_moments idle DOCROOT MOMENT FIRST WAY`. */
+ * wait: gate_moments.c for loops that register nothing. `poll_moments idle DOCROOT MOMENT FIRST WAY`.
+ *
+ * Longer than other files: each moment is a function of its own, for four ways to wait. */
 #include "common.h"
 #include <setjmp.h>
 #include <sys/select.h>

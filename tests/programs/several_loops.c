@@ -1,5 +1,5 @@
 /* Several event loops in one process, and connections that more than one of them, or another process, knows. What is
- * observed is what reaches the clients, and that every wait ends: no wake-up is lost. */
+ * observed is what reaches the clients, and that every wait ends: no wake-up is lost. Longer than other files: each case is a function of its own. */
 #include "common.h"
 #include <sys/eventfd.h>
 

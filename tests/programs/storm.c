@@ -6,7 +6,8 @@
  *
  * STORM_DIR names a directory with the file `known`, and `tally`, in which all processes count. STORM_MOST is the longest
  * pause in microseconds. With STORM_LATER the first signal is somebody else's. With STORM_ROUGH the handler also duplicates
- * and registers the program's own descriptors. */
+ * and registers the program's own descriptors. Longer than other files: it has a handler's calls by eleven groups, and all calls that a
+ * signal may end. */
 #include "common.h"
 #include <sys/select.h>
 #include <sys/single_threaded.h>

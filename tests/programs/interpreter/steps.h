@@ -1,4 +1,4 @@
-/* The steps of a program. */
+/* The steps of a program. Longer than other files: each is a function of a few lines. */
 #ifndef STEPS_H
 #define STEPS_H
 #include "transfers.h"

@@ -104,15 +104,15 @@ static int performed(struct asked *asked)
 /* What waits may tell otherwise than the kernel does: readiness may come later, and no other. The run that replays has the
  * kernel's own answers, and judges by them what the recorded run was told. */
 
-/* Whether readiness of a connection may come later: it sent a request, or was written to. An end or an error may, where all
- * that there is comes with it. */
+/* Whether readiness of a connection may come later: it sent a request, or was written to. Then an end or an error may as well,
+ * where all that there is comes with it. */
 static int may_be_later(int c, unsigned later, unsigned other)
 {
 	if (c < 0)
 		return 0;
 	struct connection *connection = &world->connections[c];
 	if (later & ~(EPOLLIN | EPOLLRDHUP | EPOLLOUT))
-		return connection->http && other == 0;
+		return (connection->http || connection->attempted) && other == 0;
 	/* An edge comes as a whole. */
 	if (later & (EPOLLIN | EPOLLRDHUP))
 		return connection->http;

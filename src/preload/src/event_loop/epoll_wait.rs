@@ -145,6 +145,8 @@ impl EventLoop {
             self.wakes();
         }
         if !plan.admits {
+            // Another loop may hold back what is registered in this instance.
+            table::handed_out(call.instance, call.events, count);
             self.iteration.tells(count > 0);
             self.told_at_once.was(count.max(0).unsigned_abs() as usize);
             self.hand_over();

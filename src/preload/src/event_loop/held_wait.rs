@@ -37,6 +37,7 @@ pub fn wait(
     time: Time,
 ) -> Option<c_int> {
     let number = here.with(|state| state.number())?;
+    let before = errno::get();
     let held = |fd| held_by(fd, number);
     if !begin(here, &mut set, all, held) {
         return None;
@@ -95,7 +96,11 @@ pub fn wait(
         here.with(|state| state.wait_goes_on());
     };
     // The kernel may refuse the copy where it takes the original, which has one member less.
-    (result >= 0 || errno::is(libc::EINTR)).then_some(result)
+    let result = (result >= 0 || errno::is(libc::EINTR)).then_some(result);
+    if result != Some(-1) {
+        errno::set(before);
+    }
+    result
 }
 
 /// Reads the set, and tells whether it is to be waited for here.

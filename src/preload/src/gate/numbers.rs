@@ -33,6 +33,20 @@ static DUPLICATED_END: AtomicUsize = AtomicUsize::new(0);
 /// Whether any connection was ever registered in an epoll instance.
 static HAS_INSTANCES: AtomicBool = AtomicBool::new(false);
 
+/// Whether any connection was ever registered for one event only.
+static HAS_ONE_SHOTS: AtomicBool = AtomicBool::new(false);
+
+/// A connection is registered for one event only.
+pub fn registered_for_one_event() {
+    HAS_ONE_SHOTS.store(true, Relaxed);
+}
+
+/// Whether one ever was.
+#[inline]
+pub fn has_one_shots() -> bool {
+    HAS_ONE_SHOTS.load(Relaxed)
+}
+
 /// The file that has this number now.
 pub fn open_file(fd: i32) -> Option<OpenFile> {
     let owners = NUMBERS.get_or_make(fd)?.owners.load(Relaxed);

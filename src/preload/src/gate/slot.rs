@@ -268,6 +268,9 @@ impl Slot {
     pub fn registered(&self, fd: i32, state: &Descriptor) {
         self.told.registered();
         cookies::set(fd, state.cookie());
+        if state.reported().is_some_and(Reported::is_one_shot) {
+            numbers::registered_for_one_event();
+        }
         if !state.is_closed() && self.next_read.load(Acquire) > PASS || self.write_waits() {
             self.settle(fd, state);
         }

@@ -11,6 +11,7 @@ use crate::sys::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sys::{errno, handler, kernel};
 use laio_core::gate::{Reported, Side};
 use laio_core::stats::Counter;
+use libc::{c_int, epoll_event};
 
 static TABLE: Chunks<Slot> = Chunks::new(Slot::fresh);
 
@@ -83,6 +84,26 @@ pub fn connection_of(
     let slot = accepted(fd)?;
     let reported = slot.is_meant(instance, data, events)?;
     Some((fd, slot, reported))
+}
+
+/// A wait that looks at nothing hands these events of an epoll instance out: what is registered for one event is used up.
+#[inline]
+pub fn handed_out(instance: i32, events: *const epoll_event, count: c_int) {
+    if numbers::has_one_shots() {
+        one_shots_handed_out(instance, events, usize::try_from(count).unwrap_or(0));
+    }
+}
+
+#[cold]
+fn one_shots_handed_out(instance: i32, events: *const epoll_event, count: usize) {
+    let _errno = errno::Guard::new();
+    for number in 0..count {
+        // SAFETY: the kernel has just written so many events there; the structure may be packed.
+        let event = unsafe { events.add(number).read_unaligned() };
+        if let Some((_, slot, reported)) = connection_of(instance, event.u64, event.events) {
+            slot.delivered(reported);
+        }
+    }
 }
 
 /// The one of several connections that is ready for these events; nothing where none is, or more than one.

@@ -71,7 +71,7 @@ pub fn selected_masked(
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::pselect::real(count, readable, writable, exceptional, given, mask) }
     };
-    let real = || within_stock(real(), count, fewer);
+    let real = || within_stock(&real, count, fewer);
     let several = || are_several(count, sets);
     let held = |here, time, begun| {
         // SAFETY: as in `polled`.
@@ -98,7 +98,7 @@ pub fn selected(
         // SAFETY: the application's own arguments, but for the count, which is smaller.
         unsafe { super::select::real(count, readable, writable, exceptional, timeout) }
     };
-    let real = || within_stock(real(), count, fewer);
+    let real = || within_stock(&real, count, fewer);
     let several = || are_several(count, sets);
     let whole = || {
         // SAFETY: the C library reads it as well; null is none.
@@ -128,16 +128,21 @@ pub fn selected(
 /// is made again for as many numbers as the table would have room for.
 #[inline]
 pub fn within_stock<R: From<i8> + PartialEq>(
-    result: R,
+    real: impl FnOnce() -> R,
     count: c_int,
     fewer: impl FnOnce(c_int) -> R,
 ) -> R {
+    let before = errno::get();
+    let result = real();
     if result != R::from(-1) || !errno::is(EBADF) || !descriptors::is_beyond_stock(count) {
         return result;
     }
     match descriptors::within_stock(count, count) {
         within if within == count => result,
-        within => fewer(within),
+        within => {
+            errno::set(before);
+            fewer(within)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::polling::within_stock;
 use super::registration::registered;
+use super::wait::waited_elsewhere;
 use crate::event_loop;
 use crate::sys::{errno, handler, process, program};
 use crate::threads::registry;
@@ -70,13 +71,17 @@ pub fn called(
         number if is_wait(number) => {
             let result = real();
             event_loop::has_waited_unseen();
+            if is_epoll_wait(number) {
+                let count = c_int::try_from(result).unwrap_or(0);
+                waited_elsewhere(a as c_int, b as *const epoll_event, count);
+            }
             result
         }
         number if is_select(number) => {
             // SAFETY: the application's own arguments, but for the count, which is smaller.
             let fewer =
                 |count: c_int| unsafe { super::syscall::real(number, count.into(), b, c, d, e, f) };
-            let result = within_stock(real(), a as c_int, fewer);
+            let result = within_stock(real, a as c_int, fewer);
             event_loop::has_waited_unseen();
             result
         }
@@ -89,13 +94,19 @@ pub fn called(
 #[allow(non_upper_case_globals)] // As above.
 fn is_wait(number: c_long) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if matches!(number, SYS_epoll_wait | SYS_poll) {
+    if number == SYS_poll {
         return true;
     }
-    matches!(
-        number,
-        SYS_epoll_pwait | SYS_epoll_pwait2 | SYS_ppoll | SYS_io_uring_enter
-    )
+    is_epoll_wait(number) || matches!(number, SYS_ppoll | SYS_io_uring_enter)
+}
+
+#[allow(non_upper_case_globals)] // As above.
+fn is_epoll_wait(number: c_long) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if number == SYS_epoll_wait {
+        return true;
+    }
+    matches!(number, SYS_epoll_pwait | SYS_epoll_pwait2)
 }
 
 /// A wait of `select`.

@@ -3,10 +3,11 @@
 use crate::event_loop::epoll_wait::{self, Call, Slice};
 use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout};
 use crate::event_loop::{self, LoopHandle};
-use crate::gate::numbers;
-use crate::sys::errno;
+use crate::gate::{numbers, table};
+use crate::sys::{errno, handler, program};
 use libc::{c_int, epoll_event, sigset_t, timespec};
 use std::ptr::null;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// `epoll_wait`.
 #[inline]
@@ -100,7 +101,22 @@ fn waited_by(
     let here: Option<LoopHandle> = event_loop::waits_here(|| true);
     match here {
         Some(here) => cancellable(|| epoll_wait::wait(here, call, &timeout, &real, &again)),
-        None => real(),
+        None => {
+            let count = real();
+            waited_elsewhere(call.instance, call.events, count);
+            count
+        }
+    }
+}
+
+/// A wait that is no event loop's has handed out so many events.
+#[inline]
+pub fn waited_elsewhere(instance: c_int, events: *const epoll_event, count: c_int) {
+    if count > 0 && program::SERVES.load(Relaxed) {
+        let section = handler::enter();
+        if !section.is_inner() {
+            table::handed_out(instance, events, count);
+        }
     }
 }
 

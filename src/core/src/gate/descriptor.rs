@@ -360,6 +360,8 @@ impl Descriptor {
     /// record. Its readiness is not ours to hold back any more. Returns the calls to make: none where that call was for the
     /// registration that is known, be it by another number of the instance (`alias`), since it was passed on whole.
     pub fn called_unseen(&mut self, called: Control, alias: bool) -> Controls {
+        // What is added is not there yet by any number.
+        let alias = alias && called.operation != ADD;
         let is_its = |r: Registration| r.instance == called.instance || alias;
         let owed = match self.registration.is_none_or(is_its) {
             true => Controls::new(),

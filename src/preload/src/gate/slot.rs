@@ -11,7 +11,7 @@ use crate::sys::sync::atomic::{
 };
 use crate::sys::sync::yield_now;
 use crate::sys::{clock, handler, kernel, mask};
-use laio_core::gate::{Control, Controls, Descriptor, Reported, Side};
+use laio_core::gate::{Control, Controls, Descriptor, Reported, Side, ADD};
 use laio_core::inflight::Account;
 use laio_core::recognise::Body;
 use laio_core::stream::Stream;
@@ -241,9 +241,16 @@ impl Slot {
             return;
         }
         let _shield = mask::shield();
-        match self.unseen.take() {
-            Some(done) => self.settle_unseen(fd, state, done),
-            None => carry_out(fd, controls),
+        let done = self.unseen.take();
+        // What was added elsewhere leaves this registration as it was.
+        let is_elsewhere = |called: Control| {
+            called.operation == ADD && controls.iter().all(|it| it.instance != called.instance)
+        };
+        if done.is_none_or(|done| done.is_some_and(is_elsewhere)) {
+            carry_out(fd, controls);
+        }
+        if let Some(done) = done {
+            self.settle_unseen(fd, state, done);
         }
     }
 

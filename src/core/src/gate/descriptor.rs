@@ -357,13 +357,10 @@ impl Descriptor {
     }
 
     /// The application has called `epoll_ctl` where nothing could be recorded: in a signal handler that has interrupted a
-    /// record. Its readiness is not ours to hold back any more. Returns the calls to make: none where that call was for the
-    /// registration that is known, be it by another number of the instance (`alias`), since it was passed on whole.
+    /// record. Its readiness is not ours to hold back any more. Returns the calls to make: none where that call was
+    /// [about](Descriptor::is_about) the registration that is known.
     pub fn called_unseen(&mut self, called: Control, alias: bool) -> Controls {
-        // What is added is not there yet by any number.
-        let alias = alias && called.operation != ADD;
-        let is_its = |r: Registration| r.instance == called.instance || alias;
-        let owed = match self.registration.is_none_or(is_its) {
+        let owed = match self.is_about(called, alias) {
             true => Controls::new(),
             false => self.abandon(),
         };
@@ -372,6 +369,15 @@ impl Descriptor {
         let _ = self.control(called);
         self.several = true;
         owed
+    }
+
+    /// Whether such a call has replaced the registration that is known, as the kernel has it: by its instance's number, or
+    /// by another one (`alias` tells that it has some). What is added is not there yet by any number, and what is removed
+    /// by another one may be a number alone, which is closed.
+    pub fn is_about(&self, called: Control, alias: bool) -> bool {
+        let alias = alias && called.operation == MOD;
+        let is_its = |r: Registration| r.instance == called.instance || alias;
+        self.registration.is_none_or(is_its)
     }
 
     /// The kernel refused the call: what the application asked for did not happen.

@@ -30,10 +30,13 @@ fn what_a_handler_has_registered_is_not_held_back() {
     };
     let mut state = closed();
     assert!(state.called_unseen(elsewhere(MOD, 5), true).is_empty());
-    let mut state = closed();
-    let owed = state.called_unseen(elsewhere(ADD, 5), false);
-    assert_eq!(owed.as_slice(), [control(MOD, 1)]);
-    assert!(!state.is_closed() && state.close_gate(Side::Read, None).is_none());
+    // In another instance it was added, or that one's number is closed: what is held back here is still.
+    for (operation, alias) in [(ADD, false), (ADD, true), (DEL, true), (MOD, false)] {
+        let mut state = closed();
+        let owed = state.called_unseen(elsewhere(operation, 5), alias);
+        assert_eq!(owed.as_slice(), [control(MOD, 1)]);
+        assert!(!state.is_closed() && state.close_gate(Side::Read, None).is_none());
+    }
 }
 
 /// Closes the read gate where nothing of what was just reported is handed out.

@@ -11,7 +11,7 @@ use crate::sys::sync::atomic::{
 };
 use crate::sys::sync::yield_now;
 use crate::sys::{clock, handler, kernel, mask};
-use laio_core::gate::{Control, Controls, Descriptor, Reported, Side, ADD};
+use laio_core::gate::{Control, Controls, Descriptor, Reported, Side};
 use laio_core::inflight::Account;
 use laio_core::recognise::Body;
 use laio_core::stream::Stream;
@@ -219,12 +219,7 @@ impl Slot {
     fn settle_unseen(&self, fd: i32, state: &mut Descriptor, done: Option<Control>) {
         match done {
             Some(called) => {
-                let known = state
-                    .cookie()
-                    .map_or(called.instance, |(instance, _)| instance);
-                let alias = [known, called.instance]
-                    .into_iter()
-                    .any(numbers::is_duplicated);
+                let alias = has_alias(state, called);
                 carry_out(fd, state.called_unseen(called, alias));
                 cookies::set(fd, None);
                 self.settle(fd, state);
@@ -234,19 +229,20 @@ impl Slot {
         }
     }
 
-    /// Carries out what the state machine has decided, unless a signal handler has called `epoll_ctl` since: then that is
-    /// what the application wants. None comes in between.
+    /// Carries out what the state machine has decided, unless a signal handler has called `epoll_ctl` for that registration
+    /// since: then that is what the application wants. None comes in between.
     pub fn carry_out(&self, fd: i32, state: &mut Descriptor, controls: Controls) {
         if controls.is_empty() {
             return;
         }
         let _shield = mask::shield();
         let done = self.unseen.take();
-        // What was added elsewhere leaves this registration as it was.
-        let is_elsewhere = |called: Control| {
-            called.operation == ADD && controls.iter().all(|it| it.instance != called.instance)
+        let is_void = match done {
+            None => false,
+            Some(None) => true,
+            Some(Some(called)) => state.is_about(called, has_alias(state, called)),
         };
-        if done.is_none_or(|done| done.is_some_and(is_elsewhere)) {
+        if !is_void {
             carry_out(fd, controls);
         }
         if let Some(done) = done {
@@ -365,4 +361,10 @@ impl Slot {
     pub fn wants_look(&self) -> bool {
         self.next_read.load(Acquire) == LOOK
     }
+}
+
+/// Whether a call by one number of an instance may be for what is registered by another one.
+fn has_alias(state: &Descriptor, called: Control) -> bool {
+    let known = state.cookie().map(|(instance, _)| instance);
+    numbers::is_duplicated(called.instance) || known.is_some_and(numbers::is_duplicated)
 }

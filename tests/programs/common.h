@@ -292,6 +292,21 @@ static void __attribute__((unused)) serve_cold(int epoll, struct pair pair, int 
 }
 
 static int engaged_epoll = -1;
+
+/* What the client of a connection sends is read in one piece, by a loop that waits in `epoll_wait`. */
+static void __attribute__((unused)) deliver(int epoll, struct pair pair, const char *sent)
+{
+	char got[4096];
+	ssize_t length = strlen(sent), n;
+	NEED(write(pair.client, sent, length) == length);
+	do {
+		struct epoll_event event;
+		NEED(epoll_wait(epoll, &event, 1, 10000) == 1);
+		n = read(pair.server, got, sizeof got);
+		NEED(n == length || (n < 0 && errno == EAGAIN));
+	} while (n < 0);
+}
+
 static struct pair engaged_pair = { -1, -1 };
 
 /* Makes this thread an event loop that has served cold files. */

@@ -26,16 +26,9 @@ int main(int argc, char **argv)
 		chill(path);
 	}
 	for (int i = 0; i < REQUESTS; i++) {
-		char request[200], got[4096], path[64];
-		int length = snprintf(request, sizeof request, "GET /large%d HTTP/1.1\r\nHost: h\r\n%s\r\n", i, condition);
-		NEED(write(engaged_pair.client, request, length) == length);
-		ssize_t n;
-		do {
-			struct epoll_event event;
-			NEED(epoll_wait(engaged_epoll, &event, 1, 10000) == 1);
-			n = read(engaged_pair.server, got, sizeof got);
-			NEED(n == length || (n < 0 && errno == EAGAIN));
-		} while (n < 0);
+		char request[200], path[64];
+		snprintf(request, sizeof request, "GET /large%d HTTP/1.1\r\nHost: h\r\n%s\r\n", i, condition);
+		deliver(engaged_epoll, engaged_pair, request);
 		struct stat status;
 		snprintf(path, sizeof path, "cold/large%d", i);
 		NEED(stat(path, &status) == 0 && status.st_size == LARGE);

@@ -12,14 +12,7 @@ enum { FIRST = 10, REQUESTS = 60 };
 static void ask(struct pair pair, const char *request, const char *path)
 {
 	char bytes[4096];
-	ssize_t length = strlen(request), n;
-	NEED(write(pair.client, request, length) == length);
-	do {
-		struct epoll_event event;
-		NEED(epoll_wait(engaged_epoll, &event, 1, 10000) == 1);
-		n = read(pair.server, bytes, sizeof bytes);
-		NEED(n == length || (n < 0 && errno == EAGAIN));
-	} while (n < 0);
+	deliver(engaged_epoll, pair, request);
 	struct stat status;
 	if (stat(path, &status) < 0)
 		return;

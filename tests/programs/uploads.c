@@ -8,18 +8,10 @@ enum { REQUESTS = 20, LARGE = 1 << 20 };
 
 static const char *REQUEST = "GET /large%02d HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/* What the client has sent is read, and nothing is done about it. */
+/* It is read, and nothing is done about it. */
 static void receive(const char *sent)
 {
-	char got[4096];
-	ssize_t length = strlen(sent), n;
-	NEED(write(engaged_pair.client, sent, length) == length);
-	do {
-		struct epoll_event event;
-		NEED(epoll_wait(engaged_epoll, &event, 1, 10000) == 1);
-		n = read(engaged_pair.server, got, sizeof got);
-		NEED(n == length || (n < 0 && errno == EAGAIN));
-	} while (n < 0);
+	deliver(engaged_epoll, engaged_pair, sent);
 }
 
 int main(int argc, char **argv)

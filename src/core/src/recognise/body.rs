@@ -58,6 +58,13 @@ impl Body {
         self.place != Place::Outside
     }
 
+    /// Whether a request with a body may begin so. A quick no for TLS and other protocols.
+    #[inline]
+    pub fn may_begin(bytes: &[u8]) -> bool {
+        let begins = |byte: &u8| begins_method(*byte) || *byte == b'\n';
+        bytes.first().is_some_and(begins)
+    }
+
     /// A request begins with these bytes that is not predicted for. What is no HTTP/1.x is nobody's body.
     pub fn begin(&mut self, bytes: &[u8], count: usize) {
         *self = Body {
@@ -284,5 +291,10 @@ mod tests {
             body.begin(bytes, bytes.len());
             assert!(!body.is_inside());
         }
+        let may_begin = [&b"\x16\x03\x01"[..], b"*1\r\n", b""].map(Body::may_begin);
+        assert_eq!(may_begin, [false; 3]);
+        assert!([&b"PUT /"[..], b"\r\nPUT", b"\nPUT"]
+            .into_iter()
+            .all(Body::may_begin));
     }
 }

@@ -6,7 +6,7 @@ use crate::gate::may_be_refused;
 use crate::gate::slot::{Read, Slot};
 use crate::sys::{descriptors, errno};
 use laio_core::config::Mode;
-use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
+use laio_core::recognise::{Body, Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
@@ -110,7 +110,7 @@ impl EventLoop {
         if self.has_read_body(slot, bytes, count) {
             return;
         }
-        if !Http::begins(bytes) {
+        if !Http::begins(bytes) && Body::may_begin(bytes) {
             slot.receives(|body| body.begin(bytes, count));
         }
         self.recent.keep_bytes(bytes);

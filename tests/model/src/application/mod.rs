@@ -41,7 +41,7 @@ pub enum Step {
     /// The loop sends a body of which more is cold.
     Send(usize),
     Read(usize),
-    /// While the next call is made, a signal handler takes the step after it.
+    /// While the next call is made, a signal handler takes the two steps after it.
     Interrupt,
 }
 

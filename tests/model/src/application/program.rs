@@ -8,8 +8,10 @@ pub fn run(steps: &[Step], of_loop: Option<&Loop>) {
     while let Some(step) = steps.next() {
         match step {
             Step::Interrupt => {
-                if let (Some(outer), Some(inner)) = (steps.next(), steps.next()) {
-                    interrupted(outer, inner);
+                if let (Some(outer), Some(first), Some(second)) =
+                    (steps.next(), steps.next(), steps.next())
+                {
+                    interrupted(outer, [first, second]);
                 }
             }
             step => take(step, of_loop),
@@ -19,7 +21,7 @@ pub fn run(steps: &[Step], of_loop: Option<&Loop>) {
 
 /// A signal handler comes in the middle of a call, before or after the kernel has been asked: where it has the lock of a
 /// connection. Where signals are kept off, it comes when the call is over.
-fn interrupted(outer: &Step, inner: &Step) {
+fn interrupted(outer: &Step, inner: [&Step; 2]) {
     let Step::Control(operation, events, which, fd) = outer else {
         return take(outer, None);
     };
@@ -31,7 +33,7 @@ fn interrupted(outer: &Step, inner: &Step) {
     let comes = |now: bool| {
         if now && !has_come.get() && !mask::is_shielded() {
             has_come.set(true);
-            kernel::aside(|| take(inner, None));
+            kernel::aside(|| inner.iter().for_each(|step| take(step, None)));
         }
     };
     let data = cookie(fd, 1);
@@ -126,8 +128,11 @@ pub fn steps(count: usize, waits: bool, signals: bool) -> Vec<Step> {
             any_step(&mut random)
         };
         if signals && random.gen_bool(0.2) {
-            let (outer, inner) = (control_step(&mut random), any_step(&mut random));
-            steps.extend([Step::Interrupt, outer, inner]);
+            let inner = || any_step(&mut thread_rng());
+            let inner = [inner(), inner()];
+            steps.push(Step::Interrupt);
+            steps.push(control_step(&mut random));
+            steps.extend(inner);
         } else {
             steps.push(step);
         }

@@ -71,8 +71,10 @@ pub fn check() {
             for asked in &epoll.asked {
                 let is_its = |r: &&Registration| (r.fd, r.file) == (asked.fd, asked.file);
                 let real = epoll.real.iter().find(is_its).unwrap();
-                // Of what has reported the application owes the next step.
-                let events = if asked.disarmed {
+                // Of what has reported the application owes the next step. A report of what was asked for before may be taken for one
+                // of this.
+                let is_used_up = asked.disarmed || asked.events & ONESHOT != 0 && asked.late > 0;
+                let events = if is_used_up {
                     asked.events
                 } else {
                     real.events

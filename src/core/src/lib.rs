@@ -5,6 +5,7 @@
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
+//! Where a client speaks [`tls`], what it says is opened first.
 //! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
 //! say which of them wait for a descriptor.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.
@@ -35,6 +36,7 @@ pub mod stats;
 mod strangers;
 pub mod stream;
 pub mod symbols;
+pub mod tls;
 pub mod warmth;
 
 use core::hash::{BuildHasher, Hasher};

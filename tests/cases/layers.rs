@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
 /// The floors of `src/preload`, from the lowest. A file may use its own floor and those below.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["sys"],
     &["threads"],
     &["gate"],
     &["fetch"],
     &["event_loop", "paper"],
+    &["tls"],
     &["hooks"],
     &["lifecycle"],
 ];

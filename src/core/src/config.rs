@@ -26,6 +26,8 @@ pub struct Config {
     pub stats: Option<String>,
     /// `LAIO_MAP`: pinned rules, target prefix and directory.
     pub map: Vec<(String, String)>,
+    /// `LAIO_TLS`: whether clients that speak TLS are looked at.
+    pub tls: bool,
     /// `LAIO_THREADS`: most helper threads of one event loop.
     pub threads: u64,
     /// `LAIO_WINDOW`: bytes of a file that are brought in before a request is let through.
@@ -137,6 +139,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "LAIO_TLS",
+        kind: Kind::Choice(&["on", "off"]),
+        default: "on",
+        meaning: "Whether requests that come by TLS are looked at: with the keys that the program's own OpenSSL tells ([security](../SECURITY.md)).",
+        apply: |config, value| {
+            config.tls = value == "on";
+            config.tls || value == "off"
+        },
+    },
+    Setting {
         name: "LAIO_THREADS",
         kind: Kind::Number(1, 1024),
         default: "64",
@@ -225,6 +237,7 @@ impl Default for Config {
             log: None,
             stats: None,
             map: Vec::new(),
+            tls: true,
             threads: 0,
             window: 0,
             inflight: 0,

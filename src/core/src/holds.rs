@@ -53,6 +53,8 @@ pub struct Hold {
     kept: bool,
     /// Bytes that can be handed out, the last one excepted.
     left: u64,
+    /// They are of a TLS record: whoever has a part of it has not begun a request.
+    sealed: bool,
     /// When the first was.
     begun: Option<u64>,
 }
@@ -69,7 +71,16 @@ impl Hold {
             heard,
             kept,
             left: (length as u64).saturating_sub(1),
+            sealed: false,
             begun: None,
+        }
+    }
+
+    /// The request comes in a TLS record: parts of it keep only those timers from being over that count from the last byte.
+    pub fn sealed(self) -> Hold {
+        Hold {
+            sealed: true,
+            ..self
         }
     }
 
@@ -100,14 +111,15 @@ impl Hold {
 
     /// A timer of the server's is over `now`.
     pub fn timer_is_over(&mut self, now: u64) -> Step {
-        let (from, least) = match (self.kept, self.begun) {
+        let begun = self.begun.filter(|_| !self.sealed);
+        let (from, least) = match (self.kept, begun) {
             (true, None) => (self.heard, IDLE),
             (true, Some(begun)) => (begun, UNFINISHED),
             (false, _) => (self.heard, UNFINISHED),
         };
         if now.saturating_sub(from) < least {
             Step::Hold
-        } else if self.kept && self.begun.is_none() {
+        } else if self.kept && self.begun.is_none() && !self.sealed {
             self.hand_out(now)
         } else {
             Step::Through

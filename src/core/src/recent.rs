@@ -7,7 +7,10 @@
 use crate::predictions::{Depth, Prediction, Predictions, MAX_PREDICTIONS};
 use crate::recognise::{Recogniser, Request};
 use crate::rules::{Lesson, Outcome, Rules};
+use crate::stream::OpenFile;
+use crate::tls::{Piece, Place, HEADER};
 use arrayvec::ArrayVec;
+use core::ops::Range;
 
 /// How many requests are remembered.
 const RECENT: usize = 16;
@@ -24,7 +27,21 @@ enum Known {
     Nothing,
     /// The first bytes, not looked at yet.
     Bytes(ArrayVec<u8, KEPT>),
+    /// A record of TLS, header and all, as far as it was read.
+    Sealed(Sealed),
     Request(Request),
+}
+
+/// A record that a client has sent by TLS, to be opened if something stalls.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The connection.
+    pub connection: OpenFile,
+    /// The record's place among those of its client.
+    pub place: Place,
+    /// The record, with its header.
+    pub bytes: ArrayVec<u8, KEPT>,
+    length: usize,
 }
 
 /// A prediction without its path: enough to tell whether it came true.
@@ -130,6 +147,36 @@ impl Recent {
         }
     }
 
+    /// Keeps a part of a record that a client has sent by TLS. A request in one that is too long to be kept is not understood.
+    pub fn keep_sealed(&mut self, connection: OpenFile, piece: &Piece<'_>) {
+        let length = HEADER + piece.length;
+        if length > KEPT {
+            return self.has_not_understood();
+        }
+        let is_its = |it: &Sealed| it.connection == connection && it.place == piece.place;
+        let last = (self.next + RECENT - 1) % RECENT;
+        match &mut self.entries[last].known {
+            Known::Sealed(sealed) if piece.at > 0 && is_its(sealed) => sealed.add(piece),
+            _ if piece.at > 0 => self.has_not_understood(),
+            _ => {
+                let mut sealed = Sealed {
+                    connection,
+                    place: piece.place,
+                    bytes: ArrayVec::new(),
+                    length,
+                };
+                sealed.bytes.extend(piece.header);
+                sealed.add(piece);
+                let entry = &mut self.entries[self.next];
+                self.next = (self.next + 1) % RECENT;
+                entry.turn = self.turn;
+                entry.touched = Touched::No;
+                entry.expected.clear();
+                entry.known = Known::Sealed(sealed);
+            }
+        }
+    }
+
     /// Remembers a request and what was predicted for it; the entry that gives way is judged.
     pub fn remember(&mut self, request: &Request, predictions: &Predictions, rules: &mut Rules) {
         if request.may_want_less() {
@@ -148,26 +195,38 @@ impl Recent {
         }
     }
 
-    /// Looks at the bytes that were kept and not parsed yet, newest turns only.
-    pub fn recognise(&mut self, recogniser: &impl Recogniser) {
+    /// Looks at the bytes that were kept and not parsed yet, newest turns only. `open` opens a record, and tells where in it the
+    /// request begins and ends.
+    pub fn recognise(
+        &mut self,
+        recogniser: &impl Recogniser,
+        mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
+    ) {
         let turn = self.turn;
         for entry in self
             .entries
             .iter_mut()
             .filter(|entry| entry.turn + REACH > turn)
         {
-            if let Known::Bytes(bytes) = &entry.known {
-                let mut request = Request::default();
-                let recognised = recogniser.recognise(bytes, &mut request);
-                // Another request may follow it.
-                if recognised != Ok(bytes.len()) {
-                    self.not_understood = self.not_understood.max(entry.turn);
+            let bytes = match &mut entry.known {
+                Known::Bytes(bytes) => bytes.as_slice(),
+                Known::Sealed(sealed) => {
+                    let is_whole = sealed.bytes.len() == sealed.length;
+                    let plain = is_whole.then(|| open(sealed)).flatten();
+                    plain.map_or(&[][..], |range| &sealed.bytes[range])
                 }
-                entry.known = match recognised {
-                    Ok(_) => Known::Request(request),
-                    Err(_) => Known::Nothing,
-                };
+                Known::Nothing | Known::Request(_) => continue,
+            };
+            let mut request = Request::default();
+            let recognised = recogniser.recognise(bytes, &mut request);
+            // Another request may follow it.
+            if recognised != Ok(bytes.len()) {
+                self.not_understood = self.not_understood.max(entry.turn);
             }
+            entry.known = match recognised {
+                Ok(_) => Known::Request(request),
+                Err(_) => Known::Nothing,
+            };
         }
     }
 
@@ -218,7 +277,7 @@ impl Recent {
             }
             let request = match &entry.known {
                 Known::Request(request) => request,
-                Known::Bytes(_) => {
+                Known::Bytes(_) | Known::Sealed(_) => {
                     doubtful = true;
                     continue;
                 }
@@ -261,6 +320,15 @@ impl Recent {
     }
 }
 
+impl Sealed {
+    fn add(&mut self, piece: &Piece<'_>) {
+        // What does not follow leaves it incomplete.
+        if self.bytes.len() == HEADER + piece.at {
+            let _ = self.bytes.try_extend_from_slice(piece.bytes);
+        }
+    }
+}
+
 impl Entry {
     /// Counts for and against the rules that predicted for it.
     fn judge(&self, rules: &mut Rules) {
@@ -276,115 +344,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recognise::Http;
-    use proptest::prelude::*;
-
-    fn predict(rules: &Rules, target: &str) -> (Request, Predictions) {
-        let mut request = Request::default();
-        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
-        Http.recognise(head.as_bytes(), &mut request).unwrap();
-        let mut predictions = Predictions::default();
-        rules.predict(&request, &mut predictions);
-        (request, predictions)
-    }
-
-    fn first(predictions: &Predictions) -> &[u8] {
-        predictions.iter().next().unwrap().path
-    }
-
-    fn touch(recent: &mut Recent, rules: &mut Rules, path: &[u8]) -> bool {
-        recent.attribute(path, crate::hash(path), Depth::Data, rules)
-    }
-
-    #[test]
-    fn bytes_are_parsed_only_when_something_stalls() {
-        let (mut recent, mut rules) = (Recent::default(), Rules::default());
-        recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n");
-        assert!(!touch(&mut recent, &mut rules, b"/srv/a"));
-        recent.recognise(&Http);
-        assert!(touch(&mut recent, &mut rules, b"/srv/a"));
-        assert_eq!(first(&predict(&rules, "/b").1), b"/srv/b");
-    }
-
-    #[test]
-    fn an_operation_may_come_two_turns_later_but_not_three() {
-        for (turns, found) in [(0, true), (2, true), (3, false)] {
-            let (mut recent, mut rules) = (Recent::default(), Rules::default());
-            let (request, predictions) = predict(&rules, "/a");
-            recent.remember(&request, &predictions, &mut rules);
-            (0..turns).for_each(|_| recent.new_iteration());
-            assert_eq!(
-                touch(&mut recent, &mut rules, b"/srv/a"),
-                found,
-                "after {turns} turns"
-            );
-        }
-    }
-
-    #[test]
-    fn the_matching_request_is_found_among_several() {
-        let (mut recent, mut rules) = (Recent::default(), Rules::default());
-        for target in ["/one/x", "/two/y"] {
-            let (request, predictions) = predict(&rules, target);
-            recent.remember(&request, &predictions, &mut rules);
-        }
-        assert!(touch(&mut recent, &mut rules, b"/srv/one/x"));
-        assert_eq!(first(&predict(&rules, "/q").1), b"/srv/q");
-    }
-
-    proptest! {
-        /// Requests of one iteration, handled in any order: nobody's file is taken for another one's
-        /// companion, or for an index file.
-        #[test]
-        fn a_file_is_laid_beside_the_request_that_asks_for_it(
-            targets in prop::collection::btree_set("/(d/)?[a-c]{0,2}(\\.gz)?", 2..6),
-            handled in any::<[prop::sample::Index; 8]>(),
-        ) {
-            let (mut recent, mut rules) = (Recent::default(), Rules::default());
-            rules.pin(b"/", b"/srv/www");
-            let files: Vec<&String> = targets.iter().filter(|t| !t.ends_with('/')).collect();
-            for target in &targets {
-                recent.keep_bytes(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
-            }
-            recent.recognise(&Http);
-            for index in handled.iter().filter(|_| !files.is_empty()) {
-                touch(&mut recent, &mut rules, format!("/srv/www{}", index.get(&files)).as_bytes());
-            }
-            for other in ["/other", "/d/other", "/"] {
-                prop_assert!(predict(&rules, other).1.len() <= 1, "{:?}", rules);
-            }
-        }
-    }
-
-    #[test]
-    fn a_server_that_answers_from_its_own_cache_is_not_held_against_a_rule() {
-        let (mut recent, mut rules) = (Recent::default(), Rules::default());
-        let (request, predictions) = predict(&rules, "/a");
-        recent.remember(&request, &predictions, &mut rules);
-        touch(&mut recent, &mut rules, b"/srv/a");
-        for _ in 0..100 {
-            let (request, predictions) = predict(&rules, "/a");
-            recent.remember(&request, &predictions, &mut rules);
-        }
-        assert_eq!(predict(&rules, "/b").1.len(), 1);
-    }
-
-    #[test]
-    fn a_wrong_prediction_is_held_against_its_rule() {
-        let (mut recent, mut rules) = (Recent::default(), Rules::default());
-        let (request, predictions) = predict(&rules, "/a");
-        recent.remember(&request, &predictions, &mut rules);
-        touch(&mut recent, &mut rules, b"/srv/a");
-        touch(&mut recent, &mut rules, b"/srv/a.gz");
-        assert_eq!(predict(&rules, "/b").1.len(), 2);
-        for _ in 0..40 {
-            recent.new_iteration();
-            let (request, predictions) = predict(&rules, "/c");
-            recent.remember(&request, &predictions, &mut rules);
-            touch(&mut recent, &mut rules, b"/srv/c");
-        }
-        assert_eq!(predict(&rules, "/b").1.len(), 1);
-    }
-}
+mod tests;

@@ -243,6 +243,16 @@ pub const SPECIAL: &[Row] = &[
         purpose: "in the child, which has its parent's memory, the library does nothing",
     },
     Row {
+        operation: "TLS",
+        names: &[
+            "SSL_CTX_new",
+            "SSL_CTX_new_ex",
+            "SSL_CTX_set_keylog_callback",
+            "SSL_CTX_get_keylog_callback",
+        ],
+        purpose: "the program's OpenSSL tells the keys by which a copy of what waits in a socket is opened",
+    },
+    Row {
         operation: "longjmp",
         names: &["longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"],
         purpose: "a signal handler may jump out of the library, which then frees what the thread had locked",

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `lifecycle` | start-up and fork: the one room that knows all the others |
 //! | `hooks` | the exported names, by family; each hands its arguments to a lane |
+//! | `tls` | the keys that the program's TLS library tells |
 //! | `event_loop`, `paper` | what one loop decides; the interface of the paper, for programs that are written for it |
 //! | `fetch` | what is in memory, and how it gets there |
 //! | `gate` | which connections are held back, and how their readiness is given back |
@@ -31,3 +32,4 @@ mod lifecycle;
 mod paper;
 mod sys;
 mod threads;
+mod tls;

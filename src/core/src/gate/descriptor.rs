@@ -266,6 +266,13 @@ impl Descriptor {
         self.restore()
     }
 
+    /// The calls by which an edge-triggered interest reports what is there already; none where the kernel does so by itself.
+    pub fn report_again(&self) -> Controls {
+        let is_edge = |r: &Registration| r.events & (EDGE | ONESHOT) == EDGE;
+        let edge = self.registration.filter(|r| is_edge(r) && !self.several);
+        edge.map_or_else(Controls::new, |r| r.controls(r.events & !self.held()))
+    }
+
     /// Reports what is not held back any more.
     fn restore(&self) -> Controls {
         match self.registration {

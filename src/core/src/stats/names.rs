@@ -85,6 +85,18 @@ counters! {
     Preempted => "reasons" / "preempted",
     /// Stalls with no request before them that explains their path.
     Unexplained => "reasons" / "unexplained",
+    /// Records of clients that speak TLS, opened to look at what they ask for.
+    TlsOpened => "tls" / "opened",
+    /// Clients that speak TLS and cannot be understood: the TLS library told no secret of theirs.
+    TlsNoKeys => "tls" / "no_keys",
+    /// The same: a cipher suite or a version that the library does not know.
+    TlsSuite => "tls" / "suite",
+    /// The same: they have agreed upon another protocol than HTTP/1.x.
+    TlsProtocol => "tls" / "protocol",
+    /// The same: something of theirs was read unseen, or they have agreed upon other keys.
+    TlsLost => "tls" / "lost",
+    /// The same: a record did not open.
+    TlsTag => "tls" / "tag",
     /// Requests for which the library looked whether the files are in memory.
     Probes => "jobs" / "probes",
     /// Jobs handed to helpers.

@@ -114,9 +114,9 @@ impl Session {
         self.reason
     }
 
-    /// Bytes of the application's in a record with so long a body, unless it is padded.
-    pub fn plain_length(&self, length: usize) -> usize {
-        length.saturating_sub(self.secret.overhead())
+    /// Bytes that a record's body has more than what it holds, unless it is padded.
+    pub fn overhead(&self) -> usize {
+        self.secret.overhead()
     }
 
     /// Opens the record at `place`, header and all, where it stands. What follows is at `place` then, if it is not too early.

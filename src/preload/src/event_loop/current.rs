@@ -121,6 +121,12 @@ pub fn accepts_here(slot: Option<&Slot>) {
     }
 }
 
+/// The connection that speaks TLS and was read last by this thread; none is negative.
+pub fn last_sealed() -> i32 {
+    let last = here().and_then(|here| here.with(|state| state.looks.last_sealed));
+    last.unwrap_or(-1)
+}
+
 /// This thread has waited by a system call that no hook sees.
 pub fn has_waited_unseen() {
     if let Some(here) = here() {

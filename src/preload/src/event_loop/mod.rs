@@ -11,13 +11,14 @@ mod mapped;
 mod operation;
 mod reading;
 mod request;
+mod sealed;
 mod state;
 pub mod time;
 
 pub use body::Transfer;
 pub use current::{
-    abandon, accepts_here, has_waited_unseen, here, is_in_use, prepare, recover, waits_here,
-    LoopHandle,
+    abandon, accepts_here, has_waited_unseen, here, is_in_use, last_sealed, prepare, recover,
+    waits_here, LoopHandle,
 };
 pub use operation::{Operation, Subject};
 pub use reading::Verdict;

@@ -1,6 +1,7 @@
 //! File operations: straight, or a stall, which is counted and learnt from. What the library does not
 //! hold back (changes of files, look-ups of host names) is counted apart, and teaches nothing.
 
+use super::sealed::open_kept;
 use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
 use crate::sys::lock::ForkedLock;
@@ -131,7 +132,7 @@ impl EventLoop {
         if !stalled {
             self.counters.count_alone(Counter::PassedThrough);
         } else if !was_armed {
-            self.recent.recognise(&Http);
+            self.recent.recognise(&Http, open_kept);
         }
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);

@@ -24,6 +24,8 @@ pub enum Verdict {
     Unseen,
     /// The same, one byte of it.
     Part,
+    /// The same, so many bytes at the most.
+    AtMost(usize),
     /// Answer with this error.
     Fail(Errno),
 }
@@ -36,6 +38,9 @@ impl EventLoop {
             return Verdict::Disarmed;
         }
         let _errno = errno::Guard::new();
+        if let Some(entry) = slot.session(fd) {
+            return self.before_sealed_read(fd, slot, entry);
+        }
         match slot.read() {
             Read::Pass => return Verdict::Unseen,
             Read::Part => return self.part_of(fd, slot),
@@ -76,7 +81,7 @@ impl EventLoop {
 
     /// A part of a request that is held back for long is handed out, unless nothing would be left of it, or it has become blocking:
     /// there a program may take its first read for the whole.
-    fn part_of(&mut self, fd: i32, slot: &Slot) -> Verdict {
+    pub(super) fn part_of(&mut self, fd: i32, slot: &Slot) -> Verdict {
         // SAFETY: the application passes this number to a read right now.
         let socket = unsafe { descriptors::borrow(fd) };
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
@@ -90,7 +95,7 @@ impl EventLoop {
         }
     }
 
-    fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
+    pub(super) fn read_while_closed(&mut self, fd: i32, slot: &Slot) -> Verdict {
         let is_clean = slot
             .told
             .is_clean(self.iteration.trusted_since(), self.iteration.number());
@@ -106,7 +111,10 @@ impl EventLoop {
     }
 
     /// What was read while nobody looked, to be understood if it stalls: the first of `count` bytes.
-    pub fn read_disarmed(&mut self, slot: &Slot, bytes: &[u8], count: usize) {
+    pub fn read_disarmed(&mut self, fd: i32, slot: &Slot, bytes: &[u8], count: usize) {
+        if let Some(entry) = slot.session_of(fd, bytes) {
+            return self.read_sealed_disarmed(fd, slot, entry, (bytes, count));
+        }
         if self.has_read_body(slot, bytes, count) {
             return;
         }
@@ -145,6 +153,9 @@ impl EventLoop {
             let _errno = errno::Guard::new();
             slot.part_is_read(fd);
         }
+        if let Some(entry) = slot.session_of(fd, bytes) {
+            return self.has_read_sealed(fd, slot, entry, (bytes, count));
+        }
         let cut = slot.cut.swap(false, Relaxed);
         if self.has_read_body(slot, bytes, count) {
             return;
@@ -176,6 +187,17 @@ impl EventLoop {
             length = self.looks.join(fd, length);
             self.looks.drop_part(fd);
         }
+        self.recognise_shown(fd, slot, (length, unseen), remembers);
+    }
+
+    /// The same, where so much of it is before the loop's eyes, and so much is not.
+    pub(super) fn recognise_shown(
+        &mut self,
+        fd: i32,
+        slot: &Slot,
+        (length, unseen): (usize, usize),
+        remembers: bool,
+    ) {
         let mut at = 0;
         for _ in 0..MAX_PIPELINED {
             let Some(bytes) = self
@@ -221,7 +243,7 @@ impl EventLoop {
 }
 
 /// The error that a look has met in place of the application.
-fn taken_error(slot: &Slot) -> Option<Errno> {
+pub(super) fn taken_error(slot: &Slot) -> Option<Errno> {
     match slot.error.swap(0, Relaxed) {
         0 => None,
         error => Some(Errno::from_raw_os_error(error)),

@@ -17,6 +17,27 @@ use laio_core::warmth::Warmth;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Looks at what is in a connection's socket: how many bytes that is, or what is found instead.
+pub(super) fn peek(fd: i32, slot: &Slot, bytes: &mut [u8]) -> Result<usize, Look> {
+    // SAFETY: the application has passed this number to a call, just now or to wait for it.
+    let socket = unsafe { descriptors::borrow(fd) };
+    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+    match rustix::net::recv(socket, bytes, flags) {
+        Ok((0, _)) => Err(Look::Warm),
+        Err(Errno::AGAIN) => Err(Look::Empty),
+        Err(Errno::NOTSOCK) => {
+            table::forget(fd);
+            Err(Look::Warm)
+        }
+        // A pending error is reported once, and this was the once.
+        Err(error) => {
+            slot.error.store(error.raw_os_error(), Relaxed);
+            Err(Look::Warm)
+        }
+        Ok((length, _)) => Ok(length),
+    }
+}
+
 /// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
 /// are no more paths than there are requests in such a time.
 const SHORT_TTL: u64 = 100;
@@ -26,7 +47,9 @@ pub(super) struct Cold {
     pub(super) job: Box<Job>,
     urgency: Urgency,
     /// Bytes of the first request's head that are in the socket.
-    length: usize,
+    pub(super) length: usize,
+    /// They are of a record, which is nothing before it is whole.
+    pub(super) is_sealed: bool,
 }
 
 /// What a look has found.
@@ -65,20 +88,17 @@ impl EventLoop {
                 _ => return Look::Warm,
             }
         }
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(socket, &mut self.looks.bytes[..], flags) {
-            Ok((0, _)) => Look::Warm,
-            Err(Errno::AGAIN) => Look::Empty,
-            Err(Errno::NOTSOCK) => {
-                table::forget(fd);
+        if let Some(entry) = slot.session(fd) {
+            return self.look_sealed(fd, slot, entry);
+        }
+        match peek(fd, slot, &mut self.looks.bytes[..]) {
+            // A handshake begins.
+            Ok(_) if slot.begins_session(&self.looks.bytes[..]) => {
+                self.recent.has_not_understood();
                 Look::Warm
             }
-            // A pending error is reported once, and this was the once.
-            Err(error) => {
-                slot.error.store(error.raw_os_error(), Relaxed);
-                Look::Warm
-            }
-            Ok((length, _)) => self.judge(fd, slot, length.min(LOOK)),
+            Ok(length) => self.judge(fd, slot, length.min(LOOK)),
+            Err(look) => look,
         }
     }
 
@@ -90,7 +110,7 @@ impl EventLoop {
     }
 
     /// Finds the requests in what was looked at, and decides.
-    fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Look {
+    pub(super) fn judge(&mut self, fd: i32, slot: &Slot, mut length: usize) -> Look {
         // The server is done with the request before, whatever it has sent.
         inflight::is_used(slot);
         // Whatever was sent before has nothing to do with the answer to this.
@@ -162,6 +182,7 @@ impl EventLoop {
                 job,
                 urgency,
                 length: first - kept.min(first),
+                is_sealed: false,
             }),
             None if unstaffed => Look::Unstaffed,
             None => {
@@ -252,6 +273,7 @@ impl EventLoop {
             mut job,
             urgency,
             length,
+            is_sealed,
         } = cold;
         self.arm();
         let ticket = if self.pool.is_possible() {
@@ -281,7 +303,8 @@ impl EventLoop {
         self.submit(job, urgency);
         let told = &slot.told;
         let (heard, kept) = (told.active(), told.was_read());
-        self.holds(Hold::begin(fd, ticket, length, self.now(), heard, kept));
+        let hold = Hold::begin(fd, ticket, length, self.now(), heard, kept);
+        self.holds(if is_sealed { hold.sealed() } else { hold });
         true
     }
 

@@ -8,7 +8,7 @@ mod looks;
 mod sets;
 mod suspicion;
 
-pub use looks::LOOK;
+pub use looks::{Seen, LOOK, SEALED};
 pub use suspicion::SUSPICIOUS;
 
 use crate::fetch::completion::Jobs;

@@ -5,20 +5,32 @@
 use crate::sys::descriptors::{CHUNK, CHUNKS};
 use crate::sys::memory;
 use crate::sys::sync::atomic::{AtomicPtr, Ordering::*};
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 /// A table with an entry for each number.
 pub struct Chunks<T: 'static> {
     chunks: [AtomicPtr<[T; CHUNK]>; CHUNKS],
     fresh: fn() -> T,
+    map: fn(usize) -> Option<*mut c_void>,
 }
 
 impl<T> Chunks<T> {
     /// An empty table, of which each entry is made by `fresh`.
     pub const fn new(fresh: fn() -> T) -> Chunks<T> {
+        Chunks::from(memory::map, fresh)
+    }
+
+    /// The same, of secrets.
+    pub const fn of_secrets(fresh: fn() -> T) -> Chunks<T> {
+        Chunks::from(memory::map_for_secrets, fresh)
+    }
+
+    const fn from(map: fn(usize) -> Option<*mut c_void>, fresh: fn() -> T) -> Chunks<T> {
         Chunks {
             chunks: [const { AtomicPtr::new(null_mut()) }; CHUNKS],
             fresh,
+            map,
         }
     }
 
@@ -44,7 +56,7 @@ impl<T> Chunks<T> {
     #[cold]
     fn make(&self, fd: i32) -> Option<&'static T> {
         let place = self.chunks.get(usize::try_from(fd).ok()? / CHUNK)?;
-        let chunk = memory::map(size_of::<[T; CHUNK]>())?.cast::<[T; CHUNK]>();
+        let chunk = (self.map)(size_of::<[T; CHUNK]>())?.cast::<[T; CHUNK]>();
         for number in 0..CHUNK {
             // SAFETY: within the mapping, which begins at a page and so is aligned.
             unsafe { chunk.cast::<T>().add(number).write((self.fresh)()) };

@@ -4,6 +4,7 @@ use super::chunks::Chunks;
 use super::cookies;
 use super::loops::MOST_LOOPS;
 use super::numbers::{self, changes_hands, owners};
+use super::sessions;
 use super::slot::{AllOpen, Slot};
 use crate::sys::process::is_same_process;
 use crate::sys::program::STATS;
@@ -137,6 +138,7 @@ fn forget_connection(fd: i32) {
     // A lock that is waited for may leave its own.
     let _errno = errno::Guard::new();
     if slot.close(fd) {
+        slot.end_session(fd);
         leave(slot);
     }
 }
@@ -179,11 +181,13 @@ pub fn forget_range(first: u32, last: u32) {
 pub fn abandon() {
     CONNECTIONS.store(0, Relaxed);
     TABLE.leave_behind();
+    sessions::abandon();
     numbers::abandon();
 }
 
 /// A signal handler has jumped out of the library on this thread: what it had locked is given what it is owed, and left alone.
 pub fn recover() {
+    sessions::recover();
     for (fd, slot) in TABLE.all() {
         if slot.recover(fd) {
             leave(slot);

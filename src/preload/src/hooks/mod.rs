@@ -16,6 +16,7 @@ mod process;
 mod registration;
 mod restriction;
 mod socket;
+mod tls;
 mod wait;
 
 use body::*;

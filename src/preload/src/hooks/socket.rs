@@ -20,7 +20,7 @@ pub fn consumed(
         return read_file(real, fd, buffer, size);
     }
     // SAFETY: the application's own arguments, but for the size, which is not larger.
-    let part = || unsafe { super::read::real(fd, buffer, 1) };
+    let part = |most: usize| unsafe { super::read::real(fd, buffer, size.min(most)) };
     let has_room = || is_readable(buffer.cast());
     gated(real, fd, part, has_room, || (buffer, size))
 }
@@ -39,11 +39,11 @@ pub fn consumed_vector(
     let Some(first) = count.checked_sub(1).filter(|rest| *rest >= 0) else {
         return real();
     };
-    let part = || {
+    let part = |most| {
         let last = vector.wrapping_add(first as usize);
         match is_readable(vector.cast()) && is_readable(last.cast()) {
             // SAFETY: the first entry can be read, and is the application's; the call reads no more than it has room for.
-            true => unsafe { super::readv::real(fd, &one_byte_of(&*vector), 1) },
+            true => unsafe { super::readv::real(fd, &beginning_of(&*vector, most), 1) },
             // SAFETY: the application's own arguments: the kernel refuses them.
             false => unsafe { super::readv::real(fd, vector, count) },
         }
@@ -68,7 +68,9 @@ pub fn received(
         return real();
     }
     // SAFETY: as in `consumed`.
-    let part = || unsafe { super::recvfrom::real(fd, buffer, 1, flags, address, length) };
+    let part = |most: usize| unsafe {
+        super::recvfrom::real(fd, buffer, size.min(most), flags, address, length)
+    };
     let has_room = || is_readable(buffer.cast());
     gated(real, fd, part, has_room, || (buffer, size))
 }
@@ -84,7 +86,7 @@ pub fn received_message(
     if !is_plain(flags) {
         return real();
     }
-    let part = || {
+    let part = |most| {
         // A message is seven words.
         let readable = are_readable(message.cast(), size_of::<msghdr>() / size_of::<u64>());
         // SAFETY: it can be read, and is the application's.
@@ -96,7 +98,7 @@ pub fn received_message(
             return unsafe { super::recvmsg::real(fd, message, flags) };
         };
         // SAFETY: the first entry can be read.
-        let mut first = one_byte_of(unsafe { &*given.msg_iov });
+        let mut first = beginning_of(unsafe { &*given.msg_iov }, most);
         let whole = (given.msg_iov, given.msg_iovlen);
         (given.msg_iov, given.msg_iovlen) = (&raw mut first, 1);
         // SAFETY: the application's message with a vector of our own, which has less room.
@@ -136,22 +138,22 @@ fn has_room(vector: *const iovec, count: usize) -> bool {
     parts.iter().all(is_sound) && first.is_some_and(|part| is_readable(part.iov_base.cast()))
 }
 
-/// Room for one byte, where there is any.
-fn one_byte_of(first: &iovec) -> iovec {
+/// Room for so many bytes at the most.
+fn beginning_of(first: &iovec, most: usize) -> iovec {
     iovec {
         iov_base: first.iov_base,
-        iov_len: first.iov_len.min(1),
+        iov_len: first.iov_len.min(most),
     }
 }
 
-/// Reads a connection. `part` reads one byte of it; `has_room` tells whether the call is one that the kernel does not
+/// Reads a connection. `part` reads so many bytes of it at the most; `has_room` tells whether the call is one that the kernel does not
 /// refuse for its arguments, and is asked before it is refused for us; `buffer` tells where the kernel has put the first bytes, and is
 /// asked only after a read that brought some.
 #[inline]
 fn gated(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
-    part: impl FnOnce() -> ssize_t,
+    part: impl FnOnce(usize) -> ssize_t,
     has_room: impl FnOnce() -> bool,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
@@ -167,7 +169,8 @@ fn gated(
             errno::set(error.raw_os_error());
             return -1;
         }
-        Verdict::Part => part(),
+        Verdict::Part => part(1),
+        Verdict::AtMost(most) => part(most),
         Verdict::Disarmed | Verdict::Seen | Verdict::Unseen => real(),
     };
     if count > 0 {
@@ -176,7 +179,7 @@ fn gated(
         // SAFETY: the kernel has just written at least this many bytes there.
         let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
         here.with(|state| match verdict {
-            Verdict::Disarmed => state.read_disarmed(slot, bytes, count.unsigned_abs()),
+            Verdict::Disarmed => state.read_disarmed(fd, slot, bytes, count.unsigned_abs()),
             _ => state.has_read(fd, slot, verdict, (bytes, count.unsigned_abs()), size),
         });
     } else if count < 0 && verdict != Verdict::Disarmed && errno::is(EAGAIN) {

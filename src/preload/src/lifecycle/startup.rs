@@ -5,6 +5,7 @@
 //! table is made before a thread that waits in `epoll_wait` has accepted a connection.
 
 use super::fork;
+use crate::gate::sessions;
 use crate::sys::{clock, errno, forks, handler, log, program};
 use crate::threads::{stacks, thread};
 use crate::{event_loop, hooks};
@@ -67,4 +68,5 @@ fn first(count: c_int, arguments: *const *const c_char) -> Vec<u8> {
 
 extern "C" fn end() {
     program::sleep();
+    sessions::wipe_all();
 }

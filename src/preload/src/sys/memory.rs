@@ -7,7 +7,8 @@
 
 use super::lock::{Lock, Order};
 use dlmalloc::{Allocator, Dlmalloc};
-use rustix::mm::{mmap_anonymous, mremap, munmap, MapFlags, MremapFlags, ProtFlags};
+use rustix::mm::{madvise, mmap_anonymous, mremap, munmap};
+use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 use std::hint::black_box;
@@ -127,6 +128,21 @@ pub fn map(bytes: usize) -> Option<*mut c_void> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, which nobody knows yet.
     unsafe { mmap_anonymous(null_mut(), bytes, protection, MapFlags::PRIVATE) }.ok()
+}
+
+/// The same, for secrets: it is not in a core dump, and all zeroes in the child of a fork. Where the kernel cannot promise that
+/// there is none.
+pub fn map_for_secrets(bytes: usize) -> Option<*mut c_void> {
+    let memory = map(bytes)?;
+    for advice in [Advice::LinuxDontDump, Advice::LinuxWipeOnFork] {
+        // SAFETY: a mapping that nobody knows yet, of which nothing is said but for a dump and a fork.
+        if unsafe { madvise(memory, bytes, advice) }.is_err() {
+            // SAFETY: as above.
+            unsafe { unmap(memory, bytes) };
+            return None;
+        }
+    }
+    Some(memory)
 }
 
 /// Gives it back.

@@ -38,6 +38,11 @@ pub fn map(bytes: usize) -> Option<*mut c_void> {
     Some(memory.cast())
 }
 
+/// Nobody forks.
+pub fn map_for_secrets(bytes: usize) -> Option<*mut c_void> {
+    map(bytes)
+}
+
 /// # Safety
 /// As for the real one.
 pub unsafe fn unmap(memory: *mut c_void, _: usize) {

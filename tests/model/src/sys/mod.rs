@@ -47,8 +47,17 @@ pub mod usage {
     }
 }
 
+pub mod log {
+    //! Nobody reads it.
+    pub fn complain(_: &str) {}
+}
+
 pub mod process {
     //! There is one.
+    pub fn pid() -> u32 {
+        1
+    }
+
     pub fn is_same_process() -> bool {
         true
     }
@@ -56,11 +65,17 @@ pub mod process {
 
 pub mod program {
     //! A program that serves, and is helped.
+    use laio_core::config::Config;
     use laio_core::stats::Block;
     use std::sync::atomic::AtomicBool;
 
     pub static SERVES: AtomicBool = AtomicBool::new(false);
     pub static STATS: Block = Block::new();
+
+    /// It has none.
+    pub fn config() -> Option<&'static Config> {
+        None
+    }
 }
 
 pub mod descriptors {

@@ -4,6 +4,7 @@
 
 use laio_core::predictions::Predictions;
 use laio_core::recognise::Request;
+use laio_core::tls;
 
 /// How much of what a client sent is looked at.
 pub const LOOK: usize = 4096;
@@ -11,11 +12,37 @@ pub const LOOK: usize = 4096;
 /// Connections whose request line was cut in the middle, remembered at once.
 const PARTIALS: usize = 16;
 
-/// The first part of a request line that was cut in the middle.
+/// How much of what a client sent by TLS is looked at: the longest record, and what may follow it.
+pub const SEALED: usize = tls::LONGEST + LOOK;
+
+/// What a look at a connection that speaks TLS has found, as long as nothing else is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Bytes of requests, in [`Looks::bytes`].
+    pub length: usize,
+    /// Further ones, for which there was no room.
+    pub unseen: usize,
+    /// Bytes of the connection whose requests these are.
+    pub judged: usize,
+    /// There are others behind them.
+    pub is_cut: bool,
+}
+
+/// The first part of something that was cut in the middle: a request line, or a record.
 #[derive(Debug)]
 struct Partial {
     fd: i32,
     bytes: Vec<u8>,
+}
+
+/// No descriptor.
+const NONE: i32 = -1;
+
+impl Partial {
+    fn none() -> Partial {
+        let bytes = Vec::new();
+        Partial { fd: NONE, bytes }
+    }
 }
 
 /// The bytes, and what was made of them.
@@ -28,6 +55,13 @@ pub struct Looks {
     /// What its handler will touch.
     pub predictions: Predictions,
     partials: Vec<Partial>,
+    /// The same of what is sealed; opened where it stands.
+    pub sealed: Box<[u8; SEALED]>,
+    records: Vec<Partial>,
+    /// What was found in that.
+    pub seen: Seen,
+    /// The connection that speaks TLS and was read last.
+    pub last_sealed: i32,
 }
 
 impl Default for Looks {
@@ -37,8 +71,30 @@ impl Default for Looks {
             request: Request::default(),
             predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
+            sealed: Box::new([0; SEALED]),
+            records: (0..PARTIALS).map(|_| Partial::none()).collect(),
+            seen: Seen::default(),
+            last_sealed: NONE,
         }
     }
+}
+
+/// Keeps more of what was kept of a connection, or begins to. False where there is no memory for it.
+fn keep_more(list: &mut Vec<Partial>, fd: i32, bytes: &[u8]) -> bool {
+    let place = |number| list.iter().position(|partial| partial.fd == number);
+    let index = place(fd).or_else(|| place(NONE)).unwrap_or(0);
+    let Some(partial) = list.get_mut(index) else {
+        return false;
+    };
+    if partial.fd != fd {
+        partial.fd = fd;
+        partial.bytes.clear();
+    }
+    let has_room = partial.bytes.try_reserve(bytes.len()).is_ok();
+    if has_room {
+        partial.bytes.extend_from_slice(bytes);
+    }
+    has_room
 }
 
 impl Looks {
@@ -77,6 +133,47 @@ impl Looks {
             fd,
             bytes: bytes.to_vec(),
         });
+    }
+
+    /// Puts the first part of a record, of so many bytes, in front of what will be looked at. False where it was not kept.
+    pub fn begin_record(&mut self, fd: i32, length: usize) -> bool {
+        let partial = self.records.iter().find(|partial| partial.fd == fd);
+        let bytes = partial.map_or(&[][..], |partial| &partial.bytes);
+        let place = self.sealed.get_mut(..length);
+        match place.filter(|place| place.len() == bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The application has read these bytes, of which nobody knew what they are; `within` tells how much of the last record in
+    /// them was read by now, all of which is kept.
+    pub fn keep_record(&mut self, fd: i32, bytes: &[u8], within: usize) {
+        let begins_here = bytes.len().checked_sub(within);
+        if begins_here.is_some() {
+            self.drop_record(fd);
+        }
+        let part = bytes.get(begins_here.unwrap_or(0)..).unwrap_or_default();
+        if within > 0 && !keep_more(&mut self.records, fd, part) {
+            self.drop_record(fd);
+        }
+    }
+
+    /// Its memory is used again.
+    fn drop_record(&mut self, fd: i32) {
+        if let Some(partial) = self.records.iter_mut().find(|partial| partial.fd == fd) {
+            partial.fd = NONE;
+            partial.bytes.clear();
+        }
+    }
+
+    /// How long what was looked at is, with the part that was put in front of it.
+    pub fn joined(&self, fd: i32, length: usize) -> usize {
+        let partial = self.partials.iter().find(|partial| partial.fd == fd);
+        (partial.map_or(0, |partial| partial.bytes.len()) + length).min(LOOK)
     }
 
     /// What was kept of this connection has become whole, or is of no use.

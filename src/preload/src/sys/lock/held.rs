@@ -1,9 +1,11 @@
-//! How many locks of each order this thread has: a byte for each.
+//! How many locks of each order this thread has: four bits for each.
 
 use super::order::Order;
 use crate::sys::local::{place, Local};
 use crate::sys::log::fail;
 use std::cell::Cell;
+
+const BITS: u32 = 4;
 
 static HELD: Local<Cell<u64>> = Local::at(place::HELD);
 
@@ -18,17 +20,17 @@ pub fn check(order: Order) {
 
 /// Whether this thread may wait for a lock of this order.
 pub fn is_allowed(order: Order) -> bool {
-    HELD.get() >> (8 * order as u32) == 0
+    HELD.get() >> (BITS * order as u32) == 0
 }
 
 pub fn add(order: Order) {
-    HELD.set(HELD.get() + (1 << (8 * order as u32)));
+    HELD.set(HELD.get() + (1 << (BITS * order as u32)));
 }
 
 pub fn remove(order: Order) {
     // What was forgotten is not there any more.
-    let one = 1 << (8 * order as u32);
-    if HELD.get() & (one * 0xff) != 0 {
+    let one = 1 << (BITS * order as u32);
+    if HELD.get() & (one * 0xf) != 0 {
         HELD.set(HELD.get() - one);
     }
 }

@@ -18,6 +18,10 @@ pub enum Order {
     Stream,
     /// A connection's gates, over the `epoll_ctl` that must agree with them.
     Gates,
+    /// A connection's TLS session.
+    Session,
+    /// The contexts of TLS libraries.
+    Contexts,
     /// Memory, and nothing after it.
     Memory,
 }

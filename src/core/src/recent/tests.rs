@@ -1,0 +1,110 @@
+use super::*;
+use crate::recognise::Http;
+use proptest::prelude::*;
+
+fn predict(rules: &Rules, target: &str) -> (Request, Predictions) {
+    let mut request = Request::default();
+    let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+    Http.recognise(head.as_bytes(), &mut request).unwrap();
+    let mut predictions = Predictions::default();
+    rules.predict(&request, &mut predictions);
+    (request, predictions)
+}
+
+fn first(predictions: &Predictions) -> &[u8] {
+    predictions.iter().next().unwrap().path
+}
+
+fn touch(recent: &mut Recent, rules: &mut Rules, path: &[u8]) -> bool {
+    recent.attribute(path, crate::hash(path), Depth::Data, rules)
+}
+
+#[test]
+fn bytes_are_parsed_only_when_something_stalls() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n");
+    assert!(!touch(&mut recent, &mut rules, b"/srv/a"));
+    recent.recognise(&Http, |_| None);
+    assert!(touch(&mut recent, &mut rules, b"/srv/a"));
+    assert_eq!(first(&predict(&rules, "/b").1), b"/srv/b");
+}
+
+#[test]
+fn an_operation_may_come_two_turns_later_but_not_three() {
+    for (turns, found) in [(0, true), (2, true), (3, false)] {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        let (request, predictions) = predict(&rules, "/a");
+        recent.remember(&request, &predictions, &mut rules);
+        (0..turns).for_each(|_| recent.new_iteration());
+        assert_eq!(
+            touch(&mut recent, &mut rules, b"/srv/a"),
+            found,
+            "after {turns} turns"
+        );
+    }
+}
+
+#[test]
+fn the_matching_request_is_found_among_several() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    for target in ["/one/x", "/two/y"] {
+        let (request, predictions) = predict(&rules, target);
+        recent.remember(&request, &predictions, &mut rules);
+    }
+    assert!(touch(&mut recent, &mut rules, b"/srv/one/x"));
+    assert_eq!(first(&predict(&rules, "/q").1), b"/srv/q");
+}
+
+proptest! {
+    /// Requests of one iteration, handled in any order: nobody's file is taken for another one's
+    /// companion, or for an index file.
+    #[test]
+    fn a_file_is_laid_beside_the_request_that_asks_for_it(
+        targets in prop::collection::btree_set("/(d/)?[a-c]{0,2}(\\.gz)?", 2..6),
+        handled in any::<[prop::sample::Index; 8]>(),
+    ) {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        rules.pin(b"/", b"/srv/www");
+        let files: Vec<&String> = targets.iter().filter(|t| !t.ends_with('/')).collect();
+        for target in &targets {
+            recent.keep_bytes(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        }
+        recent.recognise(&Http, |_| None);
+        for index in handled.iter().filter(|_| !files.is_empty()) {
+            touch(&mut recent, &mut rules, format!("/srv/www{}", index.get(&files)).as_bytes());
+        }
+        for other in ["/other", "/d/other", "/"] {
+            prop_assert!(predict(&rules, other).1.len() <= 1, "{:?}", rules);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_answers_from_its_own_cache_is_not_held_against_a_rule() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    let (request, predictions) = predict(&rules, "/a");
+    recent.remember(&request, &predictions, &mut rules);
+    touch(&mut recent, &mut rules, b"/srv/a");
+    for _ in 0..100 {
+        let (request, predictions) = predict(&rules, "/a");
+        recent.remember(&request, &predictions, &mut rules);
+    }
+    assert_eq!(predict(&rules, "/b").1.len(), 1);
+}
+
+#[test]
+fn a_wrong_prediction_is_held_against_its_rule() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    let (request, predictions) = predict(&rules, "/a");
+    recent.remember(&request, &predictions, &mut rules);
+    touch(&mut recent, &mut rules, b"/srv/a");
+    touch(&mut recent, &mut rules, b"/srv/a.gz");
+    assert_eq!(predict(&rules, "/b").1.len(), 2);
+    for _ in 0..40 {
+        recent.new_iteration();
+        let (request, predictions) = predict(&rules, "/c");
+        recent.remember(&request, &predictions, &mut rules);
+        touch(&mut recent, &mut rules, b"/srv/c");
+    }
+    assert_eq!(predict(&rules, "/b").1.len(), 1);
+}

@@ -1,0 +1,130 @@
+//! The TLS sessions of connections: where in their records the application reads, and the keys to what it has not read yet.
+//!
+//! They lie in memory of their own, which is in no core dump and is zeroed in the child of a fork. A session ends, and is zeroed,
+//! when its connection is closed, and when the process ends.
+
+use super::chunks::Chunks;
+use crate::sys::lock::{Lock, Order};
+use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sys::{log, process, program};
+use laio_core::tls::Session;
+use zeroize::Zeroize;
+
+static TABLE: Chunks<Entry> = Chunks::of_secrets(Entry::fresh);
+
+/// Whether any TLS library of the process tells its secrets.
+static ARE_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Whether it was said that none does, though clients speak TLS.
+static IS_SAID: AtomicBool = AtomicBool::new(false);
+
+/// One connection's.
+#[derive(Debug)]
+pub struct Entry {
+    session: Lock<Session>,
+    /// Bytes, from the next one to be read on, whose requests are known: so much may be read without another look.
+    pub judged: AtomicUsize,
+    /// Behind them is what was there already, and may not be reported again.
+    pub owes: AtomicBool,
+    /// The iteration in which something was read of it last.
+    pub read_in: AtomicU64,
+}
+
+impl Entry {
+    fn fresh() -> Entry {
+        Entry {
+            session: Lock::new(Order::Session, Session::default()),
+            judged: AtomicUsize::new(0),
+            owes: AtomicBool::new(false),
+            read_in: AtomicU64::new(0),
+        }
+    }
+
+    /// Acts on the session; not in a signal handler that has interrupted the thread that does.
+    #[inline]
+    pub fn with<R>(&self, act: impl FnOnce(&mut Session) -> R) -> Option<R> {
+        (!self.session.is_own()).then(|| act(&mut self.session.lock()))
+    }
+
+    fn wipe(&self) {
+        self.with(Zeroize::zeroize);
+        self.judged.store(0, Relaxed);
+        self.owes.store(false, Relaxed);
+        self.read_in.store(0, Relaxed);
+    }
+}
+
+/// The session of a connection that speaks TLS.
+#[inline]
+pub fn of(fd: i32) -> Option<&'static Entry> {
+    TABLE.get(fd)
+}
+
+/// A connection begins to speak TLS: nothing where no library tells secrets, or there is no room for them.
+pub(super) fn begin(fd: i32) -> Option<&'static Entry> {
+    if !are_told() {
+        say_that_none_are_told();
+        return None;
+    }
+    let entry = TABLE.get_or_make(fd)?;
+    entry.wipe();
+    Some(entry)
+}
+
+/// Its connection is closed.
+pub(super) fn end(fd: i32) {
+    if let Some(entry) = of(fd) {
+        entry.wipe();
+    }
+}
+
+/// A TLS library of the process tells its secrets from now on.
+pub fn will_be_told() {
+    ARE_TOLD.store(true, Relaxed);
+}
+
+/// Whether one does.
+pub fn are_told() -> bool {
+    ARE_TOLD.load(Relaxed)
+}
+
+/// Tells the user, once, that this program's TLS is one that nobody can look into. Not where that was asked for.
+fn say_that_none_are_told() {
+    if !program::config().is_some_and(|config| config.tls) || IS_SAID.swap(true, Relaxed) {
+        return;
+    }
+    log::complain(&format!(
+        "liblaio: process {} speaks TLS by a library that tells no keys (it is linked statically, or not OpenSSL's): what its \
+         clients ask for by TLS is not looked at\n",
+        process::pid()
+    ));
+}
+
+/// The secret of the connection whose client has sent this random number. It is that of the number `last`, most often.
+pub fn learn(random: &[u8; 32], last: i32, learn: impl FnOnce(&mut Session)) {
+    let is_its = |entry: &&Entry| {
+        let found = entry.with(|session| session.reading().random() == Some(random));
+        found == Some(true)
+    };
+    let all = || TABLE.all().map(|(_, entry)| entry);
+    let entry = of(last).filter(is_its).or_else(|| all().find(is_its));
+    if let Some(entry) = entry {
+        entry.with(learn);
+    }
+}
+
+/// The process ends: nothing is left of any secret.
+pub fn wipe_all() {
+    TABLE.all().for_each(|(_, entry)| entry.wipe());
+}
+
+/// A signal handler has jumped out of the library on this thread: what it had locked is forgotten.
+pub(super) fn recover() {
+    let entries = TABLE.all().map(|(_, entry)| entry);
+    entries.for_each(|entry| entry.session.take_over(Zeroize::zeroize));
+}
+
+/// After a fork: they are the parent's, and the kernel has zeroed them.
+pub(super) fn abandon() {
+    TABLE.leave_behind();
+}

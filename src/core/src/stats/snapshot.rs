@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub reasons: BTreeMap<String, u64>,
     /// What the helpers did.
     pub jobs: BTreeMap<String, u64>,
+    /// Clients that speak TLS.
+    pub tls: BTreeMap<String, u64>,
     /// Nanoseconds that event loops were blocked in file operations.
     pub stall_time_ns: u64,
     /// The heaviest stalls, by total time.
@@ -82,6 +84,7 @@ impl Snapshot {
             lanes: group("lanes"),
             reasons: group("reasons"),
             jobs: group("jobs"),
+            tls: group("tls"),
             stall_time_ns: totals[Counter::StallTime as usize],
             stalls: by_weight(stalls),
             ungated_time_ns: totals[Counter::UngatedTime as usize],
@@ -100,6 +103,7 @@ impl Snapshot {
             (&mut self.lanes, &before.lanes),
             (&mut self.reasons, &before.reasons),
             (&mut self.jobs, &before.jobs),
+            (&mut self.tls, &before.tls),
         ];
         for (group, before) in groups {
             for (name, count) in group {
@@ -121,6 +125,7 @@ impl Sum for Snapshot {
                 (&mut sum.lanes, other.lanes),
                 (&mut sum.reasons, other.reasons),
                 (&mut sum.jobs, other.jobs),
+                (&mut sum.tls, other.tls),
             ];
             for (group, other) in groups {
                 for (name, count) in other {

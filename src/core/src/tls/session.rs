@@ -121,17 +121,33 @@ impl Session {
 
     /// Opens the record at `place`, header and all, where it stands. What follows is at `place` then, if it is not too early.
     pub fn open(&mut self, place: &mut Place, record: &mut [u8]) -> Opened {
+        let opened = self.try_to_open(place, record);
+        if let Opened::Never(reason) = opened {
+            self.give_up(reason);
+        }
+        opened
+    }
+
+    /// The same with a record that was read before, and may be of the handshake.
+    pub fn open_past(&mut self, mut place: Place, record: &mut [u8]) -> Option<Range<usize>> {
+        match self.try_to_open(&mut place, record) {
+            Opened::Data(range) => Some(range),
+            _ => None,
+        }
+    }
+
+    fn try_to_open(&mut self, place: &mut Place, record: &mut [u8]) -> Opened {
         if self.reason != Reason::None {
             return Opened::Never(self.reason);
         }
         let Some((head, body)) = record.split_first_chunk_mut::<HEADER>() else {
-            return self.never(Reason::Lost);
+            return Opened::Never(Reason::Lost);
         };
         let Some((content, length)) = header(head) else {
-            return self.never(Reason::Lost);
+            return Opened::Never(Reason::Lost);
         };
         if length != body.len() {
-            return self.never(Reason::Lost);
+            return Opened::Never(Reason::Lost);
         }
         let here = *place;
         *place = here.after(content);
@@ -143,7 +159,7 @@ impl Session {
             return Opened::TooEarly;
         }
         let opened = match self.secret.version() {
-            Version::Tls12 if here.changes != 1 => return self.never(Reason::Lost),
+            Version::Tls12 if here.changes != 1 => return Opened::Never(Reason::Lost),
             Version::Tls12 => {
                 self.derive();
                 self.epoch.keys.open(here.since_change, head, body)
@@ -159,13 +175,8 @@ impl Session {
                 Opened::Other
             }
             Some(_) => Opened::Other,
-            None => self.never(Reason::Tag),
+            None => Opened::Never(Reason::Tag),
         }
-    }
-
-    fn never(&mut self, reason: Reason) -> Opened {
-        self.give_up(reason);
-        Opened::Never(reason)
     }
 
     fn derive(&mut self) {

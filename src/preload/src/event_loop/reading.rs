@@ -74,6 +74,11 @@ impl EventLoop {
         if let Some(error) = taken_error(slot) {
             return Verdict::Fail(error);
         }
+        self.refuse_read(slot)
+    }
+
+    /// Answers a read of which nothing was reported.
+    pub(super) fn refuse_read(&self, slot: &Slot) -> Verdict {
         slot.told.has_refused_read();
         self.counters.count_alone(Counter::Unreported);
         Verdict::Fail(Errno::AGAIN)

@@ -45,7 +45,7 @@ const SHORT_TTL: u64 = 100;
 /// A request whose files are not in memory.
 pub(super) struct Cold {
     pub(super) job: Box<Job>,
-    urgency: Urgency,
+    pub(super) urgency: Urgency,
     /// Bytes of the first request's head that are in the socket.
     pub(super) length: usize,
     /// They are of a record, which is nothing before it is whole.

@@ -6,7 +6,7 @@
 //! read then is only counted.
 
 use super::reading::{taken_error, Verdict};
-use super::request::{peek, Look};
+use super::request::{peek, Cold, Look};
 use super::state::{EventLoop, Seen, SEALED};
 use crate::gate::sessions::{self, Entry};
 use crate::gate::slot::{Read, Slot};
@@ -51,35 +51,33 @@ impl EventLoop {
             return Verdict::AtMost(judged);
         }
         let iteration = self.iteration.number();
-        let has_read = entry.read_in.load(Relaxed) == iteration;
-        let is_ours = slot.is_alone() && slot.is_stream(fd) && may_be_refused(fd);
+        let refusable = may_hold && slot.is_alone() && slot.is_stream(fd) && may_be_refused(fd);
+        // What was reported has been read: what is there may have come since.
+        let goes_on = refusable && entry.read_in.load(Relaxed) == iteration;
         match self.look(fd, slot, false) {
-            Look::Warm | Look::Unstaffed => {}
-            Look::Empty if is_ours && has_read && slot.error.load(Relaxed) == 0 => {
-                slot.told.has_read(iteration, self.now(), 0, true);
-                return Verdict::Fail(Errno::AGAIN);
+            Look::Warm => {}
+            Look::Empty if goes_on && slot.error.load(Relaxed) == 0 => {
+                return self.finds_nothing(slot);
             }
             Look::Empty => {}
-            Look::Cold(cold) if is_ours && may_hold && has_read => {
-                // What was reported has been read: this may have come since.
-                if self.hold_back(fd, slot, cold, None) {
-                    slot.told.has_read(iteration, self.now(), 0, true);
-                    return Verdict::Fail(Errno::AGAIN);
-                }
-                self.accept_seen(fd, slot, entry, true);
-            }
+            Look::Cold(cold) if goes_on => match self.hold_back(fd, slot, cold, None) {
+                true => return self.finds_nothing(slot),
+                false => self.accept_seen(fd, slot, entry, true),
+            },
             Look::Cold(cold) => {
                 self.pool.give_back(cold.job);
-                let may_refuse = slot
-                    .told
-                    .may_refuse_read(iteration, self.sets.are_waited_for);
-                if is_ours && may_hold && may_refuse {
-                    slot.told.has_refused_read();
-                    self.counters.count_alone(Counter::Unreported);
-                    return Verdict::Fail(Errno::AGAIN);
+                let in_sets = self.sets.are_waited_for;
+                if refusable && slot.told.may_refuse_read(iteration, in_sets) {
+                    return self.refuse_read(slot);
                 }
                 self.accept_seen(fd, slot, entry, true);
             }
+            // Helpers start where the loop waits next.
+            Look::Unstaffed if goes_on && slot.told.may_refuse_again() => {
+                slot.report_again(fd);
+                return self.refuse_read(slot);
+            }
+            Look::Unstaffed => self.accept_seen(fd, slot, entry, false),
         }
         if let Some(error) = taken_error(slot) {
             return Verdict::Fail(error);
@@ -88,6 +86,13 @@ impl EventLoop {
             0 => Verdict::Unseen,
             judged => Verdict::AtMost(judged),
         }
+    }
+
+    /// The answer to a read of what is empty, or held back.
+    fn finds_nothing(&self, slot: &Slot) -> Verdict {
+        slot.told
+            .has_read(self.iteration.number(), self.now(), 0, true);
+        Verdict::Fail(Errno::AGAIN)
     }
 
     /// What is in the socket of a client that speaks TLS.
@@ -128,16 +133,18 @@ impl EventLoop {
             length => self.judge(fd, slot, length),
         };
         match look {
-            Look::Cold(mut cold) => {
-                // Parts of a request are parts of its record.
-                cold.length = walk.first.saturating_sub(within);
-                cold.is_sealed = true;
+            Look::Warm => self.accept_seen(fd, slot, entry, false),
+            Look::Cold(cold) => {
                 slot.cut.store(false, Relaxed);
-                return Look::Cold(cold);
+                // Parts of a request are parts of its record.
+                return Look::Cold(Cold {
+                    length: walk.first.saturating_sub(within),
+                    is_sealed: true,
+                    ..cold
+                });
             }
-            Look::Warm | Look::Unstaffed | Look::Empty => {}
+            Look::Unstaffed | Look::Empty => slot.cut.store(false, Relaxed),
         }
-        self.accept_seen(fd, slot, entry, false);
         look
     }
 
@@ -316,11 +323,7 @@ pub(super) fn open_kept(sealed: &mut Sealed) -> Option<Range<usize>> {
     let connection = sealed.connection;
     let entry = sessions::of(connection.fd)
         .filter(|_| numbers::open_file(connection.fd) == Some(connection))?;
-    let mut place = sealed.place;
-    match entry.with(|session| session.open(&mut place, &mut sealed.bytes))? {
-        Opened::Data(range) => Some(range),
-        _ => None,
-    }
+    entry.with(|session| session.open_past(sealed.place, &mut sealed.bytes))?
 }
 
 /// What counts the connections that cannot be understood for this reason.

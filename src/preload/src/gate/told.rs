@@ -124,6 +124,11 @@ impl Told {
         (since..=iteration).contains(&self.clean.load(Relaxed))
     }
 
+    /// Whether it was not refused so often that the application does not seem to wait.
+    pub fn may_refuse_again(&self) -> bool {
+        self.refusals.load(Relaxed) < REFUSALS
+    }
+
     /// A read was answered so. In the end one is not.
     pub fn has_refused_read(&self) {
         if self.refusals.fetch_add(1, Relaxed) + 1 >= REFUSALS {

@@ -82,6 +82,11 @@ impl NextRead {
         self.filled.push(memory);
     }
 
+    /// Whether any read of this iteration has put bytes of a file anywhere.
+    pub fn has_filled_any(&self) -> bool {
+        !self.filled.is_empty()
+    }
+
     /// Whether all of this memory is where a read of this iteration has put bytes of a file.
     pub fn is_filled(&self, memory: &Range<usize>) -> bool {
         let within =

@@ -9,6 +9,7 @@ use crate::sys::address::is_readable;
 use crate::sys::errno;
 use laio_core::stats::Call;
 use laio_core::stream::NextRead;
+use laio_core::tls::{self, Content};
 use libc::{c_int, c_uint, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{MAP_FAILED, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, PROT_READ};
 use libc::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
@@ -177,7 +178,9 @@ fn produced(
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
         let mapped = given.as_ref().map_or(&[][..], Parts::as_slice);
+        let sealed = slot.session(fd).is_some();
         let is_file = |next: &NextRead| match parts() {
+            Some(parts) if sealed => next.has_filled_any() && parts.are_records(),
             Some(parts) => parts.are_filled(next),
             None => is_file(),
         };
@@ -321,6 +324,20 @@ impl Parts {
             next.is_filled(&(start..start.saturating_add(part.iov_len)))
         };
         parts().all(filled) && parts().all(|part| is_readable(part.iov_base.cast()))
+    }
+
+    /// Whether it begins with a record of TLS that holds bytes of the application's, and so many that they are no message of
+    /// the library's own: to refuse its goodbye could be to lose that.
+    fn are_records(&self) -> bool {
+        const LEAST: usize = 1024;
+        let first = self.0.iter().find(|part| part.iov_len >= LEAST);
+        let Some(first) = first.filter(|part| is_readable(part.iov_base.cast())) else {
+            return false;
+        };
+        // SAFETY: eight bytes can be read there.
+        let bytes = unsafe { &*first.iov_base.cast::<[u8; tls::HEADER]>() };
+        let length = |(content, length)| (content == Content::Application).then_some(length);
+        tls::header(bytes).and_then(length) >= Some(LEAST)
     }
 
     fn as_slice(&self) -> &[iovec] {

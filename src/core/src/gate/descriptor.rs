@@ -266,10 +266,17 @@ impl Descriptor {
         self.restore()
     }
 
+    /// Whether what is there is reported once, and not until it is gone.
+    pub fn is_edge(&self) -> bool {
+        let is_edge = |r: Registration| r.events & (EDGE | ONESHOT) == EDGE;
+        self.several || self.registration.is_some_and(is_edge)
+    }
+
     /// The calls by which an edge-triggered interest reports what is there already; none where the kernel does so by itself.
     pub fn report_again(&self) -> Controls {
-        let is_edge = |r: &Registration| r.events & (EDGE | ONESHOT) == EDGE;
-        let edge = self.registration.filter(|r| is_edge(r) && !self.several);
+        let edge = self
+            .registration
+            .filter(|_| self.is_edge() && !self.several);
         edge.map_or_else(Controls::new, |r| r.controls(r.events & !self.held()))
     }
 

@@ -10,6 +10,7 @@ use super::request::{peek, Cold, Look};
 use super::state::{EventLoop, Seen, SEALED};
 use crate::gate::sessions::{self, Entry};
 use crate::gate::slot::{Read, Slot};
+use crate::gate::told::NEVER;
 use crate::gate::{may_be_refused, numbers};
 use laio_core::recent::Sealed;
 use laio_core::stats::Counter;
@@ -51,29 +52,34 @@ impl EventLoop {
             return Verdict::AtMost(judged);
         }
         let iteration = self.iteration.number();
-        let refusable = may_hold && slot.is_alone() && slot.is_stream(fd) && may_be_refused(fd);
+        let refusable = || may_hold && slot.is_alone() && slot.is_stream(fd) && may_be_refused(fd);
         // What was reported has been read: what is there may have come since.
-        let goes_on = refusable && entry.read_in.load(Relaxed) == iteration;
-        match self.look(fd, slot, false) {
+        let has_read = entry.read_in.load(Relaxed) == iteration;
+        let goes_on = || has_read && slot.told.may_refuse_again() && refusable();
+        if entry.seen_in.load(Relaxed) == iteration && !slot.is_edge(fd) && goes_on() {
+            // All bytes that were there are read. What has come since, or behind them, will be reported, and looked at.
+            return self.refuse_read(slot);
+        }
+        match self.look(fd, slot, true) {
             Look::Warm => {}
-            Look::Empty if goes_on && slot.error.load(Relaxed) == 0 => {
+            Look::Empty if goes_on() && slot.error.load(Relaxed) == 0 => {
                 return self.finds_nothing(slot);
             }
             Look::Empty => {}
-            Look::Cold(cold) if goes_on => match self.hold_back(fd, slot, cold, None) {
+            Look::Cold(cold) if goes_on() => match self.hold_back(fd, slot, cold, None) {
                 true => return self.finds_nothing(slot),
                 false => self.accept_seen(fd, slot, entry, true),
             },
             Look::Cold(cold) => {
                 self.pool.give_back(cold.job);
                 let in_sets = self.sets.are_waited_for;
-                if refusable && slot.told.may_refuse_read(iteration, in_sets) {
+                if refusable() && slot.told.may_refuse_read(iteration, in_sets) {
                     return self.refuse_read(slot);
                 }
                 self.accept_seen(fd, slot, entry, true);
             }
             // Helpers start where the loop waits next.
-            Look::Unstaffed if goes_on && slot.told.may_refuse_again() => {
+            Look::Unstaffed if goes_on() => {
                 slot.report_again(fd);
                 return self.refuse_read(slot);
             }
@@ -127,6 +133,7 @@ impl EventLoop {
             unseen: walk.unseen,
             judged: end.saturating_sub(within),
             is_cut: walk.is_more,
+            is_all: end == total && total < SEALED,
         };
         let look = match walk.length {
             0 => Look::Warm,
@@ -203,6 +210,12 @@ impl EventLoop {
         let seen = std::mem::take(&mut self.looks.seen);
         entry.judged.store(seen.judged, Relaxed);
         entry.owes.store(seen.is_cut, Relaxed);
+        let seen_in = if seen.is_all {
+            self.iteration.number()
+        } else {
+            NEVER
+        };
+        entry.seen_in.store(seen_in, Relaxed);
         let cut = slot.cut.swap(false, Relaxed);
         if seen.length == 0 {
             return;

@@ -28,6 +28,8 @@ pub struct Entry {
     pub owes: AtomicBool,
     /// The iteration in which something was read of it last.
     pub read_in: AtomicU64,
+    /// The iteration of the last look, if that has seen all that was there.
+    pub seen_in: AtomicU64,
 }
 
 impl Entry {
@@ -37,6 +39,7 @@ impl Entry {
             judged: AtomicUsize::new(0),
             owes: AtomicBool::new(false),
             read_in: AtomicU64::new(0),
+            seen_in: AtomicU64::new(0),
         }
     }
 
@@ -51,6 +54,7 @@ impl Entry {
         self.judged.store(0, Relaxed);
         self.owes.store(false, Relaxed);
         self.read_in.store(0, Relaxed);
+        self.seen_in.store(0, Relaxed);
     }
 }
 

@@ -403,6 +403,11 @@ impl Slot {
         }
     }
 
+    /// Whether what is there is reported once, and not until it is gone.
+    pub fn is_edge(&self, fd: i32) -> bool {
+        self.settled(fd).is_edge()
+    }
+
     /// Has the kernel report again what an edge has told of, and was not read: the application was handed less than there is.
     pub fn report_again(&self, fd: i32) {
         let mut state = self.settled(fd);

@@ -26,6 +26,8 @@ pub struct Seen {
     pub judged: usize,
     /// There are others behind them.
     pub is_cut: bool,
+    /// That is all that was there.
+    pub is_all: bool,
 }
 
 /// The first part of something that was cut in the middle: a request line, or a record.

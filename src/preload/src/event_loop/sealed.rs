@@ -31,8 +31,6 @@ struct Walk {
     first: usize,
     /// The end of a record whose keys have not come yet, and behind which they may.
     too_early: Option<usize>,
-    /// A further record is there as a whole.
-    is_more: bool,
 }
 
 impl EventLoop {
@@ -132,7 +130,7 @@ impl EventLoop {
             length: walk.length,
             unseen: walk.unseen,
             judged: end.saturating_sub(within),
-            is_cut: walk.is_more,
+            is_cut: end < total,
             is_all: end == total && total < SEALED,
         };
         let look = match walk.length {
@@ -192,7 +190,6 @@ impl EventLoop {
                 }
                 Opened::Other => {}
                 Opened::TooEarly => {
-                    walk.is_more = end < total;
                     walk.too_early = Some(end);
                     return walk;
                 }

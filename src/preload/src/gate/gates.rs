@@ -205,6 +205,18 @@ impl Slot {
         self.next_read.store(PASS, Release);
     }
 
+    /// Whether what is there is reported once, and not until it is gone.
+    pub fn is_edge(&self, fd: i32) -> bool {
+        self.settled(fd).is_edge()
+    }
+
+    /// Has the kernel report again what an edge has told of, and was not read: the application was handed less than there is.
+    pub fn report_again(&self, fd: i32) {
+        let mut state = self.settled(fd);
+        let controls = state.report_again();
+        self.carry_out(fd, &mut state, controls);
+    }
+
     /// It has from now on: what is told by one number is not known by the other.
     pub fn share(&self, fd: i32) {
         self.shared.store(true, Relaxed);

@@ -15,6 +15,7 @@ pub mod numbers;
 pub mod sessions;
 pub mod sets;
 pub mod slot;
+mod speech;
 pub mod table;
 pub mod told;
 mod unseen;

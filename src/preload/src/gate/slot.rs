@@ -1,7 +1,6 @@
 //! What is known of one connection: what its next read is to do, which of its gates are closed, what it has been told.
 
 use super::control::carry_out;
-use super::sessions::{self, Entry};
 use super::told::Told;
 use super::unseen::Unseen;
 use super::waker;
@@ -16,7 +15,6 @@ use laio_core::gate::{Control, Controls, Descriptor, Reported, Side};
 use laio_core::inflight::Account;
 use laio_core::recognise::Body;
 use laio_core::stream::Stream;
-use laio_core::tls;
 
 /// What a read of a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +33,8 @@ const UNASKED: u8 = 0;
 const STREAM: u8 = 1;
 const OTHER: u8 = 2;
 
-const SILENT: u8 = 0;
-const CLEAR: u8 = 1;
-const SEALED: u8 = 2;
-
+/// Nothing was read of the client yet.
+pub(super) const SILENT: u8 = 0;
 pub(super) const LOOK: u8 = 0;
 pub(super) const PASS: u8 = 1;
 pub(super) const WAIT: u8 = 2;
@@ -74,8 +70,8 @@ pub struct Slot {
     pub partial: AtomicBool,
     /// Whether the look at it has found such a part, which is to be kept when it is read, or what is no request to predict for.
     pub cut: AtomicBool,
-    /// Whether the client speaks TLS ([`SEALED`]), or nothing of it was read yet ([`SILENT`]).
-    speech: AtomicU8,
+    /// What the client speaks (`speech`).
+    pub(super) speech: AtomicU8,
     /// Whether the client's next byte is of a request's body. Written under the lock of `stream`, read without.
     pub(super) in_body: AtomicBool,
     /// What a signal handler has done to it while its state was locked.
@@ -161,7 +157,6 @@ impl Slot {
         self.partial.store(false, Relaxed);
         self.cut.store(false, Relaxed);
         self.in_body.store(false, Relaxed);
-        self.end_session(fd);
         self.error.store(0, Relaxed);
         self.shared.store(false, Relaxed);
         self.born.store(CHILDREN.load(Relaxed), Relaxed);
@@ -365,54 +360,6 @@ impl Slot {
         let mut stream = self.stream.lock();
         follow(&mut stream.received);
         self.in_body.store(stream.received.is_inside(), Relaxed);
-    }
-
-    /// The TLS session of its client, where it speaks that.
-    #[inline]
-    pub fn session(&self, fd: i32) -> Option<&'static Entry> {
-        (self.speech.load(Relaxed) == SEALED).then(|| sessions::of(fd))?
-    }
-
-    /// The same, where the application has just read these bytes: the first ones of a connection tell.
-    #[inline]
-    pub fn session_of(&self, fd: i32, bytes: &[u8]) -> Option<&'static Entry> {
-        match self.speech.load(Relaxed) {
-            CLEAR => None,
-            SEALED => sessions::of(fd),
-            _ => self.begins_with(fd, bytes),
-        }
-    }
-
-    /// Whether what waits in the socket begins a TLS session that can be understood.
-    pub fn begins_session(&self, bytes: &[u8]) -> bool {
-        tls::begins(bytes) && self.speech.load(Relaxed) == SILENT && sessions::are_told()
-    }
-
-    #[cold]
-    fn begins_with(&self, fd: i32, bytes: &[u8]) -> Option<&'static Entry> {
-        let session = tls::begins(bytes).then(|| sessions::begin(fd)).flatten();
-        let speech = if session.is_some() { SEALED } else { CLEAR };
-        self.speech.store(speech, Relaxed);
-        session
-    }
-
-    /// Nothing is known of its TLS session any more.
-    pub(super) fn end_session(&self, fd: i32) {
-        if self.speech.swap(SILENT, Relaxed) == SEALED {
-            sessions::end(fd);
-        }
-    }
-
-    /// Whether what is there is reported once, and not until it is gone.
-    pub fn is_edge(&self, fd: i32) -> bool {
-        self.settled(fd).is_edge()
-    }
-
-    /// Has the kernel report again what an edge has told of, and was not read: the application was handed less than there is.
-    pub fn report_again(&self, fd: i32) {
-        let mut state = self.settled(fd);
-        let controls = state.report_again();
-        self.carry_out(fd, &mut state, controls);
     }
 
     /// Whether nothing is known of what waits in the socket.

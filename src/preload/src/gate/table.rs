@@ -42,6 +42,7 @@ pub fn accept(fd: i32) {
     let known = numbers::open_file(fd).and_then(|_| TABLE.get_or_make(fd));
     let Some(slot) = known else { return };
     cookies::set(fd, None);
+    slot.end_session(fd);
     if !slot.accept(fd) {
         // This one passes through.
         leave(slot);

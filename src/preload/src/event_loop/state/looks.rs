@@ -82,7 +82,7 @@ impl Default for Looks {
 }
 
 /// Keeps more of what was kept of a connection, or begins to. False where there is no memory for it.
-fn keep_more(list: &mut Vec<Partial>, fd: i32, bytes: &[u8]) -> bool {
+fn keep_more(list: &mut [Partial], fd: i32, bytes: &[u8]) -> bool {
     let place = |number| list.iter().position(|partial| partial.fd == number);
     let index = place(fd).or_else(|| place(NONE)).unwrap_or(0);
     let Some(partial) = list.get_mut(index) else {

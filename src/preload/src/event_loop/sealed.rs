@@ -239,7 +239,7 @@ impl EventLoop {
         let judged = entry.judged.load(Relaxed);
         entry.judged.store(judged.saturating_sub(count), Relaxed);
         entry.read_in.store(self.iteration.number(), Relaxed);
-        let Some(read) = self.follow(fd, entry, (bytes, count), false) else {
+        let Some(read) = self.follow(fd, slot, entry, (bytes, count), false) else {
             return;
         };
         if judged < count {
@@ -262,7 +262,7 @@ impl EventLoop {
     ) {
         entry.judged.store(0, Relaxed);
         slot.partial.store(false, Relaxed);
-        if let Some(read) = self.follow(fd, entry, (bytes, count), !slot.is_in_body()) {
+        if let Some(read) = self.follow(fd, slot, entry, (bytes, count), !slot.is_in_body()) {
             self.has_read_unjudged(slot, &read);
         }
     }
@@ -271,6 +271,7 @@ impl EventLoop {
     fn follow(
         &mut self,
         fd: i32,
+        slot: &Slot,
         entry: &Entry,
         (bytes, count): (&[u8], usize),
         keeps: bool,
@@ -303,6 +304,11 @@ impl EventLoop {
         })?;
         if read.reason != before {
             self.counters.count(counter(read.reason));
+        }
+        if read.plain > 0 && !sessions::are_told() {
+            // Its handshake goes on, so it is no stranger's mistake.
+            sessions::say_that_none_are_told();
+            slot.leave_tls_alone(fd);
         }
         Some(read)
     }

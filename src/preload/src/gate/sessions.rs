@@ -22,6 +22,8 @@ static IS_SAID: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub struct Entry {
     session: Lock<Session>,
+    /// Its secret has not come yet.
+    awaits: AtomicBool,
     /// Bytes, from the next one to be read on, whose requests are known: so much may be read without another look.
     pub judged: AtomicUsize,
     /// Behind them is what was there already, and may not be reported again.
@@ -36,6 +38,7 @@ impl Entry {
     fn fresh() -> Entry {
         Entry {
             session: Lock::new(Order::Session, Session::default()),
+            awaits: AtomicBool::new(false),
             judged: AtomicUsize::new(0),
             owes: AtomicBool::new(false),
             read_in: AtomicU64::new(0),
@@ -51,6 +54,7 @@ impl Entry {
 
     fn wipe(&self) {
         self.with(Zeroize::zeroize);
+        self.awaits.store(false, Relaxed);
         self.judged.store(0, Relaxed);
         self.owes.store(false, Relaxed);
         self.read_in.store(0, Relaxed);
@@ -64,14 +68,12 @@ pub fn of(fd: i32) -> Option<&'static Entry> {
     TABLE.get(fd)
 }
 
-/// A connection begins to speak TLS: nothing where no library tells secrets, or there is no room for them.
+/// A connection begins to speak TLS: nothing where that is not wanted, or there is no room for its secrets.
 pub(super) fn begin(fd: i32) -> Option<&'static Entry> {
-    if !are_told() {
-        say_that_none_are_told();
-        return None;
-    }
+    program::config().filter(|config| config.tls)?;
     let entry = TABLE.get_or_make(fd)?;
     entry.wipe();
+    entry.awaits.store(true, Relaxed);
     Some(entry)
 }
 
@@ -92,9 +94,10 @@ pub fn are_told() -> bool {
     ARE_TOLD.load(Relaxed)
 }
 
-/// Tells the user, once, that this program's TLS is one that nobody can look into. Not where that was asked for.
-fn say_that_none_are_told() {
-    if !program::config().is_some_and(|config| config.tls) || IS_SAID.swap(true, Relaxed) {
+/// Tells the user, once, that this program's TLS is one that nobody can look into.
+#[cold]
+pub fn say_that_none_are_told() {
+    if IS_SAID.swap(true, Relaxed) {
         return;
     }
     log::complain(&format!(
@@ -111,9 +114,11 @@ pub fn learn(random: &[u8; 32], last: i32, learn: impl FnOnce(&mut Session)) {
         found == Some(true)
     };
     let all = || TABLE.all().map(|(_, entry)| entry);
+    let all = || all().filter(|entry| entry.awaits.load(Relaxed));
     let entry = of(last).filter(is_its).or_else(|| all().find(is_its));
     if let Some(entry) = entry {
         entry.with(learn);
+        entry.awaits.store(false, Relaxed);
     }
 }
 

@@ -30,6 +30,13 @@ impl Slot {
         tls::begins(bytes) && self.speech.load(Relaxed) == SILENT && sessions::are_told()
     }
 
+    /// Its TLS is nothing that anybody tells keys of.
+    #[cold]
+    pub fn leave_tls_alone(&self, fd: i32) {
+        self.end_session(fd);
+        self.speech.store(CLEAR, Relaxed);
+    }
+
     #[cold]
     fn begins_with(&self, fd: i32, bytes: &[u8]) -> Option<&'static Entry> {
         let session = tls::begins(bytes).then(|| sessions::begin(fd)).flatten();

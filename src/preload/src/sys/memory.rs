@@ -6,6 +6,7 @@
 //! loop begins and where its threads start, and first whether so much is to be had.
 
 use super::lock::{Lock, Order};
+use super::refusals::MADVISE_SECRETS;
 use dlmalloc::{Allocator, Dlmalloc};
 use rustix::mm::{madvise, mmap_anonymous, mremap, munmap};
 use rustix::mm::{Advice, MapFlags, MremapFlags, ProtFlags};
@@ -136,7 +137,8 @@ pub fn map_for_secrets(bytes: usize) -> Option<*mut c_void> {
     let memory = map(bytes)?;
     for advice in [Advice::LinuxDontDump, Advice::LinuxWipeOnFork] {
         // SAFETY: a mapping that nobody knows yet, of which nothing is said but for a dump and a fork.
-        if unsafe { madvise(memory, bytes, advice) }.is_err() {
+        if let Err(error) = unsafe { madvise(memory, bytes, advice) } {
+            MADVISE_SECRETS.failed(error);
             // SAFETY: as above.
             unsafe { unmap(memory, bytes) };
             return None;

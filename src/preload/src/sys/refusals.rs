@@ -102,6 +102,11 @@ static MADVISE: Refusable = Refusable::new(
     "madvise",
     "bodies that are written from mapped files are not brought into memory",
 );
+/// Keeping secrets out of core dumps and of children.
+pub static MADVISE_SECRETS: Refusable = Refusable::new(
+    "madvise",
+    "secrets cannot be kept out of core dumps, so requests that come by TLS are not looked at",
+);
 /// Reading a whole window at once.
 pub static FADVISE64: Refusable = Refusable::new(
     "fadvise64",

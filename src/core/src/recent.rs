@@ -196,24 +196,31 @@ impl Recent {
     }
 
     /// Looks at the bytes that were kept and not parsed yet, newest turns only. `open` opens a record, and tells where in it the
-    /// request begins and ends.
+    /// request begins and ends: nothing where it cannot, and no bytes where there is none.
     pub fn recognise(
         &mut self,
         recogniser: &impl Recogniser,
         mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
     ) {
         let turn = self.turn;
-        for entry in self
-            .entries
-            .iter_mut()
-            .filter(|entry| entry.turn + REACH > turn)
-        {
+        // The newest first: by it a connection's keys are found to be right, and what was of its handshake is seen.
+        for age in 0..RECENT {
+            let entry = &mut self.entries[(self.next + RECENT - 1 - age) % RECENT];
+            if entry.turn + REACH <= turn {
+                continue;
+            }
             let bytes = match &mut entry.known {
                 Known::Bytes(bytes) => bytes.as_slice(),
                 Known::Sealed(sealed) => {
                     let is_whole = sealed.bytes.len() == sealed.length;
-                    let plain = is_whole.then(|| open(sealed)).flatten();
-                    plain.map_or(&[][..], |range| &sealed.bytes[range])
+                    match is_whole.then(|| open(sealed)).flatten() {
+                        // Of a handshake.
+                        Some(range) if range.is_empty() => {
+                            entry.known = Known::Nothing;
+                            continue;
+                        }
+                        plain => plain.map_or(&[][..], |range| &sealed.bytes[range]),
+                    }
                 }
                 Known::Nothing | Known::Request(_) => continue,
             };

@@ -93,10 +93,7 @@ impl EventLoop {
         }
         match peek(fd, slot, &mut self.looks.bytes[..]) {
             // A handshake begins.
-            Ok(_) if slot.begins_session(&self.looks.bytes[..]) => {
-                self.recent.has_not_understood();
-                Look::Warm
-            }
+            Ok(_) if slot.begins_session(&self.looks.bytes[..]) => Look::Warm,
             Ok(length) => self.judge(fd, slot, length.min(LOOK)),
             Err(look) => look,
         }

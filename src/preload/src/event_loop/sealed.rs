@@ -36,7 +36,7 @@ struct Walk {
 impl EventLoop {
     /// A client that speaks TLS is about to be read.
     pub(super) fn before_sealed_read(&mut self, fd: i32, slot: &Slot, entry: &Entry) -> Verdict {
-        let mut may_hold = true;
+        let mut may_hold = !self.is_full;
         match slot.read() {
             Read::Pass => may_hold = false,
             Read::Part => return self.part_of(fd, slot),

@@ -165,111 +165,163 @@ fn main() -> ExitCode {
             .needs(Need::Root),
         );
     }
-    for moment in [
-        // Without these, a result that comes late could reach a descriptor that means something else by now.
-        "closed",
-        "reused",
-        "dup2_over",
-        "moved",
-        "all_closed",
-        // Without these, an interest that the server changes while it is masked could be lost, or come back wrong.
-        "deleted_and_added",
-        "modified",
-        "refused",
-        "not_interested",
-        "instance_closed",
-        "second_instance",
-        "instance_renamed",
-        "instance_by_alias",
-        // Without it, two threads could be told of one event that the application has asked for once.
-        "one_event_by_alias",
-        // Without these, a client that leaves could be held on to for ever.
-        "reset_by_client",
-        "half_closed",
-        // Without these, a server that does not wait, or changes to blocking, would never see its request.
-        "spinning",
-        "made_blocking",
-        "made_blocking_by_ioctl",
-        "looked_at",
-        // Without these, bytes that arrive while the gate is closed could be forgotten: no second edge comes for them.
-        "more_arrives",
-        "by_bytes",
-        // Without these, a child could wait for a gate that only its parent's helpers can open.
-        "forked",
-        "served_by_child",
-        // Without these, a read could be refused that a child or another thread was told would succeed.
-        "waited_for_by_child",
-        "waited_for_by_thread",
-        // Without these, a request could wait for threads that have left before the process gave up a right.
-        "restricted",
-        "restricted_beside",
-        "filtered",
-        // Without these, a request could be held back for ever from the program that a server becomes, or from the server
-        // itself where it does not.
-        "executed",
-        "executed_with_a_list",
-        "execution_refused",
-        // Without it, what the child of a vfork closes could be forgotten by its parent.
-        "vforked",
-        // Without it, a lock on a file could outlive the server's having it open.
-        "lock_released",
-        // Without it, giving readiness back could need a number that is not to be had.
-        "no_number_left",
-        // Without it, a server that waits in ways that no hook sees would not be told.
-        "signalled",
-        // Without these, a wait could return early, late or for nothing while gates open.
-        "timeouts",
-        "interrupted",
-        "many_at_once",
-    ] {
-        tests.push(
-            Test::new(format!("while gated: {moment}"), move || {
-                while_gated("gate_moments", moment, "epoll")
-            })
-            .needs(Need::SlowDisk),
-        );
-    }
-    for moment in [
-        // Without it, a request that is held back could stay so.
-        "waited_for",
-        // Without these, a result that comes late could reach a descriptor that means something else by now.
-        "closed",
-        "reused",
-        "dup2_over",
-        "moved",
-        "doubled",
-        // Without these, a client that leaves could be held on to, or its end be missed.
-        "reset_by_client",
-        "half_closed",
-        "shut_down",
-        "more_arrives",
-        // Without these, a loop could spin on, or sleep over, what another one holds back.
-        "by_another_thread",
-        "taken_beside",
-        // Without it, a wait could sleep although the next part of a body is there.
-        "body",
-        // Without these, what the kernel refuses could end the process, or what it ignores be refused.
-        "bad_arguments",
-        "stale_numbers",
-        // Without it, what another thread opens meanwhile could be closed as if it were the library's.
-        "numbers_taken",
-        // Without it, a signal could end no wait.
-        "interrupted",
-        // Without these, a descriptor of the library's could stay where its wait was left by another way.
-        "jumped_out",
-        "forked_in_handler",
-        "forked_all_the_time",
-        "cancelled",
-        "cancelled_at_once",
-    ] {
-        for way in ["poll", "ppoll", "select", "pselect"] {
-            tests.push(
-                Test::new(format!("while gated in {way}: {moment}"), move || {
-                    while_gated("poll_moments", moment, way)
-                })
-                .needs(Need::SlowDisk),
-            );
+    tests.extend(while_gated_in_epoll());
+    tests.extend(while_gated_in_poll());
+    run(tests)
+}
+
+/// Each program, and its moments.
+type Programs<'a> = &'a [(&'static str, &'a [&'static str])];
+
+/// What a server that waits in `epoll_wait` may do while its request is held back.
+fn while_gated_in_epoll() -> Vec<Test> {
+    let programs: Programs = &[
+        (
+            "gated_connections",
+            &[
+                // Without these, a result that comes late could reach a descriptor that means something else by now.
+                "closed",
+                "reused",
+                "dup2_over",
+                "moved",
+                "all_closed",
+                // Without these, a client that leaves could be held on to for ever.
+                "reset_by_client",
+                "half_closed",
+                // Without these, a server that does not wait, or changes to blocking, would never see its request.
+                "spinning",
+                "made_blocking",
+                "made_blocking_by_ioctl",
+                "looked_at",
+                // Without these, bytes that arrive while the gate is closed could be forgotten: no second edge comes for them.
+                "more_arrives",
+                "by_bytes",
+                // Without it, a lock on a file could outlive the server's having it open.
+                "lock_released",
+            ],
+        ),
+        (
+            "gated_registrations",
+            &[
+                // Without these, an interest that the server changes while it is masked could be lost, or come back wrong.
+                "deleted_and_added",
+                "modified",
+                "refused",
+                "not_interested",
+                "instance_closed",
+                "second_instance",
+                "instance_renamed",
+                "instance_by_alias",
+                // Without it, two threads could be told of one event that the application has asked for once.
+                "one_event_by_alias",
+            ],
+        ),
+        (
+            "gated_processes",
+            &[
+                // Without these, a child could wait for a gate that only its parent's helpers can open.
+                "forked",
+                "served_by_child",
+                // Without these, a read could be refused that a child or another thread was told would succeed.
+                "waited_for_by_child",
+                "waited_for_by_thread",
+                // Without these, a request could wait for threads that have left before the process gave up a right.
+                "restricted",
+                "restricted_beside",
+                "filtered",
+                // Without these, a request could be held back for ever from the program that a server becomes, or from the
+                // server itself where it does not.
+                "executed",
+                "executed_with_a_list",
+                "execution_refused",
+                // Without it, what the child of a vfork closes could be forgotten by its parent.
+                "vforked",
+            ],
+        ),
+        (
+            "gated_waits",
+            &[
+                // Without it, giving readiness back could need a number that is not to be had.
+                "no_number_left",
+                // Without it, a server that waits in ways that no hook sees would not be told.
+                "signalled",
+                // Without these, a wait could return early, late or for nothing while gates open.
+                "timeouts",
+                "interrupted",
+                "many_at_once",
+            ],
+        ),
+    ];
+    let mut tests = Vec::new();
+    for &(program, moments) in programs {
+        for &moment in moments {
+            let name = format!("while gated: {moment}");
+            let test = Test::new(name, move || while_gated(program, moment, "epoll"));
+            tests.push(test.needs(Need::SlowDisk));
         }
     }
-    run(tests)
+    tests
+}
+
+/// The same of one that waits in `poll` or `select`, in each way.
+fn while_gated_in_poll() -> Vec<Test> {
+    let programs: Programs = &[
+        (
+            "poll_gated_connections",
+            &[
+                // Without it, a request that is held back could stay so.
+                "waited_for",
+                // Without these, a result that comes late could reach a descriptor that means something else by now.
+                "closed",
+                "reused",
+                "dup2_over",
+                "moved",
+                "doubled",
+                // Without these, a client that leaves could be held on to, or its end be missed.
+                "reset_by_client",
+                "half_closed",
+                "shut_down",
+                "more_arrives",
+                // Without these, a loop could spin on, or sleep over, what another one holds back.
+                "by_another_thread",
+                "taken_beside",
+                // Without it, a wait could sleep although the next part of a body is there.
+                "body",
+            ],
+        ),
+        (
+            "poll_gated_arguments",
+            &[
+                // Without these, what the kernel refuses could end the process, or what it ignores be refused.
+                "bad_arguments",
+                "stale_numbers",
+                // Without it, what another thread opens meanwhile could be closed as if it were the library's.
+                "numbers_taken",
+            ],
+        ),
+        (
+            "poll_gated_interrupted",
+            &[
+                // Without it, a signal could end no wait.
+                "interrupted",
+                // Without these, a descriptor of the library's could stay where its wait was left by another way.
+                "jumped_out",
+                "forked_in_handler",
+                "forked_all_the_time",
+                "cancelled",
+                "cancelled_at_once",
+            ],
+        ),
+    ];
+    let mut tests = Vec::new();
+    for &(program, moments) in programs {
+        for &moment in moments {
+            for way in ["poll", "ppoll", "select", "pselect"] {
+                let name = format!("while gated in {way}: {moment}");
+                let test = Test::new(name, move || while_gated(program, moment, way));
+                tests.push(test.needs(Need::SlowDisk));
+            }
+        }
+    }
+    tests
 }

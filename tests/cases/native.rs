@@ -7,9 +7,9 @@ use laio_tests::{run, Need, Preload, Result, Test};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// A moment of `native_moments.c`, with hooks and without.
-fn moment(name: &str) -> Result {
-    let program = compile("native_moments", Build::Program)?;
+/// A moment of a program, with hooks and without.
+fn moment(program: &str, name: &str) -> Result {
+    let program = compile(program, Build::Program)?;
     // Where no hook acts, nobody sees that the process gives up a right.
     let modes = if name == "rights" {
         &["on"][..]
@@ -100,7 +100,7 @@ fn installed() -> Result {
 }
 
 fn main() -> ExitCode {
-    let moments = [
+    let operations = [
         // Without it, a wrong argument could be taken for something else, or a call that ends the program be made.
         "errors",
         // Without it, a program that runs out of descriptors could lose an operation.
@@ -111,12 +111,14 @@ fn main() -> ExitCode {
         "order",
         // Without it, an event loop could miss a completion, wake for none, or not see a signal.
         "waiting",
+        // Without it, calls that wait for ever could keep all others waiting.
+        "endless",
+    ];
+    let processes = [
         // Without it, a child could take its parent's completions, or wait for helpers that it does not have.
         "children",
         // Without it, one of many operations from several threads could complete twice, or never.
         "threads",
-        // Without it, calls that wait for ever could keep all others waiting.
-        "endless",
         // Without it, a helper could keep rights that its process has given up.
         "rights",
         // Without it, a helper that starts another one could wait for whoever sends it away, and that one for it.
@@ -124,10 +126,16 @@ fn main() -> ExitCode {
         // Without it, a completion could be written into a file of the program's that has the number of what it closed.
         "all_closed",
     ];
-    let mut tests: Vec<_> = moments
-        .into_iter()
-        .map(|name| Test::new(format!("native {name}"), move || moment(name)))
-        .collect();
+    let mut tests = Vec::new();
+    for (program, moments) in [
+        ("native_operations", &operations[..]),
+        ("native_processes", &processes[..]),
+    ] {
+        for &name in moments {
+            let run = move || moment(program, name);
+            tests.push(Test::new(format!("native {name}"), run));
+        }
+    }
     // Without it, nobody could build a program with what is installed.
     tests.push(
         Test::new("native installed", installed)

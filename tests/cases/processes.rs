@@ -32,6 +32,8 @@ fn main() -> ExitCode {
     let programs = [
         // Without it, loops could mix up each other's connections, or one that moves or is copied could be lost between them.
         "several_loops",
+        // Without it, a connection that another process has as well could be lost between the two.
+        "several_processes",
         // Without it, a wake-up could be lost where the library sees only one half of registering and waiting.
         "raw_waits",
         // Without it, workers, CGI programs and daemons could wait for threads of another process.

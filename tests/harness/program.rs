@@ -40,10 +40,9 @@ pub fn compile(name: &str, build: Build) -> Result<PathBuf> {
     };
     let _lock = FileLock::take(&dir.join("lock"))?;
     let changed = |p: &Path| fs::metadata(p).and_then(|m| m.modified());
-    let mut newest = changed(&source)?.max(changed(&sources.join("common.h"))?);
-    // What only this program includes.
-    for part in fs::read_dir(sources.join(name)).into_iter().flatten() {
-        newest = newest.max(changed(&part?.path())?);
+    let mut newest = changed(&source)?;
+    for header in headers(&sources)? {
+        newest = newest.max(changed(&header)?);
     }
     if changed(&output).is_ok_and(|built| built > newest) {
         return Ok(output);
@@ -74,6 +73,20 @@ pub fn compile(name: &str, build: Build) -> Result<PathBuf> {
     }
     fs::rename(&partial, &output)?;
     Ok(output)
+}
+
+/// What programs include, of their own folder and of those in it: some share a header.
+fn headers(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(headers(&path)?);
+        } else if path.extension().is_some_and(|e| e == "h") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// What one run showed.

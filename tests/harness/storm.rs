@@ -77,7 +77,7 @@ impl Storm {
         };
         let [signals, wrong, line] = [word(0), word(1), word(2)];
         if wrong != 0 {
-            bail!("a handler's call went wrong: kinds {wrong:#x}, first in line {line} of storm.c");
+            bail!("a handler's call went wrong: kinds {wrong:#x}, first in line {line} of storm/acts.h");
         }
         Ok(signals)
     }

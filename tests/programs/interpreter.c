@@ -16,11 +16,13 @@
  * Lines that begin with an exclamation mark are wrong whatever another run shows: "! spurious" is a call that answers
  * EAGAIN after a wait reported that it would not, "! refused" a write that may not be refused.
  *
- *     interpreter/world.h      the program's descriptors and registrations, and the peer
- *     interpreter/waits.h      waits, and what they may tell
- *     interpreter/transfers.h  reads and writes, and which of them may be early
- *     interpreter/bad.h        calls that fail
- *     interpreter/steps.h      all other steps */
+ *     interpreter/world.h        the program's descriptors and registrations, and the peer
+ *     interpreter/waits.h        waits, and what they may tell
+ *     interpreter/transfers.h    reads and writes, and which of them may be early
+ *     interpreter/bad.h          calls that fail
+ *     interpreter/descriptors.h  copies and ends of descriptors
+ *     interpreter/files.h        documents
+ *     interpreter/steps.h        all other steps */
 #include "interpreter/bad.h"
 #include "interpreter/steps.h"
 #include <ctype.h>

@@ -1,20 +1,9 @@
-/* The steps of a program. Longer than other files: each is a function of a few lines. */
+/* The steps of a program: what the peer does, registrations, waits and transfers. Each takes three numbers. */
 #ifndef STEPS_H
 #define STEPS_H
-#include "transfers.h"
+#include "descriptors.h"
+#include "files.h"
 #include <sys/prctl.h>
-
-/* The steps. Each takes three numbers. */
-
-#define CHOOSE(fd, kinds, which)                                                                                       \
-	int fd = chosen(kinds, which);                                                                                 \
-	if (fd < 0)                                                                                                    \
-	return
-
-#define PEER(c, which)                                                                                                 \
-	if (world->connected == 0)                                                                                     \
-		return;                                                                                                \
-	int c = (which) % world->connected
 
 static void do_connect(int a, int b, int c) { (void)a, (void)b, (void)c, peer_connects(0); }
 static void do_packets(int a, int b, int c) { (void)a, (void)b, (void)c, peer_connects(1); }
@@ -341,115 +330,6 @@ static void do_look(int a, int b, int c)
 	printf("look %d: %d to read, error %d, mark %d, flags %o\n", fd, have, error, mark, fcntl(fd, F_GETFL));
 }
 
-static void do_open(int a, int b, int c)
-{
-	static const int flags[] = { O_RDONLY, O_RDONLY | O_CLOEXEC, O_RDONLY | O_NONBLOCK, O_RDONLY | O_DIRECTORY };
-	char path[PATH_MAX];
-	(void)c;
-	if (is_crowded())
-		return;
-	document(path, a);
-	int fd = open(path, flags[b % 4]);
-	printf("open %d = %d %s\n", a, fd, error_name(fd));
-	name(fd, DOCUMENT, -1);
-}
-
-static void do_stat(int a, int b, int c)
-{
-	char path[PATH_MAX];
-	struct stat status = { 0 };
-	(void)c;
-	document(path, a);
-	int result = b % 3 == 0 ? stat(path, &status) : b % 3 == 1 ? lstat(path, &status) : access(path, R_OK);
-	printf("stat %d = %d %s %ld\n", a, result, error_name(result), (long)status.st_size);
-}
-
-/* Reads a file to where a later step may send it from. */
-static ssize_t read_file(int fd, int how, size_t size, off_t offset)
-{
-	struct iovec parts[2] = { { from_file, size / 2 }, { from_file + size / 2, size - size / 2 } };
-	ssize_t n;
-	switch (how % 6) {
-	case 1:
-		n = read(fd, from_file, size);
-		break;
-	case 2:
-		n = readv(fd, parts, 2);
-		break;
-	case 3:
-		n = preadv(fd, parts, 2, offset);
-		break;
-	case 4:
-		n = preadv2(fd, parts, 2, -1, 0);
-		break;
-	case 5:
-		n = preadv2(fd, parts, 2, offset, 0);
-		break;
-	default:
-		n = pread(fd, from_file, size, offset);
-	}
-	from_file_length = n > 0 ? n : 0;
-	return n;
-}
-
-static void do_file(int a, int b, int c)
-{
-	CHOOSE(fd, ONE(DOCUMENT), a);
-	ssize_t n = read_file(fd, b, c * 160 % 9000, c);
-	printf("file %d = %zd %s %lx\n", fd, n, error_name(n), digest(from_file, from_file_length));
-}
-
-/* Sends a file in pieces, each of which is read, and not in memory any more when the next write comes. */
-static void do_stream(int a, int b, int c)
-{
-	CHOOSE(fd, ONE(CONNECTION), a);
-	char path[PATH_MAX];
-	document(path, b % DOCUMENTS);
-	int file = is_crowded() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return;
-	if (c % 2)
-		put_own(fd, c / 2 % WAYS, 90);
-	for (int piece = 0; piece <= c % 4; piece++) {
-		ssize_t n = read_file(file, c, 9000, piece * 9000);
-		make_cold(b % DOCUMENTS);
-		printf("  piece %zd %lx\n", n, digest(from_file, from_file_length));
-		put_all(fd, (struct source){ .way = (b + c / 4) % WAYS, .body = from_file, .size = from_file_length });
-	}
-	close(file);
-}
-
-static void do_sendfile(int a, int b, int c)
-{
-	CHOOSE(to, ONE(CONNECTION), a);
-	CHOOSE(from, ONE(DOCUMENT), b);
-	off_t offset = c % 300;
-	int early;
-	/* How the kernel cuts a file into packets is its own affair. */
-	if (world->connections[numbers[to].connection].packets)
-		return;
-	struct source source = { .way = SENDFILE, .file = from, .offset = c % 2 ? &offset : NULL, .size = c * 1000 };
-	ssize_t n = put(to, &source, &early);
-	printf("sendfile %d %d = %zd %s %ld\n", to, from, n, error_name(n), (long)offset);
-}
-
-/* A part of a file by way of a pipe. */
-static void do_splice(int a, int b, int c)
-{
-	CHOOSE(to, ONE(CONNECTION), a);
-	CHOOSE(from, ONE(DOCUMENT), b);
-	loff_t offset = c % 300;
-	int ends[2];
-	if (world->connections[numbers[to].connection].packets || is_crowded() || pipe2(ends, O_CLOEXEC) != 0)
-		return;
-	ssize_t n = splice(from, c % 2 ? &offset : NULL, ends[1], NULL, c * 700, 0);
-	printf("splice %d %d = %zd %s\n", from, to, n, error_name(n));
-	if (n > 0)
-		put_all(to, (struct source){ .way = SPLICE, .file = ends[0], .size = n });
-	close(ends[0]);
-	close(ends[1]);
-}
-
 /* How many bytes make a connection readable. */
 static void do_mark(int a, int b, int c)
 {
@@ -467,82 +347,6 @@ static void do_ticks(int a, int b, int c)
 		printf("ticks = %d\n", prctl(PR_SET_TSC, PR_TSC_SIGSEGV));
 }
 
-static void do_dup(int a, int b, int c)
-{
-	CHOOSE(fd, ANY, a);
-	if (is_crowded())
-		return;
-	int copy = b % 3 == 0 ? dup(fd) : fcntl(fd, b % 3 == 1 ? F_DUPFD : F_DUPFD_CLOEXEC, c % 40);
-	printf("dup %d = %d %s\n", fd, copy, error_name(copy));
-	copied(fd, copy);
-}
-
-static void do_dup2(int a, int b, int c)
-{
-	CHOOSE(fd, ANY, a);
-	CHOOSE(onto, ANY, b);
-	int result = c % 2 ? dup2(fd, onto) : dup3(fd, onto, O_CLOEXEC);
-	printf("dup2 %d %d = %d %s\n", fd, onto, result, error_name(result));
-	copied(fd, result);
-}
-
-static void do_close(int a, int b, int c)
-{
-	(void)b, (void)c;
-	CHOOSE(fd, ANY, a);
-	int result = close(fd);
-	printf("close %d = %d %s\n", fd, result, error_name(result));
-	unname(fd);
-}
-
-static void do_close_range(int a, int b, int c)
-{
-	(void)c;
-	CHOOSE(first, ANY, a);
-	int last = first + b % 3;
-	for (int fd = first; fd <= last; fd++)
-		if (numbers[fd].kind == LISTENER)
-			return;
-	int result = close_range(first, last, 0);
-	printf("close_range %d %d = %d %s\n", first, last, result, error_name(result));
-	for (int fd = first; fd <= last; fd++)
-		unname(fd);
-}
-
-/* A descriptor goes to another number by way of a message. */
-static void do_pass(int a, int b, int c)
-{
-	(void)c;
-	CHOOSE(fd, ANY, a);
-	int ends[2];
-	char byte = 'p', room[CMSG_SPACE(sizeof fd)] = { 0 };
-	struct iovec part = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	if (is_crowded() || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
-		return;
-	*header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
-	memcpy(CMSG_DATA(header), &fd, sizeof fd);
-	ssize_t sent = sendmsg(ends[0], &message, 0);
-	/* The number that it had may be free by the time it arrives. */
-	if (b % 2) {
-		close(fd);
-	}
-	int description = numbers[fd].description, connection = numbers[fd].connection;
-	enum kind kind = numbers[fd].kind;
-	if (b % 2)
-		unname(fd);
-	ssize_t came = recvmsg(ends[1], &message, b & 2 ? MSG_CMSG_CLOEXEC : 0);
-	int copy = -1;
-	if (came == 1 && message.msg_controllen)
-		memcpy(&copy, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof copy);
-	printf("pass %d: %zd %zd as %d\n", fd, sent, came, copy);
-	if (copy >= 0)
-		numbers[copy] = (struct number){ kind, connection, description };
-	close(ends[0]);
-	close(ends[1]);
-}
-
 static void do_shutdown(int a, int b, int c)
 {
 	(void)c;
@@ -550,43 +354,6 @@ static void do_shutdown(int a, int b, int c)
 	int result = shutdown(fd, b % 3);
 	settle_shutdown(fd);
 	printf("shutdown %d %d = %d %s\n", fd, b % 3, result, error_name(result));
-}
-
-static void do_pipe(int a, int b, int c)
-{
-	int ends[2];
-	(void)a, (void)b, (void)c;
-	if (is_crowded() || pipe2(ends, O_NONBLOCK) != 0)
-		return;
-	printf("pipe %d %d\n", ends[0], ends[1]);
-	name(ends[0], PIPE_OUT, -1);
-	name(ends[1], PIPE_IN, -1);
-}
-
-static void do_pour(int a, int b, int c)
-{
-	(void)c;
-	CHOOSE(fd, ONE(PIPE_IN), a);
-	ssize_t n = write(fd, bytes, b % 100);
-	printf("pour %d = %zd %s\n", fd, n, error_name(n));
-}
-
-static void do_drink(int a, int b, int c)
-{
-	(void)c;
-	CHOOSE(fd, ONE(PIPE_OUT), a);
-	ssize_t n = read(fd, bytes, b % 100);
-	printf("drink %d = %zd %s\n", fd, n, error_name(n));
-}
-
-static void do_instance(int a, int b, int c)
-{
-	(void)a, (void)b, (void)c;
-	if (is_crowded())
-		return;
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-	printf("epoll_create = %d\n", fd);
-	name(fd, INSTANCE, -1);
 }
 
 /* Time for helpers, while the program is not waiting for anything. */

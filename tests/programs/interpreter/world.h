@@ -347,4 +347,15 @@ static struct registration *listening_for(int fd, uint32_t wanted, int *instance
 			return &registrations[i];
 	return NULL;
 }
+/* Of descriptors of a kind the one that a step is about, and a peer; nothing is done where there is none. */
+
+#define CHOOSE(fd, kinds, which)                                                                                       \
+	int fd = chosen(kinds, which);                                                                                 \
+	if (fd < 0)                                                                                                    \
+	return
+
+#define PEER(c, which)                                                                                                 \
+	if (world->connected == 0)                                                                                     \
+		return;                                                                                                \
+	int c = (which) % world->connected
 #endif

@@ -1,0 +1,177 @@
+/* What a server may do to the registration of a connection while its request is held back, and to the epoll instance. */
+#include "while_gated/epoll.h"
+
+static void deleted_and_added(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	struct epoll_event event;
+	int was = gated;
+	NEED(epoll_ctl(ep, EPOLL_CTL_DEL, pair.server, &event) == 0);
+	quiet("while it is out");
+	watch(pair.server, EPOLLIN | EPOLLET, 6000);
+	if (was)
+		serve(pair.server, 6000);
+	printf("after it came back: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+static void modified(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = 7000 };
+	int was = gated;
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	NEED(epoll_wait(ep, &event, 1, -1) == 1);
+	printf("writable at once: %d, data %d\n", !!(event.events & EPOLLOUT), (int)event.data.u64);
+	event = (struct epoll_event){ .events = EPOLLIN, .data.u64 = 7001 };
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 7001);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* Changed by calls that the kernel refuses. */
+static void refused(void)
+{
+	int which;
+	void *volatile nowhere = (void *)16;
+	struct pair pair = held(EPOLLIN, &which);
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7100 };
+	int was = gated;
+	CALL(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, nowhere));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, nowhere));
+	CALL(epoll_ctl(ep, EPOLL_CTL_ADD, pair.server, &event));
+	CALL(epoll_ctl(listening, EPOLL_CTL_MOD, pair.server, &event));
+	CALL(epoll_ctl(-1, EPOLL_CTL_DEL, pair.server, &event));
+	if (was)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+static void not_interested(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	struct epoll_event event = { .events = 0, .data.u64 = 8000 };
+	int was = gated;
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	quiet("with no interest");
+	event = (struct epoll_event){ .events = EPOLLIN, .data.u64 = 8001 };
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 8001);
+	printf("answered: %s\n", right(pair.client, which));
+	close(pair.client);
+	close(pair.server);
+}
+
+static void instance_closed(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	close(ep);
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	watch(pair.server, EPOLLIN, 9000);
+	if (gated)
+		serve(pair.server, 9000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+static void second_instance(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	int first = ep, was = gated;
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	watch(pair.server, EPOLLIN, 9100);
+	if (was)
+		serve(pair.server, 9100);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("in the second");
+	close(ep);
+	ep = first;
+	quiet("in the first");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* The instance has two numbers, and loses the one by which the connection was registered. */
+static void instance_renamed(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLET, &which);
+	int was = gated, other = dup(ep);
+	NEED(dup2(listening, ep) == ep);
+	ep = other;
+	if (was)
+		serve(pair.server, 1000);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(pair.client);
+	close(pair.server);
+}
+
+/* The instance has two numbers, and the registration is changed by the second. */
+static void instance_by_alias(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	int was = gated, other = dup(ep);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = 9300 };
+	NEED(epoll_ctl(other, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 9300);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(other);
+	close(pair.client);
+	close(pair.server);
+}
+
+/* The instance has two numbers, and a wait by the second uses up a registration for one event. */
+static void one_event_by_alias(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN | EPOLLONESHOT, &which);
+	int was = gated, other = dup(ep);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLONESHOT, .data.u64 = 9400 };
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	NEED(epoll_wait(other, &event, 1, -1) == 1 && event.data.u64 == 9400);
+	printf("told once more: %d\n", epoll_wait(other, &event, 1, 300));
+	event.events = EPOLLIN;
+	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 9400);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(other);
+	close(pair.client);
+	close(pair.server);
+}
+
+static const struct moment moments[] = {
+	{ "deleted_and_added", deleted_and_added },
+	{ "modified", modified },
+	{ "refused", refused },
+	{ "not_interested", not_interested },
+	{ "instance_closed", instance_closed },
+	{ "second_instance", second_instance },
+	{ "instance_renamed", instance_renamed },
+	{ "instance_by_alias", instance_by_alias },
+	{ "one_event_by_alias", one_event_by_alias },
+};
+
+MAIN_OF(moments)

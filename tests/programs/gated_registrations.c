@@ -162,6 +162,55 @@ static void one_event_by_alias(void)
 	close(pair.server);
 }
 
+static volatile sig_atomic_t caught;
+static int of_handler, elsewhere, refused_to_handler;
+
+/* Changes the registration, and adds another one in a second instance. */
+static void registers(int signal)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 9600 };
+	int saved = errno;
+	refused_to_handler += epoll_ctl(ep, EPOLL_CTL_MOD, of_handler, &event) != 0;
+	event.data.u64 = 9700;
+	refused_to_handler += epoll_ctl(elsewhere, EPOLL_CTL_ADD, of_handler, &event) != 0;
+	caught = signal;
+	errno = saved;
+}
+
+/* By a signal handler that has interrupted a call about that connection. */
+static void changed_in_handler(void)
+{
+	enum { TIMES = 8 };
+	int times_held = 0;
+	void *volatile nowhere = (void *)16;
+	struct sigaction action = { .sa_handler = registers, .sa_flags = SA_RESTART };
+	struct itimerval soon = { .it_value.tv_usec = 300 };
+	elsewhere = epoll_create1(EPOLL_CLOEXEC);
+	sigaction(SIGALRM, &action, NULL);
+	for (int i = 0; i < TIMES; i++) {
+		int which, refused = 0, calls = 0;
+		gated = 0;
+		struct pair pair = held(EPOLLIN, &which);
+		times_held += gated;
+		of_handler = pair.server;
+		caught = 0;
+		setitimer(ITIMER_REAL, &soon, NULL);
+		/* The kernel refuses each, and nothing comes of them; the last one is behind the handler. */
+		for (int is_over = 0; !is_over; calls++) {
+			is_over = caught;
+			refused += epoll_ctl(ep, EPOLL_CTL_MOD, pair.server, nowhere) != 0 && errno == EFAULT;
+		}
+		if (gated)
+			serve(pair.server, 9600);
+		printf("all refused: %d, answered: %s\n", refused == calls, right(pair.client, which));
+		finish(pair);
+		quiet("after it");
+	}
+	gated = times_held > 0;
+	printf("refused to the handler: %d\n", refused_to_handler);
+	close(elsewhere);
+}
+
 static const struct moment moments[] = {
 	{ "deleted_and_added", deleted_and_added },
 	{ "modified", modified },
@@ -172,6 +221,7 @@ static const struct moment moments[] = {
 	{ "instance_renamed", instance_renamed },
 	{ "instance_by_alias", instance_by_alias },
 	{ "one_event_by_alias", one_event_by_alias },
+	{ "changed_in_handler", changed_in_handler },
 };
 
 MAIN_OF(moments)

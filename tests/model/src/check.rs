@@ -2,7 +2,7 @@
 
 use crate::application::Loop;
 use crate::gate::{numbers, table, waker};
-use crate::sys::{clock, kernel, local, memory, sync};
+use crate::sys::{clock, kernel, local, memory, signals, sync};
 use crate::threads::registry;
 use laio_core::gate::ONESHOT;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,6 +16,7 @@ pub fn execution(fine: bool, act: impl FnOnce()) {
     clock::begin();
     kernel::begin();
     local::begin();
+    signals::begin();
     registry::begin();
     act();
     registry::wait();

@@ -195,3 +195,29 @@ fn two_threads_in_all_orders() {
         }
     }
 }
+
+/// Without it, what a signal handler does to a connection that its thread has locked could be undone, or undo what is owed.
+#[test]
+fn a_handler_comes_where_a_connection_is_locked() {
+    const LOCKS: usize = 4;
+    for outer in Act::INTERRUPTED {
+        let pairs = Act::HANDLERS.into_iter();
+        let pairs = pairs.flat_map(|first| Act::HANDLERS.map(|second| [first, second]));
+        // What is closed once is another one's, and lives on under another number.
+        let is_sound = |pair: &[Act; 2]| pair[0] != pair[1] && *pair != [Act::Dup, Act::Close];
+        for handler in pairs.filter(is_sound) {
+            for flags in [0, EDGE, ONESHOT, EXCLUSIVE] {
+                for locks in 1..=LOCKS {
+                    println!("{outer:?} {handler:?} {flags:x} {locks}");
+                    explore(DfsScheduler::new(Some(executions()), false), move || {
+                        execution(false, || {
+                            let ticket = Act::prepare(flags);
+                            outer.interrupted(handler, locks, flags, ticket);
+                            Act::settle(ticket);
+                        });
+                    });
+                }
+            }
+        }
+    }
+}

@@ -370,27 +370,29 @@ impl Descriptor {
         restore
     }
 
-    /// The application has called `epoll_ctl` where nothing could be recorded: in a signal handler that has interrupted a
-    /// record. Its readiness is not ours to hold back any more. Returns the calls to make: none where that call was
-    /// [about](Descriptor::is_about) the registration that is known.
-    pub fn called_unseen(&mut self, called: Control, alias: bool) -> Controls {
-        let owed = match self.is_about(called, alias) {
+    /// The application has called `epoll_ctl` where nothing could be recorded: in signal handlers that have interrupted a
+    /// record. How it is registered is not known any more, and its readiness is not ours to hold back. Returns the calls to
+    /// make: none where the registration that was known is [replaced](Descriptor::is_replaced_by).
+    pub fn called_unseen(&mut self, is_replaced: bool) -> Controls {
+        let owed = match is_replaced {
             true => Controls::new(),
             false => self.abandon(),
         };
-        self.gates = [Gate::Open; 2];
-        self.ajar = false;
-        let _ = self.control(called);
-        self.several = true;
+        *self = Descriptor {
+            several: true,
+            ticket: self.ticket,
+            arms: self.arms.wrapping_add(1),
+            ..Descriptor::default()
+        };
         owed
     }
 
     /// Whether such a call has replaced the registration that is known, as the kernel has it: by its instance's number, or
     /// by another one (`alias` tells that it has some). What is added is not there yet by any number, and what is removed
     /// by another one may be a number alone, which is closed.
-    pub fn is_about(&self, called: Control, alias: bool) -> bool {
-        let alias = alias && called.operation == MOD;
-        let is_its = |r: Registration| r.instance == called.instance || alias;
+    pub fn is_replaced_by(&self, instance: i32, operation: i32, alias: bool) -> bool {
+        let alias = alias && operation == MOD;
+        let is_its = |r: Registration| r.instance == instance || alias;
         self.registration.is_none_or(is_its)
     }
 

@@ -17,24 +17,18 @@ fn what_a_handler_has_registered_is_not_held_back() {
         assert!(state.close_gate(Side::Read, None).is_some());
         state
     };
-    let mut state = closed();
     // The kernel has it as the handler asked for it.
-    assert!(state.called_unseen(control(MOD, 5), false).is_empty());
-    assert!(!state.is_closed() && state.close_gate(Side::Read, None).is_none());
-    let mut state = closed();
-    assert!(state.called_unseen(control(DEL, 0), false).is_empty());
-    assert!(!state.is_closed());
-    let elsewhere = |operation, events| Control {
-        instance: 4,
-        ..control(operation, events)
-    };
-    let mut state = closed();
-    assert!(state.called_unseen(elsewhere(MOD, 5), true).is_empty());
+    for (instance, operation, alias) in [(3, MOD, false), (3, DEL, false), (4, MOD, true)] {
+        let mut state = closed();
+        assert!(state.is_replaced_by(instance, operation, alias));
+        assert!(state.called_unseen(true).is_empty());
+        assert!(!state.is_closed() && state.close_gate(Side::Read, None).is_none());
+    }
     // In another instance it was added, or that one's number is closed: what is held back here is still.
     for (operation, alias) in [(ADD, false), (ADD, true), (DEL, true), (MOD, false)] {
         let mut state = closed();
-        let owed = state.called_unseen(elsewhere(operation, 5), alias);
-        assert_eq!(owed.as_slice(), [control(MOD, 1)]);
+        assert!(!state.is_replaced_by(4, operation, alias));
+        assert_eq!(state.called_unseen(false).as_slice(), [control(MOD, 1)]);
         assert!(!state.is_closed() && state.close_gate(Side::Read, None).is_none());
     }
 }

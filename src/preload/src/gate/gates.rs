@@ -6,7 +6,7 @@ use crate::sys::process::is_same_process;
 use crate::sys::sync::atomic::Ordering::*;
 use crate::sys::sync::yield_now;
 use crate::sys::{handler, kernel};
-use laio_core::gate::{Control, Descriptor, Reported, Side, DEL};
+use laio_core::gate::{Descriptor, Reported, Side, DEL};
 use laio_core::stream::Stream;
 
 impl Slot {
@@ -156,13 +156,7 @@ impl Slot {
     pub fn lose_instance(&self, fd: i32, instance: i32, section: &handler::Section) {
         let Some(mut state) = self.lock(fd, section) else {
             // As if it had been taken out of it.
-            let called = Control {
-                instance,
-                operation: DEL,
-                events: 0,
-                data: 0,
-            };
-            self.called_unseen(fd, called);
+            self.called_unseen(fd, instance, DEL);
             return;
         };
         let owed = state.lose_instance(instance);

@@ -2,7 +2,7 @@
 
 use super::control::carry_out;
 use super::told::Told;
-use super::unseen::Unseen;
+use super::unseen::{Done, Unseen};
 use super::waker;
 use super::{cookies, numbers};
 use crate::sys::lock::{Guard, Lock, Order};
@@ -11,7 +11,7 @@ use crate::sys::sync::atomic::{
 };
 use crate::sys::sync::yield_now;
 use crate::sys::{clock, handler, kernel, mask};
-use laio_core::gate::{Control, Controls, Descriptor, Reported, Side};
+use laio_core::gate::{Controls, Descriptor, Reported, Side};
 use laio_core::inflight::Account;
 use laio_core::recognise::Body;
 use laio_core::stream::Stream;
@@ -215,23 +215,30 @@ impl Slot {
     /// Acts on what signal handlers have done to it since it was locked.
     #[inline]
     pub fn settle_notes(&self, fd: i32, state: &mut Descriptor) {
-        if let Some(done) = self.unseen.take() {
-            self.settle_unseen(fd, state, done);
+        if self.unseen.is_any() {
+            self.settle_all(fd, state);
         }
     }
 
     #[cold]
-    fn settle_unseen(&self, fd: i32, state: &mut Descriptor, done: Option<Control>) {
-        match done {
-            Some(called) => {
-                let alias = has_alias(state, called);
-                carry_out(fd, state.called_unseen(called, alias));
-                cookies::set(fd, None);
-                self.settle(fd, state);
-            }
-            // Closed, and perhaps another file's by now.
-            None => state.reset(),
+    fn settle_all(&self, fd: i32, state: &mut Descriptor) {
+        // Another handler comes before or after it.
+        let _shield = mask::shield();
+        if let Some(done) = self.unseen.take() {
+            self.settle_unseen(fd, state, &done);
         }
+    }
+
+    #[cold]
+    fn settle_unseen(&self, fd: i32, state: &mut Descriptor, done: &Done) {
+        if *done == Done::Closed {
+            // Perhaps another file's by now.
+            state.reset();
+            return;
+        }
+        carry_out(fd, state.called_unseen(is_replaced(state, done)));
+        cookies::set(fd, None);
+        self.settle(fd, state);
     }
 
     /// Carries out what the state machine has decided, unless a signal handler has called `epoll_ctl` for that registration
@@ -242,23 +249,19 @@ impl Slot {
         }
         let _shield = mask::shield();
         let done = self.unseen.take();
-        let is_void = match done {
-            None => false,
-            Some(None) => true,
-            Some(Some(called)) => state.is_about(called, has_alias(state, called)),
-        };
-        if !is_void {
+        if !done.as_ref().is_some_and(|done| is_replaced(state, done)) {
             carry_out(fd, controls);
         }
         if let Some(done) = done {
-            self.settle_unseen(fd, state, done);
+            self.settle_unseen(fd, state, &done);
         }
     }
 
-    /// A signal handler has called `epoll_ctl` while the state was locked: it is recorded by whoever locks it next.
-    pub fn called_unseen(&self, fd: i32, called: Control) {
+    /// A signal handler has called `epoll_ctl` while the state was locked: whoever locks it next acts on that.
+    pub fn called_unseen(&self, fd: i32, instance: i32, operation: i32) {
+        self.told.registered();
         cookies::set(fd, None);
-        self.unseen.called(called);
+        self.unseen.called(instance, operation);
     }
 
     /// Whether an event of this instance with this cookie is this connection's, as the application has registered it;
@@ -368,8 +371,16 @@ impl Slot {
     }
 }
 
-/// Whether a call by one number of an instance may be for what is registered by another one.
-fn has_alias(state: &Descriptor, called: Control) -> bool {
+/// Whether what handlers have done has replaced the registration that is known, or its number is closed.
+fn is_replaced(state: &Descriptor, done: &Done) -> bool {
     let known = state.cookie().map(|(instance, _)| instance);
-    numbers::is_duplicated(called.instance) || known.is_some_and(numbers::is_duplicated)
+    // A call by one number of an instance may be for what is registered by another one.
+    let has_alias =
+        |called| numbers::is_duplicated(called) || known.is_some_and(numbers::is_duplicated);
+    match done {
+        Done::Closed => true,
+        Done::Called(calls) => calls.iter().any(|&(instance, operation)| {
+            state.is_replaced_by(instance, operation, has_alias(instance))
+        }),
+    }
 }

@@ -41,7 +41,7 @@ pub fn registered(
         if result == 0 {
             match table::accepted(fd) {
                 // Another thread has accepted a connection under this number, and the call was for that.
-                Some(slot) => slot.called_unseen(fd, wanted()),
+                Some(slot) => slot.called_unseen(fd, instance, operation),
                 None => {
                     let cookie = (operation != DEL).then(|| (instance, wanted().data));
                     table::register_other(fd, cookie);
@@ -58,7 +58,7 @@ pub fn registered(
     let Some(mut state) = locked else {
         let result = real();
         if result == 0 {
-            slot.called_unseen(fd, wanted());
+            slot.called_unseen(fd, instance, operation);
         }
         return result;
     };

@@ -10,8 +10,8 @@
 //!
 //! *Does a handler run at all?* It may have interrupted the program's `malloc`, and must start no thread. The kernel blocks a
 //! handler's signal while it runs, so where a loop or its helpers are about to begin, which is seldom, the signal mask is asked for
-//! ([`may_be_running`]). A handler with `SA_NODEFER` is not seen. A thread that has signals with handlers blocked for good
-//! is taken for one at first, and begins somewhat later.
+//! ([`may_be_running`]). A handler with `SA_NODEFER` is seen on a stack of its own only. A thread that has signals with handlers
+//! blocked for good is taken for one at first, and begins somewhat later.
 
 use super::errno;
 use super::local::{place, Local};

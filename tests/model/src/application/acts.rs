@@ -19,6 +19,8 @@ pub enum Act {
     Abandon,
     HandOutAPart,
     CloseAnotherGate,
+    /// A wait finds out whether an event is this connection's.
+    Look,
 }
 
 impl Act {
@@ -36,6 +38,36 @@ impl Act {
         Act::HandOutAPart,
         Act::CloseAnotherGate,
     ];
+
+    /// Those that a loop takes where it has its state, and in which a signal may come.
+    pub const INTERRUPTED: [Act; 6] = [
+        Act::Complete,
+        Act::Abandon,
+        Act::HandOutAPart,
+        Act::CloseAnotherGate,
+        Act::Look,
+        Act::Modify,
+    ];
+
+    /// Those that a signal handler takes. It closes nothing that has another number: that is a known limit.
+    pub const HANDLERS: [Act; 5] = [
+        Act::Modify,
+        Act::Delete,
+        Act::AddElsewhere,
+        Act::Close,
+        Act::Dup,
+    ];
+
+    /// The same, and a signal handler takes two others behind so many locks.
+    pub fn interrupted(self, handler: [Act; 2], locks: usize, flags: u32, ticket: u32) {
+        // A hook enters one itself.
+        let _section = (self != Act::Modify).then(handler::enter);
+        let handle = move || {
+            let acts = || handler.iter().for_each(|act| act.run(flags, ticket));
+            kernel::aside(acts);
+        };
+        signals::with_signal(locks, handle, || self.run(flags, ticket));
+    }
 
     pub fn run(self, flags: u32, ticket: u32) {
         let (fd, second) = (FIRST + 2, FIRST + 1);
@@ -74,6 +106,9 @@ impl Act {
             Act::HandOutAPart => slot.into_iter().for_each(|slot| {
                 slot.hand_out_part(fd, ticket);
                 slot.part_is_read(fd);
+            }),
+            Act::Look => slot.into_iter().for_each(|slot| {
+                let _ = slot.is_meant(FIRST, cookie(fd, 0), OUT);
             }),
             Act::CloseAnotherGate => {
                 if let Some(slot) = table::accepted(fd) {

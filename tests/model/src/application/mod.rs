@@ -18,7 +18,7 @@ use crate::gate::table;
 use crate::hooks::{descriptor, registration};
 use crate::sys::kernel::{self, Control, Socket};
 use crate::sys::sync::trace;
-use crate::sys::{errno, handler, mask};
+use crate::sys::{errno, handler, mask, signals};
 use laio_core::gate::{Side, ADD, DEL, EDGE, EXCLUSIVE, HUP, IN, MOD, ONESHOT, OUT, RDHUP};
 use libc::{c_int, epoll_event, nfds_t, pollfd, timespec};
 use shuttle::rand::{thread_rng, Rng};

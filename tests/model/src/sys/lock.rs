@@ -40,6 +40,7 @@ impl<T> Lock<T> {
     fn guard<'l>(&'l self, held: MutexGuard<'l, T>) -> Guard<'l, T> {
         trace(2, false);
         self.owner.store(me(), Relaxed);
+        super::signals::locked();
         let held = Some(held);
         Guard { lock: self, held }
     }

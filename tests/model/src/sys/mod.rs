@@ -8,6 +8,7 @@ pub mod local;
 pub mod lock;
 pub mod mask;
 pub mod memory;
+pub mod signals;
 pub mod sync;
 
 pub mod clock {

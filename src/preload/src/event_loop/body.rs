@@ -151,6 +151,10 @@ impl EventLoop {
             return Transfer::PassThrough;
         }
         self.bodies.next_read.goes_on(to, &next);
+        if self.was_looked_at(&next) {
+            slot.stream.lock().next_read = Some(next);
+            return Transfer::PassThrough;
+        }
         let residency = self.look_ahead(to, slot, &next);
         slot.stream.lock().next_read = Some(next.clone());
         if !self.may_refuse_write(slot) {

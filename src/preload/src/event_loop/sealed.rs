@@ -59,15 +59,14 @@ impl EventLoop {
             return self.refuse_read(slot);
         }
         match self.look(fd, slot, true) {
-            Look::Warm => {}
-            Look::Empty if goes_on() && slot.error.load(Relaxed) == 0 => {
-                return self.finds_nothing(slot);
+            Look::Warm | Look::Empty => {}
+            Look::Cold(cold) if goes_on() => {
+                if self.hold_back(fd, slot, cold, None) {
+                    slot.told.has_read(iteration, self.now(), 0, true);
+                    return Verdict::Fail(Errno::AGAIN);
+                }
+                self.accept_seen(fd, slot, entry, true);
             }
-            Look::Empty => {}
-            Look::Cold(cold) if goes_on() => match self.hold_back(fd, slot, cold, None) {
-                true => return self.finds_nothing(slot),
-                false => self.accept_seen(fd, slot, entry, true),
-            },
             Look::Cold(cold) => {
                 self.pool.give_back(cold.job);
                 let in_sets = self.sets.are_waited_for;
@@ -90,13 +89,6 @@ impl EventLoop {
             0 => Verdict::Unseen,
             judged => Verdict::AtMost(judged),
         }
-    }
-
-    /// The answer to a read of what is empty, or held back.
-    fn finds_nothing(&self, slot: &Slot) -> Verdict {
-        slot.told
-            .has_read(self.iteration.number(), self.now(), 0, true);
-        Verdict::Fail(Errno::AGAIN)
     }
 
     /// What is in the socket of a client that speaks TLS.

@@ -15,8 +15,11 @@ const HELLO: usize = BEFORE_RANDOM + 32;
 /// The body of a `KeyUpdate` of version 1.3: four bytes and one, the content's type, the tag.
 const KEY_UPDATE: usize = 22;
 
+/// In the place of how much of the hello was read: it is not known, and never will be.
+const NO_HELLO: u8 = u8::MAX;
+
 /// How many records that may be a `KeyUpdate` are remembered.
-const UPDATES: usize = 4;
+pub(super) const UPDATES: usize = 4;
 
 /// A record's place in the order of a client's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroize)]
@@ -111,6 +114,9 @@ impl Follower {
             seen(piece);
             self.advance(part.len());
         }
+        if unseen > 0 && usize::from(self.hello) < HELLO {
+            self.hello = NO_HELLO;
+        }
         match unseen {
             0 => {}
             // Of a record whose header is known the rest need not be seen.
@@ -153,14 +159,15 @@ impl Follower {
         (self.have, self.at, self.length) = (0, 0, 0);
     }
 
-    /// Keeps the random number out of the beginning of the first record.
+    /// Keeps the random number out of the client's first message, whose records may be short.
     fn keep_random(&mut self, piece: &Piece<'_>) {
         let have = usize::from(self.hello);
-        if self.place != Place::default() || piece.at != have || have >= HELLO {
+        if have >= HELLO {
             return;
         }
-        let begins = have == 0 && piece.bytes.first().is_some_and(|&it| it != CLIENT_HELLO);
-        if begins || piece.content != Content::Handshake {
+        let begins = have > 0 || piece.bytes.first() == Some(&CLIENT_HELLO);
+        if !begins || piece.content != Content::Handshake {
+            self.hello = NO_HELLO;
             return;
         }
         let taken = piece.bytes.len().min(HELLO - have);

@@ -12,7 +12,6 @@ pub enum Label {
 }
 
 /// A line that tells a secret of use here.
-#[derive(Debug)]
 pub struct Line {
     /// Which.
     pub label: Label,
@@ -39,12 +38,18 @@ impl Line {
         };
         let whole = from_hex(words.next()?, &mut parsed.random)? == parsed.random.len();
         parsed.length = from_hex(words.next()?.trim_ascii_end(), &mut parsed.secret)?;
-        (whole && words.next().is_none()).then_some(parsed)
+        (whole && parsed.length > 0 && words.next().is_none()).then_some(parsed)
     }
 
     /// The secret.
     pub fn secret(&self) -> &[u8] {
         &self.secret[..self.length]
+    }
+}
+
+impl core::fmt::Debug for Line {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Line({:?}, {:02x?})", self.label, self.random)
     }
 }
 

@@ -189,6 +189,9 @@ impl Keys {
     ) -> Option<(Content, Range<usize>)> {
         let explicit = self.suite.explicit_nonce(self.version);
         let length = body.len().checked_sub(explicit + TAG)?;
+        if !self.is_set {
+            return None;
+        }
         let mut nonce = self.iv;
         if explicit > 0 {
             nonce[SALT..].copy_from_slice(&body[..explicit]);
@@ -223,8 +226,9 @@ impl Keys {
             return Some((Content::of(header[0]), explicit..explicit + length));
         }
         // The content's type stands behind it, and zeros behind that.
-        let end = sealed.iter().rposition(|&byte| byte != 0)?;
-        Some((Content::of(sealed[end]), 0..end))
+        let end = sealed.iter().rposition(|&byte| byte != 0);
+        let kind = end.map_or(Content::None, |end| Content::of(sealed[end]));
+        Some((kind, 0..end.unwrap_or(0)))
     }
 }
 

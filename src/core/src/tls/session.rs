@@ -1,17 +1,19 @@
 //! One connection: what is read of it, and the keys to what is not read yet.
 
-use super::follow::{Follower, Piece, Place};
+use super::follow::{Follower, Piece, Place, UPDATES};
 use super::keys::{Keys, Secret};
 use super::suite::Version;
 use super::{header, Content, HEADER};
+use core::iter::successors;
 use core::ops::Range;
-use zeroize::Zeroize;
+use zeroize::{DefaultIsZeroes, Zeroize};
 
-/// How many records of a handshake may have been read before the library tells of their secret: it reads ahead.
+/// How far from the first record of a secret the application may be when it is told: some libraries tell it before the last records
+/// of the handshake come, and some read ahead.
 const AHEAD: u64 = 16;
 
 /// Why a client cannot be understood, for good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {
     /// It can.
@@ -29,6 +31,8 @@ pub enum Reason {
     Tag,
 }
 
+impl DefaultIsZeroes for Reason {}
+
 /// What came of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
@@ -42,11 +46,14 @@ pub enum Opened {
     Never(Reason),
 }
 
-/// Keys, and the place of the first record that they are for.
+/// A secret, its keys, and the place of the first record that they are for.
 #[derive(Clone, Debug, Default, Zeroize)]
 struct Epoch {
+    secret: Secret,
     keys: Keys,
+    /// Until it is known, the first one that it may be.
     first: u64,
+    is_anchored: bool,
 }
 
 /// What is known of one connection. All zero is one of which nothing was read.
@@ -56,16 +63,16 @@ pub struct Session {
     /// Whether a secret has come.
     has_secret: bool,
     reason: Reason,
-    /// Of the newest keys.
-    secret: Secret,
     /// Version 1.3: the application's records that were read when it came.
     came_at: u64,
-    /// Whether the place of the first record of the newest keys is known.
-    is_anchored: bool,
-    /// The newest keys, and those before them.
+    /// Of what is read next, and of what was opened last, which may be further on. They are the same while the place of the first
+    /// record is not known.
+    read: Epoch,
     epoch: Epoch,
-    before: Epoch,
 }
+
+/// A record that came before those of the keys: it is not opened.
+const OF_BEFORE: Option<(Content, Range<usize>)> = Some((Content::None, 0..0));
 
 impl Session {
     /// The application has read `count` bytes, and these are the first of them.
@@ -86,26 +93,35 @@ impl Session {
 
     /// The library has told its secret, or the next one after a `KeyUpdate`.
     pub fn learn(&mut self, secret: Secret) {
-        if self.reason != Reason::None {
+        let is_known =
+            self.has_secret && (secret == self.read.secret || secret == self.epoch.secret);
+        if self.reason != Reason::None || is_known {
             return;
         }
         if self.has_secret && secret.version() == Version::Tls12 {
             return self.give_up(Reason::Lost);
         }
+        // A `KeyUpdate` may have been opened before the library has read it, and others behind it.
+        let mut later = successors(Some(secret.next()), |it| Some(it.next())).take(UPDATES);
+        let is_behind = self.has_secret && later.any(|it| it == self.epoch.secret);
         self.has_secret = true;
-        self.secret = secret;
         self.came_at = self.reading.place().application;
-        self.is_anchored = false;
-        self.before = core::mem::take(&mut self.epoch);
+        self.read = Epoch {
+            secret,
+            first: self.came_at.saturating_sub(AHEAD),
+            ..Epoch::default()
+        };
+        if !is_behind {
+            self.epoch = self.read.clone();
+        }
     }
 
     /// It is not to be understood.
     pub fn give_up(&mut self, reason: Reason) {
         if self.reason == Reason::None {
             self.reason = reason;
-            self.secret.zeroize();
+            self.read.zeroize();
             self.epoch.zeroize();
-            self.before.zeroize();
         }
     }
 
@@ -116,7 +132,7 @@ impl Session {
 
     /// Bytes that a record's body has more than what it holds, unless it is padded.
     pub fn overhead(&self) -> usize {
-        self.secret.overhead()
+        self.epoch.secret.overhead()
     }
 
     /// Opens the record at `place`, header and all, where it stands. What follows is at `place` then, if it is not too early.
@@ -158,7 +174,7 @@ impl Session {
             *place = here;
             return Opened::TooEarly;
         }
-        let opened = match self.secret.version() {
+        let opened = match self.epoch.secret.version() {
             Version::Tls12 if here.changes != 1 => return Opened::Never(Reason::Lost),
             Version::Tls12 => {
                 self.derive();
@@ -182,29 +198,35 @@ impl Session {
     fn derive(&mut self) {
         if !self.epoch.keys.is_set {
             if let Some(random) = self.reading.random() {
-                self.epoch.keys = self.secret.keys(random);
+                self.epoch.keys = self.epoch.secret.keys(random);
             }
         }
     }
 
-    /// A message of the handshake that comes after it: is it a `KeyUpdate`?
+    /// Messages of the handshake that come after it. From a `KeyUpdate` on the client encrypts by the next keys: it ends its record.
     fn read_handshake(&mut self, place: u64, body: &[u8], range: Range<usize>) {
         const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
-        let is_update = body
-            .get(range)
-            .is_some_and(|it| it.starts_with(&KEY_UPDATE));
-        // One that is looked at again has been acted on.
-        if is_update && place >= self.epoch.first {
-            self.update(place + 1);
+        let last = body.get(range).and_then(<[u8]>::last_chunk::<5>);
+        if last.is_some_and(|it| it.starts_with(&KEY_UPDATE)) {
+            self.epoch = Epoch {
+                secret: self.epoch.secret.next(),
+                keys: Keys::default(),
+                first: place + 1,
+                is_anchored: true,
+            };
         }
     }
 
-    /// From this place on the client encrypts by the next keys.
-    fn update(&mut self, first: u64) {
-        self.secret = self.secret.next();
-        self.before = core::mem::take(&mut self.epoch);
-        self.epoch.first = first;
-        self.derive();
+    /// Whether the record at this place is one of those that were opened last, or is looked at again.
+    fn choose(&mut self, place: u64) {
+        if self.read.first >= self.epoch.first {
+            return;
+        }
+        if self.reading.place().application >= self.epoch.first {
+            self.read = self.epoch.clone();
+        } else if place < self.epoch.first {
+            self.epoch = self.read.clone();
+        }
     }
 
     fn open_13(
@@ -213,36 +235,37 @@ impl Session {
         head: &[u8; HEADER],
         body: &mut [u8],
     ) -> Option<(Content, Range<usize>)> {
+        self.choose(place);
         self.derive();
-        if !self.is_anchored {
-            return self.search(place, head, body);
+        let Epoch {
+            first, is_anchored, ..
+        } = self.epoch;
+        if place < first {
+            return OF_BEFORE;
         }
-        if place < self.epoch.first {
-            let sequence = place.checked_sub(self.before.first)?;
-            return self.before.keys.open(sequence, head, body);
-        }
-        let opened = self.epoch.keys.open(place - self.epoch.first, head, body);
-        opened.or_else(|| self.search_updates(place, head, body))
-    }
-
-    /// Finds the first record of keys that have just come: one of those that were read before they came, or the next.
-    #[cold]
-    fn search(
-        &mut self,
-        place: u64,
-        head: &[u8; HEADER],
-        body: &mut [u8],
-    ) -> Option<(Content, Range<usize>)> {
-        let newest = self.came_at.min(place);
-        for first in (newest.saturating_sub(AHEAD)..=newest).rev() {
+        let last = self.came_at + AHEAD;
+        let newest = if is_anchored { first } else { place.min(last) };
+        for first in (first..=newest).rev() {
             let opened = self.epoch.keys.open(place - first, head, body);
             if opened.is_some() {
-                self.epoch.first = first;
-                self.is_anchored = true;
+                if !is_anchored {
+                    self.set_first(first, true);
+                }
                 return opened;
             }
         }
-        self.search_updates(place, head, body)
+        let opened = self.search_updates(place, head, body);
+        if opened.is_some() || is_anchored || place >= last {
+            return opened;
+        }
+        // The handshake is not over. Its records have other keys.
+        self.set_first(place + 1, false);
+        OF_BEFORE
+    }
+
+    fn set_first(&mut self, first: u64, is_anchored: bool) {
+        (self.epoch.first, self.epoch.is_anchored) = (first, is_anchored);
+        self.read = self.epoch.clone();
     }
 
     /// Finds the keys behind a `KeyUpdate` that was read while nobody looked.
@@ -254,18 +277,22 @@ impl Session {
         body: &mut [u8],
     ) -> Option<(Content, Range<usize>)> {
         let random = *self.reading.random()?;
-        let mut secret = self.secret.clone();
+        let oldest = self.epoch.first;
+        let may_be = |first: &u64| (oldest + 1..=place).contains(first);
+        let mut secret = self.epoch.secret.clone();
         for _ in self.reading.after_updates() {
             secret = secret.next();
             let keys = secret.keys(&random);
-            let may_be =
-                |&first: &u64| first <= place && (!self.is_anchored || first > self.epoch.first);
             for first in self.reading.after_updates().filter(may_be) {
                 let opened = keys.open(place - first, head, body);
                 if opened.is_some() {
-                    self.secret = secret;
-                    self.epoch = Epoch { keys, first };
-                    self.is_anchored = true;
+                    self.epoch = Epoch {
+                        secret,
+                        keys,
+                        first,
+                        is_anchored: true,
+                    };
+                    self.read = self.epoch.clone();
                     return opened;
                 }
             }

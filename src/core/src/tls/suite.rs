@@ -1,9 +1,9 @@
 //! What a connection has agreed upon.
 
-use zeroize::Zeroize;
+use zeroize::DefaultIsZeroes;
 
 /// The versions that are understood.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Version {
     /// 1.2 (RFC 5246).
@@ -12,6 +12,8 @@ pub enum Version {
     /// 1.3 (RFC 8446).
     Tls13,
 }
+
+impl DefaultIsZeroes for Version {}
 
 impl Version {
     /// By the number that stands in a hello.
@@ -25,7 +27,7 @@ impl Version {
 }
 
 /// How records are encrypted, which also says by which hash keys are derived: SHA-384 beside AES-256, else SHA-256.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Suite {
     /// AES-128-GCM
@@ -36,6 +38,8 @@ pub enum Suite {
     /// ChaCha20-Poly1305
     Chacha20Poly1305,
 }
+
+impl DefaultIsZeroes for Suite {}
 
 impl Suite {
     /// By IANA's number of the cipher suite; nothing for those that do not authenticate what they encrypt in one step.

@@ -12,6 +12,8 @@ mod keylog;
 mod keys;
 mod session;
 mod suite;
+#[cfg(test)]
+mod tests;
 
 pub use follow::{Follower, Piece, Place};
 pub use keylog::{Label, Line};

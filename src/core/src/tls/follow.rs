@@ -1,6 +1,6 @@
 //! Where in the records of a client the application reads: by their headers alone.
 
-use super::{header, Content, HEADER};
+use super::record::{header, Content, HEADER};
 use zeroize::Zeroize;
 
 /// The message that a client begins with.

@@ -1,7 +1,7 @@
 //! From a secret to keys (RFC 8446, 7.1 to 7.3; RFC 5246, 5 and 6.3), and a record opened with them.
 
+use super::record::{Content, HEADER, TAG};
 use super::suite::{Suite, Version};
-use super::{Content, HEADER, TAG};
 use aes_gcm::aead::{AeadInPlace, Key, KeyInit, Nonce, Tag};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
 use chacha20poly1305::ChaCha20Poly1305;

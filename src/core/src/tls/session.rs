@@ -2,8 +2,8 @@
 
 use super::follow::{Follower, Piece, Place, UPDATES};
 use super::keys::{Keys, Secret};
+use super::record::{header, Content, HEADER};
 use super::suite::Version;
-use super::{header, Content, HEADER};
 use core::iter::successors;
 use core::ops::Range;
 use zeroize::{DefaultIsZeroes, Zeroize};

@@ -1,5 +1,6 @@
 //! What cannot be understood: it is said why, nothing is opened, and the bytes stay as they are.
 
+use super::super::record::TAG;
 use super::peer::{talk, Act, Talk, Way, KINDS};
 use super::*;
 use aes_gcm::aead::{AeadInPlace, KeyInit};

@@ -11,6 +11,11 @@ struct Registration {
 }
 
 impl Registration {
+    /// Whether what is there is reported once, and not until it is gone or asked for anew.
+    fn is_edge(self) -> bool {
+        self.events & (EDGE | ONESHOT) == EDGE
+    }
+
     fn controls(self, events: u32) -> Controls {
         let Registration { instance, data, .. } = self;
         let control = |operation| Control {
@@ -266,17 +271,16 @@ impl Descriptor {
         self.restore()
     }
 
-    /// Whether what is there is reported once, and not until it is gone.
-    pub fn is_edge(&self) -> bool {
-        let is_edge = |r: Registration| r.events & (EDGE | ONESHOT) == EDGE;
-        self.several || self.registration.is_some_and(is_edge)
+    /// Whether all that comes after the last report is reported, and what has come before and was not read. `ended` tells that
+    /// the report was of the end as well: of an edge that is told once.
+    pub fn reports_rest(&self, ended: bool) -> bool {
+        let tells = |r: Registration| !r.is_edge() || r.events & RDHUP != 0 && !ended;
+        !self.several && self.registration.is_none_or(tells)
     }
 
     /// The calls by which an edge-triggered interest reports what is there already; none where the kernel does so by itself.
     pub fn report_again(&self) -> Controls {
-        let edge = self
-            .registration
-            .filter(|_| self.is_edge() && !self.several);
+        let edge = self.registration.filter(|r| r.is_edge() && !self.several);
         edge.map_or_else(Controls::new, |r| r.controls(r.events & !self.held()))
     }
 

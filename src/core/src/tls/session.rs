@@ -144,11 +144,12 @@ impl Session {
         opened
     }
 
-    /// The same with a record that was read before, and may be of the handshake.
+    /// The same with a record that was read before. It holds no bytes of the application's where it is the library's own.
     pub fn open_past(&mut self, mut place: Place, record: &mut [u8]) -> Option<Range<usize>> {
         match self.try_to_open(&mut place, record) {
             Opened::Data(range) => Some(range),
-            _ => None,
+            Opened::Other => Some(0..0),
+            Opened::TooEarly | Opened::Never(_) => None,
         }
     }
 

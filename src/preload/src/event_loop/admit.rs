@@ -8,9 +8,10 @@ use crate::gate::slot::Slot;
 use crate::gate::table::connection_of;
 use crate::sys::errno;
 use laio_core::config::Mode;
-use laio_core::gate::{Reported, Side, ERR, HUP};
+use laio_core::gate::{Reported, Side, ERR, HUP, RDHUP};
 use laio_core::stats::Counter;
 use libc::epoll_event;
+use std::sync::atomic::Ordering::Relaxed;
 
 const READ: u32 = Side::Read.events();
 const WRITE: u32 = Side::Write.events();
@@ -71,6 +72,9 @@ impl EventLoop {
         let looks = self.is_armed() && reported & (ERR | HUP) == 0;
         let mut cold = None;
         if looks && shown & READ != 0 && slot.wants_look() {
+            if let Some(entry) = slot.session(fd) {
+                entry.ended.store(reported & RDHUP != 0, Relaxed);
+            }
             match self.look_at_reported(fd, slot) {
                 Look::Cold(request) => {
                     cold = Some(request);

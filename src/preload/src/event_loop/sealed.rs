@@ -54,9 +54,12 @@ impl EventLoop {
         // What was reported has been read: what is there may have come since.
         let has_read = entry.read_in.load(Relaxed) == iteration;
         let goes_on = || has_read && slot.told.may_refuse_again() && refusable();
-        if entry.seen_in.load(Relaxed) == iteration && !slot.is_edge(fd) && goes_on() {
+        if entry.seen_in.load(Relaxed) == iteration {
             // All bytes that were there are read. What has come since, or behind them, will be reported, and looked at.
-            return self.refuse_read(slot);
+            let ended = entry.ended.load(Relaxed);
+            if slot.reports_rest(fd, ended) && goes_on() {
+                return self.refuse_read(slot);
+            }
         }
         match self.look(fd, slot, true) {
             Look::Warm | Look::Empty => {}

@@ -199,9 +199,9 @@ impl Slot {
         self.next_read.store(PASS, Release);
     }
 
-    /// Whether what is there is reported once, and not until it is gone.
-    pub fn is_edge(&self, fd: i32) -> bool {
-        self.settled(fd).is_edge()
+    /// Whether all that the client sends after the last report is reported, and its end ([`Descriptor::reports_rest`]).
+    pub fn reports_rest(&self, fd: i32, ended: bool) -> bool {
+        self.settled(fd).reports_rest(ended)
     }
 
     /// Has the kernel report again what an edge has told of, and was not read: the application was handed less than there is.

@@ -1,8 +1,6 @@
 //! The program's contexts, and the key log callbacks that it has set itself.
 
-use super::keylog;
-use super::library::{numbered, Callback, KeyLog, Library, MOST};
-use crate::gate::sessions;
+use super::library::{numbered, Callback, KeyLog, MOST};
 use crate::sys::lock::{Lock, Order};
 use libc::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering::*};
@@ -21,32 +19,25 @@ static CONTEXTS: Lock<Vec<Context>> = Lock::new(Order::Contexts, Vec::new());
 /// How many have a callback of the program's.
 static OWN: AtomicUsize = AtomicUsize::new(0);
 
-/// A context was made: from now on its library tells the keys of its connections.
-pub fn watch(context: *mut c_void, (number, library): (usize, &Library)) {
-    let (Some(log), Some(ours)) = (library.log, keylog::callback(number)) else {
-        return;
-    };
-    {
-        let mut contexts = CONTEXTS.lock();
-        // Another one may have had its address.
-        forget(&mut contexts, context.addr());
-        if contexts.len() >= REMEMBERED {
-            if let Some(oldest) = contexts.iter().position(|it| it.own.is_none()) {
-                contexts.remove(oldest);
-            }
+/// Remembers a context that was made by the library with this number. False where there is no memory for it.
+pub fn remember(context: *const c_void, library: usize) -> bool {
+    let mut contexts = CONTEXTS.lock();
+    // Another one may have had its address.
+    forget(&mut contexts, context.addr());
+    if contexts.len() >= REMEMBERED {
+        if let Some(oldest) = contexts.iter().position(|it| it.own.is_none()) {
+            contexts.remove(oldest);
         }
-        if contexts.try_reserve(1).is_err() {
-            return;
-        }
-        contexts.push(Context {
-            address: context.addr(),
-            library: number,
-            own: None,
-        });
     }
-    sessions::will_be_told();
-    // SAFETY: the library's own function and a context that it has just made.
-    unsafe { (log.set)(context, Some(ours)) };
+    if contexts.try_reserve(1).is_err() {
+        return false;
+    }
+    contexts.push(Context {
+        address: context.addr(),
+        library,
+        own: None,
+    });
+    true
 }
 
 fn forget(contexts: &mut Vec<Context>, address: usize) {

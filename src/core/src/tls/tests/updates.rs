@@ -184,7 +184,8 @@ fn what_was_read_long_ago_gives_nobody_up() {
             for turn in 0..last {
                 let number = if is_backward { last - 1 - turn } else { turn };
                 let mut record = talk.sent[number].record.clone();
-                if let Some(range) = session.open_past(talk.places()[number], &mut record) {
+                let range = session.open_past(talk.places()[number], &mut record);
+                if let Some(range) = range.filter(|range| !range.is_empty()) {
                     opened += 1;
                     assert_eq!(Some(&record[range]), talk.sent[number].plain.as_deref());
                 }

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import ssl as ssl_module
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 FILES, CLIENTS = 200, 8
 LARGE, LARGE_SIZE = 4, 3_000_000
 LIBRARY = "/opt/liblaio.so"
+
+CERTIFICATE = "/tmp/certificate.pem"
 
 LIGHTTPD = """
 server.document-root = "/srv"
@@ -26,12 +29,21 @@ daemon off; master_process off; pid /tmp/nginx.pid; error_log /tmp/nginx.log;
 events {{ }}
 http {{
     access_log off; sendfile on;
-    server {{ listen 127.0.0.1:{port}; root /srv; }}
+    server {{ listen 127.0.0.1:{port}{ssl}; root /srv; {tls} }}
 }}
 """
+LIGHTTPD_TLS = f"""
+server.modules = ("mod_openssl")
+ssl.engine = "enable"
+ssl.pemfile = "{CERTIFICATE}"
+"""
+NGINX_TLS = f"ssl_certificate {CERTIFICATE}; ssl_certificate_key {CERTIFICATE};"
+# By TLS they have OpenSSL 1.1.1.
 SERVERS = {
     "lighttpd": (LIGHTTPD, ["/usr/sbin/lighttpd", "-D", "-f"]),
     "nginx": (NGINX, ["/usr/sbin/nginx", "-c"]),
+    "lighttpd by TLS": (LIGHTTPD + LIGHTTPD_TLS, ["/usr/sbin/lighttpd", "-D", "-f"]),
+    "nginx by TLS": (NGINX, ["/usr/sbin/nginx", "-c"]),
 }
 
 
@@ -54,8 +66,10 @@ def run(root, *command, **variables):
 
 def serve(name, root, port, names, command):
     config, start = SERVERS[name]
-    Path(root, "tmp", f"{name}.conf").write_text(config.format(port=port))
-    server = subprocess.Popen(in_root(root, *start, f"/tmp/{name}.conf", LD_PRELOAD=LIBRARY))
+    by_tls = name.endswith("TLS")
+    ssl, tls = (" ssl", NGINX_TLS) if by_tls else ("", "")
+    Path(root, "tmp", "server.conf").write_text(config.format(port=port, ssl=ssl, tls=tls))
+    server = subprocess.Popen(in_root(root, *start, "/tmp/server.conf", LD_PRELOAD=LIBRARY))
     try:
         for _ in range(200):
             try:
@@ -64,8 +78,13 @@ def serve(name, root, port, names, command):
             except OSError:
                 time.sleep(0.05)
 
+        client = ssl_module.create_default_context(cafile=root + CERTIFICATE) if by_tls else None
+
         def fetch(part):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            if by_tls:
+                connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=client)
+            else:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             wrong = 0
             for each in part:
                 connection.request("GET", f"/{each}")
@@ -80,8 +99,17 @@ def serve(name, root, port, names, command):
         server.terminate()
         server.wait()
     gated = stats["lanes"]["request_gate"]
-    print(f"{name}: {len(names)} answers, {wrong} wrong, {gated} requests held back")
+    opened = f", {stats['tls']['opened']} records opened" if by_tls else ""
+    print(f"{name}: {len(names)} answers, {wrong} wrong, {gated} requests held back{opened}")
     return wrong == 0 and gated > 0
+
+
+def make_certificate(path):
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", path]
+    subprocess.run(request, check=True, capture_output=True)
+    with open(path, "a") as certificate, open(f"{path}.key") as key:
+        certificate.write(key.read())
 
 
 def main():
@@ -91,6 +119,7 @@ def main():
     for name in names:
         (mounted / name).write_bytes(content(name))
     mounted.chmod(0o755)
+    make_certificate(root + CERTIFICATE)
     subprocess.run(["mount", "-t", "proc", "proc", f"{root}/proc"], check=True)
     subprocess.run(["mount", "--rbind", "/dev", f"{root}/dev"], check=True)
     print(run(root, "ldd", "--version").splitlines()[0])

@@ -28,6 +28,8 @@ pub enum Verdict {
     AtMost(usize),
     /// Answer with this error.
     Fail(Errno),
+    /// Answer `EAGAIN`: there is nothing to be read.
+    Nothing,
 }
 
 impl EventLoop {

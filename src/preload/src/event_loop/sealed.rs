@@ -58,7 +58,8 @@ impl EventLoop {
             // All bytes that were there are read. What has come since, or behind them, will be reported, and looked at.
             let ended = entry.ended.load(Relaxed);
             if slot.reports_rest(fd, ended) && goes_on() {
-                return self.refuse_read(slot);
+                let _ = self.refuse_read(slot);
+                return Verdict::Nothing;
             }
         }
         match self.look(fd, slot, true) {

@@ -165,6 +165,10 @@ fn gated(
     let count = match verdict {
         Verdict::PassThrough => return real(),
         Verdict::Fail(_) if !has_room() => return real(),
+        Verdict::Nothing => {
+            errno::set(EAGAIN);
+            return -1;
+        }
         Verdict::Fail(error) => {
             errno::set(error.raw_os_error());
             return -1;

@@ -1,18 +1,32 @@
 #!/usr/bin/python3
 """A file server in asyncio, written in the ordinary way: one thread, which opens and reads files where it needs them.
 
-    asyncio_files.py --port 8080 --root /srv/www
+    asyncio_files.py --port 8080 --root /srv/www [--tls certificate-and-key.pem]
 
 While it waits for one file it serves nobody: that is what liblaio is for. Nothing here knows of it.
 """
 
 import asyncio
+import ssl
 from http import HTTPStatus
 
 from file_requests import MAX_HEAD, Refusal, command_line, head_of, locate, open_file, parse, refuse
 
 # A body up to this is sent from memory together with its head, a longer one from the file.
 SMALL = 65536
+
+
+async def send_body(file, length, writer):
+    """Sends a long body; how much of it there was."""
+    if not writer.get_extra_info("sslcontext"):
+        return await asyncio.get_running_loop().sendfile(writer.transport, file, 0, length)
+    # asyncio's own substitute would read in another thread.
+    sent = 0
+    while sent < length and (piece := file.read(min(SMALL, length - sent))):
+        writer.write(piece)
+        await writer.drain()
+        sent += len(piece)
+    return sent
 
 
 async def send_file(path, method, keep, writer):
@@ -26,8 +40,7 @@ async def send_file(path, method, keep, writer):
             writer.write(head_of(HTTPStatus.OK, len(body), keep) + body)
         else:
             writer.write(head_of(HTTPStatus.OK, length, keep))
-            sent = await asyncio.get_running_loop().sendfile(writer.transport, file, 0, length)
-            if sent < length:
+            if await send_body(file, length, writer) < length:
                 raise ConnectionAbortedError("the file became shorter")
 
 
@@ -56,16 +69,27 @@ async def serve_client(root, reader, writer):
         writer.close()
 
 
+def parse_options():
+    """Takes the command line apart."""
+    parser = command_line(__doc__.splitlines()[0])
+    parser.add_argument("--tls", metavar="FILE", help="speak TLS, with the certificate and key in this file")
+    return parser.parse_args()
+
+
 async def serve(options):
     """Serves until it is ended."""
+    tls = None
+    if options.tls:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.tls)
     server = await asyncio.start_server(
         lambda reader, writer: serve_client(options.root, reader, writer),
-        options.host, options.port, limit=MAX_HEAD, backlog=1024)
+        options.host, options.port, limit=MAX_HEAD, backlog=1024, ssl=tls)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve(command_line(__doc__.splitlines()[0]).parse_args()))
+        asyncio.run(serve(parse_options()))
     except KeyboardInterrupt:
         pass

@@ -11,13 +11,12 @@ import sys
 import uvloop
 
 import asyncio_files
-from file_requests import command_line
 
 # uvloop has no sendfile: every body is sent from memory.
 asyncio_files.SMALL = sys.maxsize
 
 if __name__ == "__main__":
     try:
-        uvloop.run(asyncio_files.serve(command_line(__doc__.splitlines()[0]).parse_args()))
+        uvloop.run(asyncio_files.serve(asyncio_files.parse_options()))
     except KeyboardInterrupt:
         pass

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Parser;
 
-use crate::plan::Section;
+use crate::plan::{Part, Section};
 
 /// Drives real servers over files that were never read, stock and with liblaio preloaded, and prints one table.
 ///
@@ -22,12 +23,16 @@ pub struct Options {
     #[arg(long, value_name = "SECTION", value_enum)]
     pub only: Vec<Section>,
 
+    /// Only this part of the section `tls` (may be given several times).
+    #[arg(long, value_name = "PART", requires = "only", value_parser = part_of_tls())]
+    pub part: Vec<Section>,
+
     /// Only configurations whose name contains this, such as "laio" or "nginx floor" (may be given several times).
     #[arg(long, value_name = "TEXT")]
     pub just: Vec<String>,
 
     /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies, bodies-mixed and hung 3,
-    /// servers, overlay and fuse 2; quick: 1].
+    /// servers, tls, overlay and fuse 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -35,7 +40,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=25))]
     pub seconds: Option<u32>,
 
-    /// Pairs of the sections cpu and bodies-cpu [default: 32; quick: 12].
+    /// Pairs of the sections cpu and bodies-cpu, and of the parts cpu, armed and handshakes of tls [default: 32; quick: 12].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
 
@@ -71,26 +76,37 @@ impl Options {
         self.only.is_empty() || self.only.contains(&section)
     }
 
+    /// What is wanted of it.
+    pub fn parts(&self, section: Section) -> Vec<Part> {
+        let mut parts = section.parts();
+        parts.retain(|part| {
+            let all = part.of != Section::Tls || self.part.is_empty();
+            self.wants(section) && (all || self.part.contains(&part.section))
+        });
+        parts
+    }
+
     /// Is this configuration wanted?
     pub fn wants_configuration(&self, name: &str) -> bool {
         self.just.is_empty() || self.just.iter().any(|text| name.contains(text.as_str()))
     }
 
-    /// How often each configuration of a section runs.
-    pub fn rounds(&self, section: Section) -> u32 {
-        match section {
-            Section::Cpu | Section::BodiesCpu => {
+    /// How often each configuration of a part runs.
+    pub fn rounds(&self, part: Part) -> u32 {
+        match part.section {
+            Section::Cpu | Section::BodiesCpu | Section::Armed | Section::Handshakes => {
                 self.pairs.unwrap_or(if self.quick { 12 } else { 32 })
             }
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
+            _ if part.of != part.section => 2,
             Section::Cold
             | Section::Deep
             | Section::Bodies
             | Section::BodiesMixed
             | Section::Hung => 3,
-            Section::Servers | Section::Overlay | Section::Fuse => 2,
+            Section::Servers | Section::Tls | Section::Overlay | Section::Fuse => 2,
             Section::Mixed | Section::Fast | Section::Local | Section::BodiesLocal => 5,
         }
     }
@@ -112,4 +128,12 @@ impl Options {
     pub fn seconds(&self) -> u32 {
         self.seconds.unwrap_or(if self.quick { 2 } else { 5 })
     }
+}
+
+fn part_of_tls() -> impl TypedValueParser<Value = Section> {
+    let names = Section::OF_TLS.map(Section::name);
+    PossibleValuesParser::new(names).try_map(|given| {
+        let mut all = Section::OF_TLS.into_iter();
+        all.find(|part| part.name() == given).context("no part")
+    })
 }

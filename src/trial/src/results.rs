@@ -24,7 +24,9 @@ pub mod figure {
     pub const MAX: &str = "cached_max_ms";
     /// CPU time of the server per request, in microseconds.
     pub const CPU: &str = "cpu_us_per_request";
-    /// The same per megabyte of bodies.
+    /// Connections with a full handshake and one request, per second.
+    pub const HANDSHAKES: &str = "handshakes_per_s";
+    /// CPU time of the server per megabyte of bodies.
     pub const CPU_PER_MB: &str = "cpu_us_per_mb";
     /// Megabytes (10^6 bytes) per second of large files that were never read.
     pub const BODY_RATE: &str = "body_mb_per_s";
@@ -225,7 +227,7 @@ mod tests {
     /// Without it, a table could be short of runs, and nobody would know which and why.
     #[test]
     fn a_failed_run_is_named() {
-        let configuration = crate::plan::configurations(Section::Cold)[0];
+        let configuration = crate::plan::configurations(Section::Cold.parts()[0])[0];
         let mut failed = Failed {
             section: Section::Cold,
             configuration: Some(configuration),

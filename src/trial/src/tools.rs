@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Context, Result};
 
 use crate::plan::Program;
-use crate::servers::Tools;
+use crate::servers::{Identity, Tools};
 
 /// The directory of `slow-disk` and `fast-disk`: in the source tree that this program was built in, or the current one.
 pub fn scripts() -> Result<PathBuf> {
@@ -73,6 +73,7 @@ pub fn find(library: Option<&Path>, laio: Option<&Path>, work: &Path) -> Result<
         laio: copy(laio, "laio")?,
         programs: programs()?,
         demo_servers: demo_servers()?,
+        identity: Identity::make(work)?,
     })
 }
 

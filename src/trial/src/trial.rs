@@ -13,7 +13,7 @@ use crate::disks::{is_root, Disk, Kind, Sets};
 use crate::machine;
 use crate::opaque::Place;
 use crate::options::Options;
-use crate::plan::{configurations, Configuration, Program, Section, ServerSpec};
+use crate::plan::{configurations, Configuration, Part, Program, Scheme, Section, ServerSpec};
 use crate::progress::Progress;
 use crate::results::{Failed, Results, Run};
 use crate::sections;
@@ -78,6 +78,11 @@ impl Trial {
                     "there is no {command} here: {} was not run",
                     program.name()
                 ));
+            } else if Program::OVER_TLS.contains(&program) && !tools.has(program, Scheme::Https) {
+                let name = program.name();
+                results.note(format!(
+                    "{name} has no TLS module here: it was not run over TLS"
+                ));
             }
         }
         results.slow_disk = is_root();
@@ -122,45 +127,48 @@ impl Trial {
             self.progress.say("making the disk and its files");
             let disk = self.make_disk(kind);
             for section in wanted {
-                let ran = match &disk {
-                    Ok(disk) => self.run_section(section, disk),
-                    Err(error) => Err(anyhow!("{error:#}")),
-                };
-                self.outlive(section, None, 0, ran)?;
+                for part in self.options.parts(section) {
+                    let ran = match &disk {
+                        Ok(disk) => self.run_part(part, disk),
+                        Err(error) => Err(anyhow!("{error:#}")),
+                    };
+                    self.outlive(section, None, 0, ran)?;
+                }
             }
         }
         self.progress.finish();
         Ok(())
     }
 
-    fn run_section(&mut self, section: Section, disk: &Disk) -> Result<()> {
-        match section {
-            Section::Cold | Section::Fast | Section::Local => {
-                sections::cold::run(self, section, disk)
-            }
+    fn run_part(&mut self, part: Part, disk: &Disk) -> Result<()> {
+        match part.section {
+            Section::Cold | Section::Fast | Section::Local => sections::cold::run(self, part, disk),
             Section::Mixed | Section::Deep | Section::BodiesMixed => {
-                sections::mixed::run(self, section, disk)
+                sections::mixed::run(self, part, disk)
             }
             Section::Overlay | Section::Fuse | Section::Hung => {
                 // Kernels and containers differ in what they can mount.
-                if let Err(error) = Place::of(section, disk, &self.options) {
+                if let Err(error) = Place::of(part.section, disk, &self.options) {
                     crate::interrupt::check()?;
-                    let name = section.name();
+                    let name = part.section.name();
                     self.results
                         .note(format!("section {name} was left out: {error:#}"));
                     return Ok(());
                 }
-                match section {
-                    Section::Hung => sections::mixed::run(self, section, disk),
-                    _ => sections::cold::run(self, section, disk),
+                match part.section {
+                    Section::Hung => sections::mixed::run(self, part, disk),
+                    _ => sections::cold::run(self, part, disk),
                 }
             }
-            Section::Bodies | Section::BodiesLocal => sections::bodies::run(self, section, disk),
-            Section::Servers => sections::servers::run(self, disk),
-            Section::Cpu | Section::BodiesCpu => sections::cpu::run(self, section, disk),
-            Section::Syscalls => sections::syscalls::run(self, disk),
-            Section::Flat => sections::flat::run(self, disk),
-            Section::Faults => sections::faults::run(self, disk),
+            Section::Bodies | Section::BodiesLocal => sections::bodies::run(self, part, disk),
+            Section::Cpu | Section::BodiesCpu | Section::Armed | Section::Handshakes => {
+                sections::cpu::run(self, part, disk)
+            }
+            Section::Syscalls => sections::syscalls::run(self, part, disk),
+            Section::Flat => sections::flat::run(self, part, disk),
+            Section::Faults => sections::faults::run(self, part, disk),
+            // They are their parts.
+            Section::Servers | Section::Tls => Ok(()),
         }
     }
 
@@ -189,12 +197,12 @@ impl Trial {
         )
     }
 
-    /// The configurations of a section that can be run here.
-    pub fn configurations(&self, section: Section) -> Vec<Configuration> {
-        let mut all = configurations(section);
+    /// The configurations of a part that can be run here.
+    pub fn configurations(&self, part: Part) -> Vec<Configuration> {
+        let mut all = configurations(part);
         all.retain(|configuration| {
             (self.tools.library.is_some() || !configuration.needs_library())
-                && self.tools.programs.contains_key(&configuration.program)
+                && self.tools.has(configuration.program, configuration.scheme)
                 && self.options.wants_configuration(&configuration.name())
         });
         all
@@ -202,8 +210,8 @@ impl Trial {
 
     /// The configurations in the order of one round. Each round begins with another one, so that none is always the first
     /// after a pause or always follows the same neighbour's heat.
-    pub fn order(&self, section: Section, round: u32) -> Vec<Configuration> {
-        let mut order = self.configurations(section);
+    pub fn order(&self, part: Part, round: u32) -> Vec<Configuration> {
+        let mut order = self.configurations(part);
         if !order.is_empty() {
             let first = round as usize % order.len();
             order.rotate_left(first);
@@ -216,16 +224,11 @@ impl Trial {
             section,
             Section::Deep | Section::Fast | Section::Overlay | Section::Fuse | Section::Hung
         );
-        let possible = !needs_root || is_root();
-        if !self.options.wants(section) || !possible {
+        if needs_root && !is_root() {
             return 0;
         }
-        let runs = |configuration: Configuration| match section {
-            Section::Servers => sections::servers::parts(configuration.variant).len(),
-            _ => 1,
-        };
-        let each = self.configurations(section).into_iter().map(runs);
-        self.options.rounds(section) * each.sum::<usize>() as u32
+        let of = |part| self.options.rounds(part) * self.configurations(part).len() as u32;
+        self.options.parts(section).into_iter().map(of).sum()
     }
 
     /// Starts a server for the disk's files.
@@ -259,11 +262,11 @@ impl Trial {
     }
 
     /// Says what is running now.
-    pub fn announce(&self, section: Section, configuration: Configuration, round: u32) {
-        let of = self.options.rounds(section);
+    pub fn announce(&self, part: Part, configuration: Configuration, round: u32) {
+        let of = self.options.rounds(part);
         self.progress.say(&format!(
             "{} {}/{of}  {}",
-            section.name(),
+            part.section.name(),
             round + 1,
             configuration.name()
         ));
@@ -314,10 +317,11 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 17] = [
+const SECTIONS: [(Section, Kind); 18] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
+    (Section::Tls, Kind::Slow),
     (Section::Bodies, Kind::Slow),
     (Section::BodiesMixed, Kind::Slow),
     (Section::BodiesCpu, Kind::Slow),

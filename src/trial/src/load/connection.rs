@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::request::{Expected, Kind, Request};
+use super::stream::{Stream, Transport};
 use crate::files::FileSet;
 
 /// An answer's head is far smaller; a server that sends a larger one is not one of ours.
@@ -18,7 +18,7 @@ const MAX_HEAD: usize = 16 << 10;
 /// A connection and the request on its way, if any.
 pub struct Connection {
     token: Token,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     /// How many requests this stream has answered: a server may close it between two, but not before the first.
     answered: u64,
     request: Option<Outstanding>,
@@ -87,16 +87,23 @@ impl Connection {
         self.request.as_ref()
     }
 
-    /// Connects, waiting for it: to a listening socket of this host that takes no time.
-    pub fn connect(&mut self, address: SocketAddr, registry: &Registry) -> io::Result<()> {
-        let stream = std::net::TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        registry.register(&mut stream, self.token, Interest::READABLE)?;
+    /// Connects.
+    pub fn connect(
+        &mut self,
+        transport: &Transport,
+        address: SocketAddr,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let mut stream = transport.connect(address)?;
+        registry.register(stream.socket(), self.token, Interest::READABLE)?;
         self.stream = Some(stream);
         self.answered = 0;
         Ok(())
+    }
+
+    /// Goes on with the handshake; whether it is done.
+    pub fn shake_hands(&mut self) -> io::Result<bool> {
+        self.stream.as_mut().map_or(Ok(true), Stream::shake_hands)
     }
 
     /// Gives up the stream and the request on it.
@@ -135,13 +142,13 @@ impl Connection {
 
     /// Resets the connection: what is on its way is discarded on both sides.
     pub fn reset(&mut self) {
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = &mut self.stream {
             let abort = nix::libc::linger {
                 l_onoff: 1,
                 l_linger: 0,
             };
             // Without it the connection is closed instead of reset, which is a test as well.
-            let _ = setsockopt(&stream.as_fd(), sockopt::Linger, &abort);
+            let _ = setsockopt(&stream.socket().as_fd(), sockopt::Linger, &abort);
         }
         self.disconnect();
     }
@@ -159,7 +166,13 @@ impl Connection {
                     return Progress::Pending
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return self.closed(&error.kind().to_string()),
+                // An error of TLS says more than its kind.
+                Err(error) => {
+                    let how = error
+                        .get_ref()
+                        .map_or(error.kind().to_string(), |inner| inner.to_string());
+                    return self.closed(&how);
+                }
             };
             let Some(outstanding) = &mut self.request else {
                 self.disconnect();

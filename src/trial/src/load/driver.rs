@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::sys::time::TimeSpec;
@@ -15,6 +15,7 @@ use super::connection::{Connection, Progress};
 use super::outcome::{histogram, Failures, Outcome};
 use super::request::{Kind, Request};
 use super::source::{At, Source};
+use super::stream::Transport;
 use crate::files::FileSet;
 use crate::interrupt;
 
@@ -27,6 +28,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Load<'a> {
     /// The server.
     pub address: SocketAddr,
+    /// How its connections are made.
+    pub transport: &'a Transport,
     /// How many connections there are.
     pub connections: usize,
     /// The files that are asked for.
@@ -74,7 +77,7 @@ impl<'a, 's> Driver<'a, 's> {
             .collect();
         for connection in &mut connections {
             connection
-                .connect(load.address, poll.registry())
+                .connect(load.transport, load.address, poll.registry())
                 .with_context(|| format!("cannot connect to the server at {}", load.address))?;
         }
         Ok(Self {
@@ -97,6 +100,7 @@ impl<'a, 's> Driver<'a, 's> {
 
     fn run(mut self) -> Result<Outcome> {
         let mut events = Events::with_capacity(256);
+        self.shake_hands(&mut events)?;
         let mut buffer = vec![0; 256 << 10];
         self.start = Instant::now();
         self.source.begin(self.start);
@@ -137,6 +141,30 @@ impl<'a, 's> Driver<'a, 's> {
             reconnects: self.reconnects,
             latency: self.latency,
         })
+    }
+
+    /// Waits until all connections can be used: their handshakes are no part of what is measured.
+    fn shake_hands(&mut self, events: &mut Events) -> Result<()> {
+        let limit = Instant::now() + self.load.patience;
+        loop {
+            let mut done = true;
+            for connection in &mut self.connections {
+                done &= connection.shake_hands().context("no TLS session")?;
+            }
+            if done {
+                return Ok(());
+            }
+            interrupt::check()?;
+            let address = self.load.address;
+            ensure!(
+                Instant::now() < limit,
+                "no TLS session with {address} in time"
+            );
+            match self.poll.poll(events, Some(TICK)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => result?,
+            }
+        }
     }
 
     fn receive(&mut self, index: usize, buffer: &mut [u8]) -> Result<()> {
@@ -180,16 +208,17 @@ impl<'a, 's> Driver<'a, 's> {
     }
 
     fn send(&mut self, index: usize, request: Request, due: Instant) -> Result<()> {
+        let registry = self.poll.registry();
         let connection = &mut self.connections[index];
         if !connection.is_connected() {
             connection
-                .connect(self.load.address, self.poll.registry())
+                .connect(self.load.transport, self.load.address, registry)
                 .with_context(|| format!("cannot reconnect to {}", self.load.address))?;
         }
         if connection.send(request, due, self.load.set).is_err() {
             // Closed by the server since its last answer, which a new connection puts right.
             self.reconnects += 1;
-            connection.connect(self.load.address, self.poll.registry())?;
+            connection.connect(self.load.transport, self.load.address, registry)?;
             connection
                 .send(request, due, self.load.set)
                 .context("cannot send on a new connection")?;

@@ -8,8 +8,10 @@ mod driver;
 mod outcome;
 mod request;
 mod source;
+mod stream;
 
 pub use driver::{run, Load};
 pub use outcome::{histogram, Failures, Outcome};
 pub use request::{Kind, Request};
 pub use source::{Closed, Open};
+pub use stream::Transport;

@@ -18,6 +18,8 @@ pub struct Request {
 pub enum Kind {
     /// All of it.
     Whole,
+    /// All of it, and the server closes the connection after it.
+    Last,
     /// So many bytes from the first offset on.
     Range(u32, u32),
     /// By a name that does not exist.
@@ -54,8 +56,11 @@ impl Request {
             out.push_str(".missing");
         }
         out.push_str(" HTTP/1.1\r\nHost: localhost\r\n");
-        // It is the default of HTTP/1.1, but servers of thttpd's family want to be told.
-        out.push_str("Connection: keep-alive\r\n");
+        out.push_str(match self.kind {
+            Kind::Last => "Connection: close\r\n",
+            // It is the default of HTTP/1.1, but servers of thttpd's family want to be told.
+            _ => "Connection: keep-alive\r\n",
+        });
         if let Kind::Range(from, length) = self.kind {
             let _ = write!(out, "Range: bytes={from}-{}\r\n", from + length - 1);
         }
@@ -76,7 +81,7 @@ impl Request {
                     body: Some(&set.content(self.file)[range]),
                 }
             }
-            Kind::Whole | Kind::ResetAtOnce | Kind::ResetInBody => Expected {
+            Kind::Whole | Kind::Last | Kind::ResetAtOnce | Kind::ResetInBody => Expected {
                 status: 200,
                 body: Some(set.content(self.file)),
             },

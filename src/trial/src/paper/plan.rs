@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::disks::Kind;
-use crate::plan::{Program, ServerSpec, Strategy};
+use crate::plan::{Program, Scheme, ServerSpec, Strategy};
 
 /// A part of the evaluation, as `--only` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -130,6 +130,7 @@ impl Contender {
     pub fn server(self) -> ServerSpec {
         ServerSpec {
             program: Program::Lazy(self.strategy),
+            scheme: Scheme::Http,
             preload: self.hooks,
             workers: 1,
             aio_threads: false,

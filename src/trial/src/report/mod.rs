@@ -6,6 +6,7 @@ mod picture;
 pub mod plot;
 mod ratios;
 pub mod table;
+mod tls;
 pub mod verdicts;
 
 use std::fmt::Write as _;

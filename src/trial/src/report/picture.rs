@@ -11,7 +11,7 @@ use plotters::prelude::*;
 
 use super::json::distribution;
 use super::plot::{self, label_ends, latency_label, Area, Drawn, End, FONT, INK};
-use crate::plan::{Configuration, Program, Variant};
+use crate::plan::{Configuration, Program, Scheme, Variant};
 use crate::results::Results;
 
 const PANEL: (u32, u32) = (720, 560);
@@ -21,39 +21,47 @@ type Line = (Configuration, Vec<(f64, f64)>);
 
 /// Draws all distributions into `file`.
 pub fn draw(results: &Results, file: &Path) -> Result<()> {
-    let programs = programs(results);
-    let size = (PANEL.0 * programs.len() as u32, PANEL.1);
+    let panels = panels(results);
+    let size = (PANEL.0 * panels.len() as u32, PANEL.1);
     let root = SVGBackend::new(file, size).into_drawing_area();
-    let result = draw_panels(&root, &programs, results).and_then(|()| root.present());
+    let result = draw_panels(&root, &panels, results).and_then(|()| root.present());
     result.map_err(|error| anyhow!("{error}"))
 }
 
-/// The programs that have a panel: the two that the documentation shows, or else the others.
-fn programs(results: &Results) -> Vec<Program> {
-    let measured = |program: &Program| {
-        let mut all = results.latencies.keys();
-        all.any(|configuration| configuration.program == *program)
-    };
-    let main: Vec<Program> = Program::MAIN.into_iter().filter(measured).collect();
-    if main.is_empty() {
-        return Program::OTHERS.into_iter().filter(measured).collect();
-    }
-    main
+/// A panel's program, and how it is spoken to.
+type Panel = (Program, Scheme);
+
+fn is_in(panel: &Panel, configuration: &Configuration) -> bool {
+    *panel == (configuration.program, configuration.scheme)
 }
 
-fn draw_panels(root: &Area<'_>, programs: &[Program], results: &Results) -> Drawn {
+/// The two panels that the documentation shows, or else all others.
+fn panels(results: &Results) -> Vec<Panel> {
+    let measured = |panel: &Panel| {
+        let mut all = results.latencies.keys();
+        all.any(|configuration| is_in(panel, configuration))
+    };
+    let mut panels: Vec<Panel> = Program::MAIN.map(|program| (program, Scheme::Http)).into();
+    panels.retain(measured);
+    if panels.is_empty() {
+        let over = |scheme| Program::all().map(move |program| (program, scheme));
+        panels = over(Scheme::Http).chain(over(Scheme::Https)).collect();
+        panels.retain(measured);
+    }
+    panels
+}
+
+fn draw_panels(root: &Area<'_>, panels: &[Panel], results: &Results) -> Drawn {
     root.fill(&WHITE)?;
-    let scale = Scale::of(results, programs);
-    for (panel, program) in root.split_evenly((1, programs.len())).iter().zip(programs) {
+    let scale = Scale::of(results, panels);
+    for (area, panel) in root.split_evenly((1, panels.len())).iter().zip(panels) {
         let lines: Vec<Line> = results
             .latencies
             .iter()
-            .filter(|(configuration, latency)| {
-                configuration.program == *program && !latency.is_empty()
-            })
+            .filter(|(configuration, latency)| is_in(panel, configuration) && !latency.is_empty())
             .map(|(configuration, latency)| (*configuration, points(&distribution(latency))))
             .collect();
-        draw_panel(panel, *program, &lines, &scale)?;
+        draw_panel(area, &lines, &scale)?;
     }
     Ok(())
 }
@@ -66,11 +74,11 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(results: &Results, programs: &[Program]) -> Self {
+    fn of(results: &Results, panels: &[Panel]) -> Self {
         let all: Vec<(f64, f64)> = results
             .latencies
             .iter()
-            .filter(|(configuration, _)| programs.contains(&configuration.program))
+            .filter(|(configuration, _)| panels.iter().any(|panel| is_in(panel, configuration)))
             .flat_map(|(_, latency)| points(&distribution(latency)))
             .collect();
         let nines = all.iter().map(|point| point.0).fold(2.0, f64::max);
@@ -83,8 +91,12 @@ impl Scale {
     }
 }
 
-fn draw_panel(panel: &Area<'_>, program: Program, lines: &[Line], scale: &Scale) -> Drawn {
-    let title = format!("{}: cached files beside cold traffic", program.name());
+fn draw_panel(panel: &Area<'_>, lines: &[Line], scale: &Scale) -> Drawn {
+    let server = lines.first().map(|(server, _)| server.server_name());
+    let title = format!(
+        "{}: cached files beside cold traffic",
+        server.unwrap_or_default()
+    );
     let mut chart = ChartBuilder::on(panel)
         .caption(title, (FONT, 22, &INK))
         .margin(16)

@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
 /// A column: two lines of heading, the section and the figure, and how many decimals at most.
-const COLUMNS: [(&str, Section, &str, usize); 24] = [
+const COLUMNS: [(&str, Section, &str, usize); 26] = [
     ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
     ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
     ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
@@ -34,6 +34,13 @@ const COLUMNS: [(&str, Section, &str, usize); 24] = [
     ("hung\np99 ms", Section::Hung, figure::P99, 2),
     ("CPU us/\nMB", Section::BodiesCpu, figure::CPU_PER_MB, 2),
     ("CPU us/\nrequest", Section::Cpu, figure::CPU, 2),
+    ("armed:\nus/req.", Section::Armed, figure::CPU, 2),
+    (
+        "hand-\nshakes/s",
+        Section::Handshakes,
+        figure::HANDSHAKES,
+        0,
+    ),
     ("calls/\nrequest", Section::Syscalls, figure::CALLS, 2),
 ];
 

@@ -2,6 +2,7 @@
 
 use super::mark::*;
 use super::ratios::*;
+use super::tls;
 use crate::plan::{Configuration, Program, Section, Variant};
 use crate::results::{figure, Results};
 use crate::sections::mixed::HUNG_CONNECTIONS;
@@ -19,6 +20,7 @@ pub fn all(results: &Results) -> Vec<Verdict> {
         latencies(results),
         costs(results),
         counts(results),
+        tls::all(results),
     ]
     .concat();
     // On another disk the comparison stands, the marks do not.
@@ -47,14 +49,7 @@ fn rates(results: &Results) -> Vec<Verdict> {
         let name = format!("{} cold req/s, slow disk: laio / stock", program.name());
         let stock = [of(program, Variant::Stock)];
         let mark = at_least(12.0, Some(20.0));
-        all.extend(ratio(
-            results,
-            name,
-            (Section::Cold, rate),
-            program,
-            &stock,
-            mark,
-        ));
+        all.extend(ratio(results, name, (Section::Cold, rate), &stock, mark));
     }
     let others = nginx(&[Variant::Stock, Variant::AioThreads, Variant::Workers16]);
     for (section, disk, mark) in [
@@ -62,14 +57,7 @@ fn rates(results: &Results) -> Vec<Verdict> {
         (Section::Local, "local disk", at_least(1.0, Some(1.24))),
     ] {
         let name = format!("nginx cold req/s, {disk}: laio / best of the others");
-        all.extend(ratio(
-            results,
-            name,
-            (section, rate),
-            Program::Nginx,
-            &others,
-            mark,
-        ));
+        all.extend(ratio(results, name, (section, rate), &others, mark));
     }
     for program in Program::MAIN {
         let name = format!(
@@ -79,7 +67,6 @@ fn rates(results: &Results) -> Vec<Verdict> {
         let rounds = paired(
             results,
             (Section::Fast, rate),
-            program,
             &[of(program, Variant::Stock)],
         );
         all.extend(median_of(
@@ -96,7 +83,7 @@ fn rates(results: &Results) -> Vec<Verdict> {
         );
         let mark = at_least(1.25, Some(1.5));
         let of_what = (section, rate);
-        all.extend(ratio(results, name, of_what, Program::Nginx, &others, mark));
+        all.extend(ratio(results, name, of_what, &others, mark));
     }
     all
 }
@@ -116,14 +103,14 @@ fn bodies(results: &Results) -> Vec<Verdict> {
                 program.name()
             );
             let mark = at_least(3.0, None);
-            all.extend(ratio(results, name, of_what, program, &stock, mark));
+            all.extend(ratio(results, name, of_what, &stock, mark));
             let others = [Variant::AioThreads, Variant::Workers16].map(|other| of(program, other));
             let name = format!(
                 "{} MB/s of cold bodies, {disk}: laio / best of aio threads, 16 workers",
                 program.name()
             );
             let mark = at_least(0.97, Some(1.24));
-            all.extend(ratio(results, name, of_what, program, &others, mark));
+            all.extend(ratio(results, name, of_what, &others, mark));
         }
     }
     for program in Program::OF_BODIES {
@@ -134,7 +121,7 @@ fn bodies(results: &Results) -> Vec<Verdict> {
         );
         let of_what = (Section::BodiesMixed, figure::P99);
         let mark = at_most(4.0, Some(2.0));
-        all.extend(ratio(results, name, of_what, program, &floor, mark));
+        all.extend(ratio(results, name, of_what, &floor, mark));
     }
     for program in Program::OF_BODIES {
         let name = format!(
@@ -142,7 +129,7 @@ fn bodies(results: &Results) -> Vec<Verdict> {
             program.name()
         );
         let of_what = (Section::BodiesCpu, figure::CPU_PER_MB);
-        let pairs = paired(results, of_what, program, &[of(program, Variant::Stock)]);
+        let pairs = paired(results, of_what, &[of(program, Variant::Stock)]);
         let mark = at_most(1.02, Some(1.01));
         all.extend(median_of(Section::BodiesCpu, name, pairs, mark));
     }
@@ -158,14 +145,14 @@ fn opaque(results: &Results) -> Vec<Verdict> {
             let stock = [of(program, Variant::Stock)];
             let of_what = (section, figure::COLD_RATE);
             let mark = at_least(8.0, None);
-            all.extend(ratio(results, name, of_what, program, &stock, mark));
+            all.extend(ratio(results, name, of_what, &stock, mark));
         }
     }
     let name = "nginx cached p99 beside a hung file system: laio / floor".into();
     let of_what = (Section::Hung, figure::P99);
     let floor = nginx(&[Variant::Floor]);
     let mark = at_most(3.0, None);
-    all.extend(ratio(results, name, of_what, Program::Nginx, &floor, mark));
+    all.extend(ratio(results, name, of_what, &floor, mark));
     let laio = of(Program::Nginx, Variant::Laio);
     let answered = results.by_round(Section::Hung, laio, figure::HUNG);
     let name =
@@ -185,7 +172,7 @@ fn latencies(results: &Results) -> Vec<Verdict> {
         );
         let floor = [of(program, Variant::Floor)];
         let mark = at_most(3.0, Some(1.5));
-        ratio(results, name, (section, figure::P99), program, &floor, mark)
+        ratio(results, name, (section, figure::P99), &floor, mark)
     };
     let deep = one((Section::Deep, ", deep disk"), Program::Nginx);
     Program::all()
@@ -216,7 +203,6 @@ fn costs(results: &Results) -> Vec<Verdict> {
         let pairs = paired(
             results,
             (Section::Cpu, figure::CPU),
-            program,
             &[of(program, Variant::Stock)],
         );
         median_of(Section::Cpu, name, pairs, at_most(1.03, Some(1.02)))

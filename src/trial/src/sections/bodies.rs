@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::ask;
 use crate::disks::Disk;
 use crate::options::Options;
-use crate::plan::{Configuration, Section};
+use crate::plan::{Configuration, Part, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
@@ -21,12 +21,12 @@ pub fn seconds(options: &Options) -> u32 {
 }
 
 /// All rounds of the section `bodies` or `bodies-local`.
-pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
-    for round in 0..trial.options.rounds(section) {
-        for configuration in trial.order(section, round) {
-            trial.announce(section, configuration, round);
-            let ran = run_one(trial, section, disk, configuration, round);
-            trial.outlive(section, Some(configuration), round, ran)?;
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(part) {
+        for configuration in trial.order(part, round) {
+            trial.announce(part, configuration, round);
+            let ran = run_one(trial, part.section, disk, configuration, round);
+            trial.outlive(part.section, Some(configuration), round, ran)?;
         }
     }
     Ok(())

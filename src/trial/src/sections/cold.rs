@@ -7,24 +7,24 @@ use anyhow::Result;
 use super::{ask, COLD_CONNECTIONS};
 use crate::disks::Disk;
 use crate::opaque::Place;
-use crate::plan::{Configuration, Program, Section};
+use crate::plan::{Configuration, Part, Program, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
 /// All rounds of the section `cold`, `overlay`, `fuse`, `fast` or `local`.
-pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
-    for round in 0..trial.options.rounds(section) {
-        for configuration in trial.order(section, round) {
-            trial.announce(section, configuration, round);
-            let ran = run_one(trial, section, disk, configuration, round);
-            trial.outlive(section, Some(configuration), round, ran)?;
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(part) {
+        for configuration in trial.order(part, round) {
+            trial.announce(part, configuration, round);
+            let ran = run_one(trial, part.section, disk, configuration, round);
+            trial.outlive(part.section, Some(configuration), round, ran)?;
         }
     }
     Ok(())
 }
 
 /// One configuration, once.
-pub fn run_one(
+fn run_one(
     trial: &mut Trial,
     section: Section,
     disk: &Disk,

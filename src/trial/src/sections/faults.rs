@@ -6,7 +6,7 @@ use anyhow::Result;
 use super::load_on;
 use crate::disks::Disk;
 use crate::load::{self, Closed, Kind, Request};
-use crate::plan::{Configuration, Section};
+use crate::plan::{Configuration, Part, Section};
 use crate::results::Run;
 use crate::shuffle::Shuffle;
 use crate::trial::Trial;
@@ -16,9 +16,9 @@ const REQUESTS: u32 = 10_000;
 const CONNECTIONS: usize = 32;
 
 /// Every configuration once.
-pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
-    for configuration in trial.configurations(Section::Faults) {
-        trial.announce(Section::Faults, configuration, 0);
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    for configuration in trial.configurations(part) {
+        trial.announce(part, configuration, 0);
         let ran = run_one(trial, disk, configuration);
         trial.outlive(Section::Faults, Some(configuration), 0, ran)?;
     }

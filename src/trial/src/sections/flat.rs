@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::{ask, COLD_CONNECTIONS};
 use crate::disks::Disk;
 use crate::interrupt;
-use crate::plan::{Configuration, Section};
+use crate::plan::{Configuration, Part, Section};
 use crate::results::{figure, Run};
 use crate::servers::process::Usage;
 use crate::servers::Server;
@@ -21,9 +21,9 @@ use crate::trial::Trial;
 const PASSES: usize = 4;
 
 /// Every configuration once.
-pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
-    for configuration in trial.configurations(Section::Flat) {
-        trial.announce(Section::Flat, configuration, 0);
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    for configuration in trial.configurations(part) {
+        trial.announce(part, configuration, 0);
         let ran = run_one(trial, disk, configuration);
         trial.outlive(Section::Flat, Some(configuration), 0, ran)?;
     }

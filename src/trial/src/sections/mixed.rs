@@ -10,7 +10,7 @@ use crate::disks::Disk;
 use crate::interrupt;
 use crate::load::{self, Open};
 use crate::opaque::Place;
-use crate::plan::{Configuration, Section};
+use crate::plan::{Configuration, Part, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
@@ -28,19 +28,19 @@ pub const HUNG_CONNECTIONS: usize = 32;
 const UNTIL_HUNG: Duration = Duration::from_millis(500);
 
 /// All rounds of the sections `mixed`, `deep`, with large cold files `bodies-mixed`, and with cold files that hang `hung`.
-pub fn run(trial: &mut Trial, section: Section, disk: &Disk) -> Result<()> {
-    for round in 0..trial.options.rounds(section) {
-        for configuration in trial.order(section, round) {
-            trial.announce(section, configuration, round);
-            let ran = run_one(trial, section, disk, configuration, round);
-            trial.outlive(section, Some(configuration), round, ran)?;
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    for round in 0..trial.options.rounds(part) {
+        for configuration in trial.order(part, round) {
+            trial.announce(part, configuration, round);
+            let ran = run_one(trial, part.section, disk, configuration, round);
+            trial.outlive(part.section, Some(configuration), round, ran)?;
         }
     }
     Ok(())
 }
 
 /// One configuration, once.
-pub fn run_one(
+fn run_one(
     trial: &mut Trial,
     section: Section,
     disk: &Disk,

@@ -6,7 +6,6 @@ pub mod cpu;
 pub mod faults;
 pub mod flat;
 pub mod mixed;
-pub mod servers;
 pub mod syscalls;
 
 use std::fmt::Write as _;
@@ -30,9 +29,10 @@ pub const LEARNING: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A load of `connections` on `server`.
-pub fn load_on<'a>(server: &Server, connections: usize, set: &'a FileSet) -> Load<'a> {
+pub fn load_on<'a>(server: &'a Server, connections: usize, set: &'a FileSet) -> Load<'a> {
     Load {
         address: server.address(),
+        transport: server.transport(),
         connections,
         set,
         patience: PATIENCE,

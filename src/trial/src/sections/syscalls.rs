@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::load_on;
 use crate::disks::Disk;
 use crate::load::{self, Open};
-use crate::plan::{Configuration, Section};
+use crate::plan::{Configuration, Part, Section};
 use crate::results::{figure, Run};
 use crate::servers::Server;
 use crate::trial::Trial;
@@ -27,10 +27,10 @@ const RATE: u32 = 500;
 const TIME: Duration = Duration::from_secs(4);
 
 /// Every configuration once; counts do not vary.
-pub fn run(trial: &mut Trial, disk: &Disk) -> Result<()> {
+pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
     disk.warm(&disk.sets.small)?;
-    for configuration in trial.configurations(Section::Syscalls) {
-        trial.announce(Section::Syscalls, configuration, 0);
+    for configuration in trial.configurations(part) {
+        trial.announce(part, configuration, 0);
         // Where nobody may be traced nothing is counted; that is no failure of a server.
         if let Err(error) = run_one(trial, disk, configuration) {
             crate::interrupt::check()?;

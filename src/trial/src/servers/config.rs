@@ -1,16 +1,26 @@
 //! A server's configuration, from the templates in `demo-servers/`.
+//!
+//! A line that begins with `@TLS@` is for servers that speak TLS.
 
 use std::path::Path;
 
-use crate::plan::{Program, ServerSpec};
+use crate::plan::{Program, Scheme, ServerSpec};
 
 const NGINX: &str = include_str!("../../../../demo-servers/nginx.conf.in");
 const LIGHTTPD: &str = include_str!("../../../../demo-servers/lighttpd.conf.in");
 const H2O: &str = include_str!("../../../../demo-servers/h2o.conf.in");
 const MERECAT: &str = include_str!("../../../../demo-servers/merecat.conf.in");
 
+const TLS: &str = "@TLS@";
+
 /// The configuration's text; none for a server that has its command line only.
-pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option<String> {
+pub fn render(
+    spec: ServerSpec,
+    docroot: &Path,
+    run: &Path,
+    port: u16,
+    identity: &Path,
+) -> Option<String> {
     let template = match spec.program {
         Program::Nginx | Program::NginxPread => NGINX,
         Program::Lighttpd => LIGHTTPD,
@@ -33,7 +43,17 @@ pub fn render(spec: ServerSpec, docroot: &Path, run: &Path, port: u16) -> Option
         true => " reuseport",
         false => "",
     };
-    let text = template
+    let (tls, ssl) = match spec.scheme {
+        Scheme::Http => (false, ""),
+        Scheme::Https => (true, " ssl"),
+    };
+    let wanted = |line: &&str| tls || !line.starts_with(TLS);
+    let lines: Vec<&str> = template.lines().filter(wanted).collect();
+    let text = lines
+        .join("\n")
+        .replace(TLS, "")
+        .replace("@SSL@", ssl)
+        .replace("@IDENTITY@", &identity.to_string_lossy())
         .replace("@REUSEPORT@", reuseport)
         .replace("@SENDFILE@", sendfile)
         .replace("@WORKERS@", &spec.workers.to_string())
@@ -52,15 +72,25 @@ mod tests {
     /// A name that nobody fills in would reach the server as a file name.
     #[test]
     fn every_name_is_filled_in() {
-        for program in Program::all() {
+        let schemes = [Scheme::Http, Scheme::Https].into_iter();
+        for (program, scheme) in
+            Program::all().flat_map(|program| schemes.clone().map(move |scheme| (program, scheme)))
+        {
             let spec = ServerSpec {
                 program,
+                scheme,
                 preload: false,
                 workers: 3,
                 aio_threads: true,
                 reuseport: true,
             };
-            let Some(text) = render(spec, Path::new("/d"), Path::new("/r"), 8080) else {
+            let Some(text) = render(
+                spec,
+                Path::new("/d"),
+                Path::new("/r"),
+                8080,
+                Path::new("/i"),
+            ) else {
                 continue;
             };
             let directives = text

@@ -1,6 +1,7 @@
 //! Real servers: started in the foreground with a configuration of their own, measured from outside, and ended.
 
 mod config;
+mod identity;
 pub mod process;
 pub mod stats;
 
@@ -16,10 +17,11 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure, Context, Result};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
-use serde::Serialize;
 
 use crate::interrupt;
-use crate::plan::{Program, ServerSpec, Strategy};
+use crate::load::Transport;
+use crate::plan::{Program, Scheme, ServerSpec, Strategy};
+pub use identity::Identity;
 use process::Usage;
 use stats::Stats;
 
@@ -27,7 +29,7 @@ use stats::Stats;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is measured with: the library and the command that reads its counters.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Tools {
     /// `liblaio.so`; without it only stock servers run.
     pub library: Option<PathBuf>,
@@ -37,6 +39,22 @@ pub struct Tools {
     pub programs: BTreeMap<Program, PathBuf>,
     /// Where the servers in Python are.
     pub demo_servers: PathBuf,
+    /// Who they are over TLS.
+    pub identity: Identity,
+}
+
+/// Debian's lighttpd has its TLS in a package of its own.
+const LIGHTTPD_TLS: &str = "/usr/lib/lighttpd/mod_openssl.so";
+
+impl Tools {
+    /// Can this be run here?
+    pub fn has(&self, program: Program, scheme: Scheme) -> bool {
+        let speaks_it = match (program, scheme) {
+            (Program::Lighttpd, Scheme::Https) => Path::new(LIGHTTPD_TLS).exists(),
+            _ => true,
+        };
+        speaks_it && self.programs.contains_key(&program)
+    }
 }
 
 /// A running server.
@@ -44,6 +62,7 @@ pub struct Server {
     spec: ServerSpec,
     child: Child,
     address: SocketAddr,
+    transport: Transport,
     workers: Vec<i32>,
     directory: PathBuf,
     laio: Option<PathBuf>,
@@ -75,6 +94,10 @@ impl Server {
             spec,
             child,
             address,
+            transport: match spec.scheme {
+                Scheme::Http => Transport::Plain,
+                Scheme::Https => tools.identity.client.clone(),
+            },
             workers: Vec::new(),
             directory,
             laio,
@@ -147,6 +170,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How it is spoken to.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// The processes that serve.
@@ -258,7 +286,8 @@ fn command(
 ) -> Result<(Command, Option<PathBuf>)> {
     let path = directory.join("server.conf");
     let port = address.port();
-    if let Some(text) = config::render(spec, docroot, directory, port) {
+    let identity = &tools.identity.file;
+    if let Some(text) = config::render(spec, docroot, directory, port, identity) {
         fs::write(&path, text)?;
     }
     let output = File::create(directory.join("output.log"))?;
@@ -268,6 +297,9 @@ fn command(
         let script = tools.demo_servers.join(script);
         command.arg("-B").arg(script).arg(format!("--port={port}"));
         command.arg("--root").arg(docroot);
+        if spec.scheme == Scheme::Https {
+            command.arg("--tls").arg(identity);
+        }
     };
     match spec.program {
         Program::Nginx | Program::NginxPread => {

@@ -1,0 +1,120 @@
+//! The server programs.
+
+use serde::Serialize;
+
+/// A server program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Program {
+    /// lighttpd.
+    Lighttpd,
+    /// nginx.
+    Nginx,
+    /// nginx with `sendfile off`: bodies by `pread` and `writev`.
+    NginxPread,
+    /// merecat, thttpd's maintained descendant: `poll`, bodies from mapped files.
+    Merecat,
+    /// webfs: `select`.
+    Webfs,
+    /// h2o, one thread: `epoll`.
+    H2o,
+    /// `demo-servers/asyncio_files.py`: `epoll`.
+    Asyncio,
+    /// `demo-servers/selectors_files.py`: `epoll`.
+    Selectors,
+    /// `demo-servers/lazy`, one of the servers that the paper compares. No section of the trial is about them.
+    Lazy(Strategy),
+}
+
+/// How a server of `demo-servers/lazy` keeps from waiting for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Sockets are non-blocking, files block.
+    NbB,
+    /// Files by POSIX AIO.
+    NbAio,
+    /// Files by helper processes.
+    NbAmped,
+    /// Files by LAIO.
+    NbLaio,
+    /// Sockets and files by LAIO.
+    LaioLaio,
+    /// Files by LAIO, and the loop is libevent's.
+    Libevent,
+}
+
+impl Strategy {
+    /// Those of `lazy-files`, as its command line calls them.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NbB => "nb-b",
+            Self::NbAio => "nb-aio",
+            Self::NbAmped => "nb-amped",
+            Self::NbLaio => "nb-laio",
+            Self::LaioLaio => "laio-laio",
+            Self::Libevent => "libevent-laio",
+        }
+    }
+}
+
+impl Program {
+    /// Those that every section but `servers` is about.
+    pub const MAIN: [Self; 2] = [Self::Lighttpd, Self::Nginx];
+
+    /// Those of the section `servers`.
+    pub const OTHERS: [Self; 5] = [
+        Self::Merecat,
+        Self::Webfs,
+        Self::H2o,
+        Self::Asyncio,
+        Self::Selectors,
+    ];
+
+    /// Those of the section `tls`.
+    pub const OVER_TLS: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::H2o, Self::Asyncio];
+
+    /// Those of the sections about bodies, each with its own way of sending them.
+    pub const OF_BODIES: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::NginxPread, Self::Merecat];
+
+    /// All.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::MAIN
+            .into_iter()
+            .chain([Self::NginxPread])
+            .chain(Self::OTHERS)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lighttpd => "lighttpd",
+            Self::Nginx => "nginx",
+            Self::NginxPread => "nginx-pread",
+            Self::Merecat => "merecat",
+            Self::Webfs => "webfs",
+            Self::H2o => "h2o",
+            Self::Asyncio => "asyncio",
+            Self::Selectors => "selectors",
+            Self::Lazy(strategy) => strategy.name(),
+        }
+    }
+
+    /// Can it have several workers? The others are run as the one process that they are.
+    pub(super) fn has_workers(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxPread)
+    }
+
+    /// The command that runs it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::NginxPread => "nginx",
+            Self::Webfs => "webfsd",
+            // They are written for the system's own.
+            Self::Asyncio | Self::Selectors => "/usr/bin/python3",
+            Self::Lazy(Strategy::Libevent) => "lazy-files-libevent",
+            Self::Lazy(_) => "lazy-files",
+            Self::Lighttpd | Self::Nginx | Self::Merecat | Self::H2o => self.name(),
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
 /// A column: two lines of heading, the section and the figure, and how many decimals at most.
-const COLUMNS: [(&str, Section, &str, usize); 26] = [
+const COLUMNS: [(&str, Section, &str, usize); 27] = [
     ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
     ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
     ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
@@ -41,6 +41,7 @@ const COLUMNS: [(&str, Section, &str, usize); 26] = [
         figure::HANDSHAKES,
         0,
     ),
+    ("\nCPU us", Section::Handshakes, figure::CPU, 0),
     ("calls/\nrequest", Section::Syscalls, figure::CALLS, 2),
 ];
 

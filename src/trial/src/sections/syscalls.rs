@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
@@ -58,10 +58,19 @@ fn run_one(trial: &mut Trial, disk: &Disk, configuration: Configuration) -> Resu
     ask(&server, TIME / 4)?;
     // One connection: with several, how many are ready at each wait would be counted as well, and that varies.
     let summary = tempfile::NamedTempFile::new()?;
+    let before = trial.stats(&server);
     let tracer = Tracer::attach(&server, summary.path())?;
     let outcome = ask(&server, TIME);
     tracer.detach()?;
     let outcome = outcome?;
+    if let (Some(before), Some(after)) = (before, trial.stats(&server)) {
+        if after.since(&before).stalled() > 0 {
+            let name = configuration.name();
+            trial.results.note(format!(
+                "a call of {name} was slow while its system calls were counted: some are those of an armed loop"
+            ));
+        }
+    }
 
     let mut run = Run::new(Section::Syscalls, configuration, 0);
     run.calls = parse(&std::fs::read_to_string(summary.path())?);
@@ -83,7 +92,11 @@ fn run_one(trial: &mut Trial, disk: &Disk, configuration: Configuration) -> Resu
 }
 
 /// strace, attached to a server's workers.
-struct Tracer(Child);
+struct Tracer {
+    child: Child,
+    /// Held on to: it says something about each new thread, and would not survive that nobody can hear it.
+    messages: BufReader<ChildStderr>,
+}
 
 impl Tracer {
     fn attach(server: &Server, summary: &Path) -> Result<Self> {
@@ -94,20 +107,21 @@ impl Tracer {
         for worker in server.workers() {
             command.arg("-p").arg(worker.to_string());
         }
-        let mut tracer = Self(
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .context("cannot start strace")?,
-        );
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context("cannot start strace")?;
+        let messages = child.stderr.take().context("strace has no messages")?;
+        let mut tracer = Self {
+            child,
+            messages: BufReader::new(messages),
+        };
         // It says so once it is attached; a count begun earlier would miss the beginning.
         let mut line = String::new();
-        if let Some(messages) = tracer.0.stderr.take() {
-            BufReader::new(messages).read_line(&mut line)?;
-        }
+        tracer.messages.read_line(&mut line)?;
         ensure!(
             line.contains("attached"),
             "strace did not attach: {}",
@@ -118,8 +132,8 @@ impl Tracer {
 
     /// Lets the server run on, and has the summary written.
     fn detach(mut self) -> Result<()> {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGINT)?;
-        self.0.wait()?;
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT)?;
+        self.child.wait()?;
         Ok(())
     }
 }
@@ -127,8 +141,8 @@ impl Tracer {
 impl Drop for Tracer {
     fn drop(&mut self) {
         // Killed, it lets go of its tracees as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

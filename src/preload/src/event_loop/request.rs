@@ -93,7 +93,7 @@ impl EventLoop {
         }
         match peek(fd, slot, &mut self.looks.bytes[..]) {
             // A handshake begins.
-            Ok(_) if slot.begins_session(&self.looks.bytes[..]) => Look::Warm,
+            Ok(length) if slot.begins_session(self.looks.shown(length)) => Look::Warm,
             Ok(length) => self.judge(fd, slot, length.min(LOOK)),
             Err(look) => look,
         }

@@ -109,6 +109,11 @@ impl Looks {
         length
     }
 
+    /// The first bytes of what is looked at.
+    pub fn shown(&self, length: usize) -> &[u8] {
+        self.bytes.get(..length).unwrap_or(&self.bytes[..])
+    }
+
     /// Puts the part that was kept in front of what was looked at; returns the length of both.
     pub fn join(&mut self, fd: i32, length: usize) -> usize {
         let Some(partial) = self.partials.iter().find(|partial| partial.fd == fd) else {

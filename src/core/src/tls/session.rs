@@ -63,6 +63,8 @@ pub struct Session {
     /// Whether a secret has come.
     has_secret: bool,
     reason: Reason,
+    /// Whether that was counted.
+    is_counted: bool,
     /// Version 1.3: the application's records that were read when it came.
     came_at: u64,
     /// Of what is read next, and of what was opened last, which may be further on. They are the same while the place of the first
@@ -128,6 +130,13 @@ impl Session {
     /// Why it cannot be understood; `Reason::None` where it can, or may be.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// The same, once: for who counts, whoever has found it.
+    pub fn reason_to_count(&mut self) -> Option<Reason> {
+        let is_new = self.reason != Reason::None && !self.is_counted;
+        self.is_counted |= is_new;
+        is_new.then_some(self.reason)
     }
 
     /// Bytes that a record's body has more than what it holds, unless it is padded.

@@ -189,8 +189,8 @@ impl EventLoop {
                     walk.too_early = Some(end);
                     return walk;
                 }
-                Opened::Never(reason) => {
-                    self.counters.count(counter(reason));
+                Opened::Never(_) => {
+                    self.count_refused(session.reason_to_count());
                     return Walk::default();
                 }
             }
@@ -275,9 +275,9 @@ impl EventLoop {
         self.looks.last_sealed = fd;
         let connection = numbers::open_file(fd);
         let recent = &mut self.recent;
-        let (read, before) = entry.with(|session| {
-            let before = session.reason();
-            let connection = connection.filter(|_| keeps && before == Reason::None);
+        let (read, refused) = entry.with(|session| {
+            let is_understood = session.reason() == Reason::None;
+            let connection = connection.filter(|_| keeps && is_understood);
             let overhead = session.overhead();
             let mut plain = 0;
             session.read(bytes, count, |piece| {
@@ -296,17 +296,23 @@ impl EventLoop {
                 within: session.reading().within(),
                 reason: session.reason(),
             };
-            (read, before)
+            // It may be the library that has told so, since the last read.
+            (read, session.reason_to_count())
         })?;
-        if read.reason != before {
-            self.counters.count(counter(read.reason));
-        }
+        self.count_refused(refused);
         if read.plain > 0 && !sessions::are_told() {
             // Its handshake goes on, so it is no stranger's mistake.
             sessions::say_that_none_are_told();
             slot.leave_tls_alone(fd);
         }
         Some(read)
+    }
+
+    /// A client cannot be understood.
+    fn count_refused(&self, reason: Option<Reason>) {
+        if let Some(reason) = reason {
+            self.counters.count(counter(reason));
+        }
     }
 
     /// Something was read that nobody has looked at.

@@ -97,6 +97,7 @@ pub unsafe extern "C" fn SSL_CTX_get_keylog_callback(context: *const c_void) -> 
     // SAFETY: the caller's own call; the function of that name has this type.
     unsafe {
         let real = known.or_else(|| tls::next::<Real>(c"SSL_CTX_get_keylog_callback"))?;
-        real(context)
+        // A context that is watched, and not remembered any more.
+        real(context).filter(|&found| !tls::is_ours(found))
     }
 }

@@ -17,6 +17,13 @@ pub fn callback(number: usize) -> Option<Callback> {
     CALLBACKS.get(number).copied()
 }
 
+/// Whether it is one of these.
+pub fn is_ours(callback: Callback) -> bool {
+    CALLBACKS
+        .iter()
+        .any(|&ours| ours as usize == callback as usize)
+}
+
 unsafe extern "C" fn told<const LIBRARY: usize>(connection: *const c_void, line: *const c_char) {
     let Some(log) = numbered(LIBRARY).and_then(|library| library.log) else {
         return;

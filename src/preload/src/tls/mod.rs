@@ -9,6 +9,7 @@ mod keylog;
 mod library;
 
 pub use contexts::{log_of, own_callback, set_own_callback};
+pub use keylog::is_ours;
 pub use library::{made_by, next, Callback, Library};
 
 use crate::gate::sessions;

@@ -1,13 +1,12 @@
 #!/usr/bin/python3
 """A file server in asyncio, written in the ordinary way: one thread, which opens and reads files where it needs them.
 
-    asyncio_files.py --port 8080 --root /srv/www [--tls certificate-and-key.pem]
+    asyncio_files.py --port 8080 --root /srv/www [--certificate FILE]
 
 While it waits for one file it serves nobody: that is what liblaio is for. Nothing here knows of it.
 """
 
 import asyncio
-import ssl
 from http import HTTPStatus
 
 from file_requests import MAX_HEAD, Refusal, command_line, head_of, locate, open_file, parse, refuse
@@ -69,27 +68,16 @@ async def serve_client(root, reader, writer):
         writer.close()
 
 
-def parse_options():
-    """Takes the command line apart."""
-    parser = command_line(__doc__.splitlines()[0])
-    parser.add_argument("--tls", metavar="FILE", help="speak TLS, with the certificate and key in this file")
-    return parser.parse_args()
-
-
 async def serve(options):
     """Serves until it is ended."""
-    tls = None
-    if options.tls:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(options.tls)
     server = await asyncio.start_server(
         lambda reader, writer: serve_client(options.root, reader, writer),
-        options.host, options.port, limit=MAX_HEAD, backlog=1024, ssl=tls)
+        options.host, options.port, limit=MAX_HEAD, backlog=1024, ssl=options.certificate)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve(parse_options()))
+        asyncio.run(serve(command_line(__doc__.splitlines()[0]).parse_args()))
     except KeyboardInterrupt:
         pass

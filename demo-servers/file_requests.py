@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import ssl
 import stat
 import urllib.parse
 from http import HTTPStatus
@@ -76,11 +77,20 @@ def refuse(status, method, keep):
     return head_of(status, len(body), keep) + (b"" if method == "HEAD" else body)
 
 
+def tls_context(file):
+    """What TLS is spoken with."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(file)
+    return context
+
+
 def command_line(description):
     """A parser of the options that both servers have."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on")
+    parser.add_argument("--certificate", type=tls_context, metavar="FILE", help="speak TLS, with this certificate and its key")
     parser.add_argument("--root", type=os.path.realpath, default=".", help="directory with the files")
     return parser

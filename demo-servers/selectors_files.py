@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A file server over the selectors module: one thread, non-blocking sockets, and files opened and read where it needs them.
 
-    selectors_files.py --port 8080 --root /srv/www --selector poll
+    selectors_files.py --port 8080 --root /srv/www --selector poll [--certificate FILE]
 
 While it waits for one file it serves nobody: that is what liblaio is for. Nothing here knows of it.
 """
@@ -9,9 +9,13 @@ While it waits for one file it serves nobody: that is what liblaio is for. Nothi
 import os
 import selectors
 import socket
+import ssl
 from http import HTTPStatus
 
 from file_requests import MAX_HEAD, Refusal, command_line, head_of, locate, open_file, parse, refuse
+
+# How much of a file is read at once, where it has to be.
+PIECE = 65536
 
 SELECTORS = {
     "epoll": selectors.EpollSelector,
@@ -109,6 +113,49 @@ class Client:
         self.sock.close()
 
 
+class TlsClient(Client):
+    """The same over TLS, whose library may have to read before it can send, and the other way round."""
+
+    def __init__(self, sock, root, selector, context):
+        sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        super().__init__(sock, root, selector)
+
+    def ready(self):
+        """The connection is ready for what was waited for."""
+        try:
+            self.sock.do_handshake()  # Nothing, when it is over.
+            if self.to_send or self.offset < self.end:
+                self.serve()
+            while self.waits_for == selectors.EVENT_READ and self.sock.fileno() >= 0:
+                data = self.sock.recv(65536)
+                if not data:
+                    return self.close()
+                self.received += data
+                self.serve()
+        except ssl.SSLWantReadError:
+            self.wait_for(selectors.EVENT_READ)
+        except ssl.SSLWantWriteError:
+            self.wait_for(selectors.EVENT_WRITE)
+        except OSError:
+            self.close()  # The client has gone.
+
+    def send(self):
+        """Sends what the connection takes; whether that was all. A file has to be read to be sealed."""
+        try:
+            while self.to_send or self.offset < self.end:
+                if len(self.to_send) < PIECE and self.offset < self.end:
+                    piece = os.pread(self.file.fileno(), min(PIECE, self.end - self.offset), self.offset)
+                    if not piece:
+                        raise ConnectionAbortedError("the file became shorter")
+                    self.to_send += piece
+                    self.offset += len(piece)
+                self.to_send = self.to_send[self.sock.send(self.to_send):]
+        except ssl.SSLWantWriteError:
+            return False
+        self.drop_file()
+        return True
+
+
 def serve(options):
     """Serves until it is ended."""
     selector = SELECTORS[options.selector]()
@@ -122,7 +169,10 @@ def serve(options):
             return  # It has gone again.
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        Client(sock, options.root, selector)
+        if options.certificate:
+            TlsClient(sock, options.root, selector, options.certificate)
+        else:
+            Client(sock, options.root, selector)
 
     selector.register(listener, selectors.EVENT_READ, accept)
     while True:

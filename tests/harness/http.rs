@@ -1,5 +1,6 @@
 //! A client that lets a test decide which bytes go over the connection, and when.
 
+use crate::tls::Sealed;
 use crate::Result;
 use anyhow::{bail, Context as _};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -37,6 +38,8 @@ impl Response {
 /// A connection to a server.
 pub struct Connection {
     stream: TcpStream,
+    /// What its bytes are sealed with, where it is one by TLS.
+    sealed: Option<Box<Sealed>>,
     buffer: Vec<u8>,
 }
 
@@ -64,8 +67,37 @@ impl Connection {
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {
             stream,
+            sealed: None,
             buffer: Vec::new(),
         })
+    }
+
+    /// From now on it speaks TLS.
+    pub(crate) fn seal(&mut self, sealed: Sealed) {
+        self.sealed = Some(Box::new(sealed));
+    }
+
+    /// What it speaks TLS with.
+    pub fn sealed(&mut self) -> Result<&mut Sealed> {
+        self.sealed.as_deref_mut().context("it does not speak TLS")
+    }
+
+    /// Sends bytes as they are, without what they would be sealed with.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result {
+        self.stream.write_all(bytes).context("send")
+    }
+
+    /// The server has sent these bytes already.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Reads what there is as it is; nothing at the end of the stream.
+    pub fn read_raw(&mut self) -> Result<Vec<u8>> {
+        let mut piece = vec![0; 65536];
+        let length = self.stream.read(&mut piece).context("receive")?;
+        piece.truncate(length);
+        Ok(piece)
     }
 
     /// The server's port.
@@ -73,15 +105,25 @@ impl Connection {
         Ok(self.stream.peer_addr()?.port())
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes: as they are, or sealed, in one record where they fit into one.
     pub fn send(&mut self, bytes: &[u8]) -> Result {
-        self.stream.write_all(bytes).context("send")
+        match &mut self.sealed {
+            Some(sealed) => {
+                let records = sealed.seal(bytes)?;
+                self.send_raw(&records)
+            }
+            None => self.send_raw(bytes),
+        }
     }
 
     /// Sends bytes one at a time, each in a segment of its own.
     pub fn dribble(&mut self, bytes: &[u8]) -> Result {
+        let bytes = match &mut self.sealed {
+            Some(sealed) => &sealed.seal(bytes)?,
+            None => bytes,
+        };
         for byte in bytes {
-            self.send(&[*byte])?;
+            self.send_raw(&[*byte])?;
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(())
@@ -106,10 +148,25 @@ impl Connection {
         loop {
             match self.stream.read(&mut piece) {
                 Ok(0) => return Ok(false),
-                Ok(n) => {
-                    self.buffer.extend_from_slice(&piece[..n]);
-                    return Ok(true);
-                }
+                Ok(n) => match &mut self.sealed {
+                    None => {
+                        self.buffer.extend_from_slice(&piece[..n]);
+                        return Ok(true);
+                    }
+                    Some(sealed) => {
+                        let opened = sealed.open(&piece[..n])?;
+                        self.buffer.extend_from_slice(&opened.bytes);
+                        if !opened.answer.is_empty() {
+                            self.stream.write_all(&opened.answer).context("send")?;
+                        }
+                        if !opened.bytes.is_empty() {
+                            return Ok(true);
+                        }
+                        if opened.ends {
+                            return Ok(false);
+                        }
+                    }
+                },
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     bail!(

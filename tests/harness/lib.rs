@@ -10,6 +10,7 @@ pub mod cold_site;
 pub mod demo;
 pub mod docroot;
 pub mod http;
+pub mod identity;
 mod kind;
 pub mod library;
 pub mod machine;
@@ -25,6 +26,7 @@ pub mod stats;
 pub mod storm;
 pub mod tally;
 pub mod test;
+pub mod tls;
 pub mod trace;
 pub mod workload;
 

@@ -22,6 +22,10 @@ pub enum Build {
     Fortified,
     /// A shared object.
     Library,
+    /// A program with OpenSSL.
+    Openssl,
+    /// A program with OpenSSL inside.
+    StaticOpenssl,
 }
 
 /// Compiles `tests/programs/NAME.c` unless that was done since it changed.
@@ -37,6 +41,13 @@ pub fn compile(name: &str, build: Build) -> Result<PathBuf> {
             &["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"],
         ),
         Build::Library => (dir.join(format!("{name}.so")), &["-shared", "-fPIC"]),
+        Build::Openssl => (dir.join(name), &[]),
+        Build::StaticOpenssl => (dir.join(format!("{name}-static")), &[]),
+    };
+    let libraries: &[&str] = match build {
+        Build::Openssl => &["-lssl", "-lcrypto"],
+        Build::StaticOpenssl => &["-l:libssl.a", "-l:libcrypto.a"],
+        _ => &[],
     };
     let _lock = FileLock::take(&dir.join("lock"))?;
     let changed = |p: &Path| fs::metadata(p).and_then(|m| m.modified());
@@ -61,6 +72,7 @@ pub fn compile(name: &str, build: Build) -> Result<PathBuf> {
         .arg("-o")
         .arg(&partial)
         .arg(&source)
+        .args(libraries)
         .arg("-ldl")
         .output()
         .with_context(|| compiler.clone())?;

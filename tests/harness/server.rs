@@ -1,5 +1,6 @@
 //! Real servers, in the foreground, on a free port of 127.0.0.1, ended by process id.
 
+use crate::identity::Identity;
 use crate::library::{self, Preload};
 use crate::machine::{ending, is_root, wait_within};
 use crate::needs::find_command;
@@ -25,6 +26,10 @@ pub struct Config {
     pub workers: usize,
     /// How many connections each of them may have; 0 means 2048.
     pub connections: usize,
+    /// What it speaks TLS with; without any it does not.
+    pub identities: Vec<Identity>,
+    /// Whether nginx speaks HTTP/2 there, too; others do so anyway.
+    pub http2: bool,
 }
 
 /// A running server.
@@ -61,6 +66,8 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
         server,
         workers,
         connections,
+        identities,
+        http2,
     } = config;
     // Another virtual host listens where this server does.
     let http = http.replace("LISTEN", &port.to_string());
@@ -69,6 +76,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
     } else {
         "sendfile on;"
     };
+    let tls = tls_configuration(kind, identities, http.contains("mod_gnutls"));
     match kind {
         Kind::Lighttpd => {
             // Debian starts lighttpd as root and has it drop to www-data.
@@ -81,7 +89,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
                 "server.bind = \"127.0.0.1\"\nserver.port = {port}\nserver.document-root = \"{root}\"\n\
                  server.errorlog = \"{dir}/error.log\"\nserver.pid-file = \"{dir}/pid\"\n\
                  server.max-keep-alive-requests = 100000\nserver.upload-dirs = ( \"{dir}\" )\n{user}\
-                 index-file.names = ( \"index.html\" )\nmimetype.assign = ( \".html\" => \"text/html\" )\n{http}\n"
+                 index-file.names = ( \"index.html\" )\nmimetype.assign = ( \".html\" => \"text/html\" )\n{http}\n{tls}"
             )
         }
         Kind::Nginx => format!(
@@ -89,15 +97,46 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
              events {{ worker_connections {}; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
              types {{ text/html html; }}\n keepalive_requests 100000;\n client_body_temp_path {dir}/body;\n\
              proxy_temp_path {dir}/proxy;\n fastcgi_temp_path {dir}/fastcgi;\n uwsgi_temp_path {dir}/uwsgi;\n\
-             scgi_temp_path {dir}/scgi;\n {http}\n server {{ listen 127.0.0.1:{port} default_server; root {root};\n\
+             scgi_temp_path {dir}/scgi;\n {tls} {http}\n server {{ listen 127.0.0.1:{port}{} default_server; root {root};\n\
              {server}\n }}\n}}\n",
             (*workers).max(1),
             if *connections == 0 { 2048 } else { *connections },
+            match (identities.is_empty(), http2) {
+                (true, _) => "",
+                (false, false) => " ssl",
+                (false, true) => " ssl http2",
+            },
         ),
         Kind::Merecat => format!("hostname = \"127.0.0.1\"\nport = {port}\n"),
         Kind::H2o => format!(
-            "listen:\n  host: 127.0.0.1\n  port: {port}\nnum-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
+            "listen:\n  host: 127.0.0.1\n  port: {port}\n{tls}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
              file.dir: {root}\n        file.dirlisting: ON\n"
+        ),
+        _ => String::new(),
+    }
+}
+
+/// The lines that have a server speak TLS.
+fn tls_configuration(kind: Kind, identities: &[Identity], has_module: bool) -> String {
+    let module = match has_module {
+        true => "",
+        false => "server.modules += ( \"mod_openssl\" )\n",
+    };
+    let each = |lines: fn(&Identity) -> String| identities.iter().map(lines).collect::<String>();
+    match kind {
+        Kind::Nginx => each(|it| {
+            let (certificate, key) = (it.certificate.display(), it.key.display());
+            format!("ssl_certificate {certificate}; ssl_certificate_key {key};\n")
+        }),
+        _ if identities.is_empty() => String::new(),
+        Kind::Lighttpd => format!(
+            "{module}ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n",
+            identities[0].both.display()
+        ),
+        Kind::H2o => format!(
+            "  ssl:\n    certificate-file: {}\n    key-file: {}\n    minimum-version: TLSv1.2\n",
+            identities[0].certificate.display(),
+            identities[0].key.display()
         ),
         _ => String::new(),
     }
@@ -163,6 +202,9 @@ impl Server {
                 )
                 .replace("@PORT@", &port.to_string());
             command.arg(argument);
+        }
+        if let (Kind::Asyncio | Kind::Selectors(_), [identity, ..]) = (kind, &*config.identities) {
+            command.arg("--certificate").arg(&identity.both);
         }
         let child = command
             .stdin(Stdio::null())

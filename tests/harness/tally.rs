@@ -90,12 +90,29 @@ pub fn ask_for(
     clients: usize,
     kept: usize,
 ) -> Tally {
+    ask_over(
+        documents,
+        range,
+        || Connection::open(address),
+        clients,
+        kept,
+    )
+}
+
+/// The same over connections that are opened so.
+pub fn ask_over(
+    documents: Documents,
+    range: std::ops::Range<usize>,
+    open: impl Fn() -> Result<Connection> + Sync,
+    clients: usize,
+    kept: usize,
+) -> Tally {
     let next = AtomicUsize::new(range.start);
     let tally = Mutex::new(Tally::default());
     let one = |number: usize, at: &mut Option<(Connection, usize)>| -> Result {
         let (mut connection, uses) = match at.take() {
             Some(kept) => kept,
-            None => (Connection::open(address)?, 0),
+            None => (open()?, 0),
         };
         documents.ask(&mut connection, number)?;
         if documents.receive(&mut connection, number)? && uses + 1 < kept {

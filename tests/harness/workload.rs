@@ -162,6 +162,15 @@ impl Mixture {
 
     /// Carries it out over `connections` connections at once. Every failure is reported, none is forgiven.
     pub fn run(&self, address: SocketAddr, connections: usize) -> Result<Outcome> {
+        self.run_over(&|| Connection::open(address), connections)
+    }
+
+    /// The same over connections that are opened so.
+    pub fn run_over(
+        &self,
+        open: &(impl Fn() -> Result<Connection> + Sync),
+        connections: usize,
+    ) -> Result<Outcome> {
         let next = AtomicUsize::new(0);
         let answers = Mutex::new(BTreeMap::new());
         let failures = Mutex::new(Vec::new());
@@ -177,7 +186,7 @@ impl Mixture {
                         if self.fresh_connections {
                             connection = None;
                         }
-                        match self.step(step, address, &mut connection) {
+                        match self.step(step, open, &mut connection) {
                             Ok(responses) => {
                                 let mut answers = answers.lock().unwrap_or_else(|e| e.into_inner());
                                 for (place, response) in responses.into_iter().enumerate() {
@@ -215,19 +224,19 @@ impl Mixture {
     fn step(
         &self,
         step: &Step,
-        address: SocketAddr,
+        open: &(impl Fn() -> Result<Connection> + Sync),
         kept: &mut Option<Connection>,
     ) -> Result<Vec<Response>> {
         let mut connection = match kept.take() {
             Some(connection) => connection,
-            None => Connection::open(address)?,
+            None => open()?,
         };
         match step {
             // A server that is about to end connections may do so between two pipelined requests.
             Step::Ask(asks) if self.fresh_connections => {
                 let mut responses = Vec::new();
                 for ask in asks {
-                    let mut connection = Connection::open(address)?;
+                    let mut connection = open()?;
                     connection.send(&ask.bytes())?;
                     responses.extend(Self::answers(std::slice::from_ref(ask), connection, kept)?);
                 }

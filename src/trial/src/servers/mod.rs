@@ -298,7 +298,7 @@ fn command(
         command.arg("-B").arg(script).arg(format!("--port={port}"));
         command.arg("--root").arg(docroot);
         if spec.scheme == Scheme::Https {
-            command.arg("--tls").arg(identity);
+            command.arg("--certificate").arg(identity);
         }
     };
     match spec.program {

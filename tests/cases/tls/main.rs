@@ -1,0 +1,79 @@
+//! Clients that speak TLS: real servers and programs, with and without the library. Whatever was agreed upon, and however the
+//! ciphertext comes, the answers are the same; cold requests are held back where they can be understood, and counted where not.
+
+mod matrix;
+mod programs;
+mod site;
+mod straight;
+
+use laio_tests::server::Kind;
+use laio_tests::{run, Need, Result, Test};
+use site::SERVERS;
+use std::process::ExitCode;
+
+fn on_servers(tests: &mut Vec<Test>, what: &str, servers: &[Kind], body: fn(Kind) -> Result) {
+    for &kind in servers {
+        let mut test = Test::new(format!("{what}: {kind:?}"), move || body(kind))
+            .needs(Need::SlowDisk)
+            .needs(Need::Command("openssl", "openssl"))
+            .needs(kind.need())
+            .limit(120);
+        if kind == Kind::Lighttpd {
+            test = test.needs(Need::Package("lighttpd-mod-openssl"));
+        }
+        tests.push(test);
+    }
+}
+
+fn main() -> ExitCode {
+    let mut tests = Vec::new();
+    // Without these, a version, a suite, a session that goes on or a client's new keys could cost a client its answer, or have it
+    // served as without the library.
+    on_servers(&mut tests, "matrix", &SERVERS, matrix::combinations);
+    // Without these, a record that comes in two parts could be judged by its first one, or never.
+    on_servers(&mut tests, "splits", &SERVERS, matrix::splits);
+    // Without these, what clients do beside asking and waiting could come out otherwise by TLS.
+    on_servers(&mut tests, "mixture", &SERVERS, matrix::mixture);
+    let some = [Kind::Nginx, Kind::Lighttpd, Kind::H2o, Kind::Asyncio];
+    // Without these, a client that cannot be understood could be held back by what its bytes happen to look like, or a user not know
+    // why nothing is gained.
+    on_servers(&mut tests, "other suites", &some, straight::cbc);
+    on_servers(&mut tests, "HTTP/2", &some[..3], straight::http2);
+    on_servers(&mut tests, "LAIO_TLS=off", &some, straight::off);
+    let nginx = Kind::Nginx.need();
+    let alone = [
+        ("early data", straight::early_data as fn() -> Result, nginx),
+        (
+            "GnuTLS",
+            straight::gnutls,
+            Need::Package("lighttpd-mod-gnutls"),
+        ),
+        (
+            "OpenSSL linked statically",
+            straight::linked_statically,
+            Need::Package("libssl-dev"),
+        ),
+    ];
+    for (name, body, need) in alone {
+        let test = Test::new(name, body);
+        tests.push(test.needs(Need::SlowDisk).needs(need));
+    }
+    for state in ["idle", "engaged"] {
+        // Without it, a program could be told by its own callback what it did not ask for, or be told nothing.
+        let test = Test::new(format!("contexts {state}"), move || {
+            programs::contexts(state)
+        });
+        tests.push(test.needs(Need::Package("libssl-dev")));
+    }
+    for (name, is_held) in programs::MOMENTS {
+        // Without these, what a client or a server does while a request is held back could end otherwise by TLS.
+        let test = Test::new(format!("moment: {name}"), move || {
+            programs::moment(name, is_held)
+        });
+        tests.push(
+            test.needs(Need::SlowDisk)
+                .needs(Need::Package("libssl-dev")),
+        );
+    }
+    run(tests)
+}

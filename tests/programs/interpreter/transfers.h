@@ -290,6 +290,8 @@ static ssize_t put(int fd, const struct source *source, int *early)
 		connection->told_writable = 0;
 	if (connection->written - connection->answered > UNREAD)
 		peer_reads(c);
+	else if (n > 0)
+		settle_answer(c);
 	if (*early) {
 		was_early(c, number, n);
 		held_writing[c] = fd;

@@ -222,11 +222,15 @@ static void heard(const struct epoll_event *events, int n)
 		struct registration *registration = &registrations[data];
 		if (!registration->live && registration->connection >= 0)
 			WRONG("%d is told of by a registration that has been changed", registration->fd);
-		if (registration->fired && !registration->unknown)
+		int c = registration->connection, one_shot = !!(registration->events & EPOLLONESHOT);
+		if (registration->fired && !registration->unknown && !registration->taken)
 			WRONG("%d is told of once more by a one-shot interest", registration->fd);
 		registration->pending |= events[i].events;
-		registration->fired |= !!(registration->events & EPOLLONESHOT);
-		tell_events(registration->connection, events[i].events);
+		registration->fired |= one_shot;
+		registration->taken = is_child && one_shot && c >= 0 &&
+				      (world->connections[c].http || world->connections[c].attempted);
+		registration->more |= registration->taken;
+		tell_events(c, events[i].events);
 	}
 }
 

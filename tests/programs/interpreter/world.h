@@ -39,6 +39,9 @@ struct registration {
 	int unknown;
 	/* One-shot, and reported. */
 	int fired;
+	/* One-shot, and reported to a child while it may have been held back: the parent does not know (docs/limitations.md), and
+	 * one report more may come. */
+	int taken;
 };
 
 /* What parent and children share: the peer's side, registrations, and what the recorded run did. */

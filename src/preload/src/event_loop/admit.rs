@@ -6,6 +6,7 @@ use super::request::Look;
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
 use crate::gate::table::connection_of;
+use crate::gate::told::NEVER;
 use crate::sys::errno;
 use laio_core::config::Mode;
 use laio_core::gate::{Reported, Side, ERR, HUP, RDHUP};
@@ -58,6 +59,15 @@ impl EventLoop {
     pub fn admit(&mut self, fd: i32, slot: &Slot, reported: u32, which: Option<Reported>) -> u32 {
         let one_shot = which.filter(|which| which.is_one_shot());
         let mut held = slot.held();
+        if let Some(entry) = slot.session(fd) {
+            let is_open = reported & (RDHUP | ERR | HUP) == 0;
+            let open_in = if is_open {
+                self.iteration.number()
+            } else {
+                NEVER
+            };
+            entry.open_in.store(open_in, Relaxed);
+        }
         if reported & (ERR | HUP) != 0 && held != 0 {
             // Nobody waits for it any more. The kernel reports it again, with all that it has.
             self.counters.count(Counter::ClientGone);
@@ -72,9 +82,6 @@ impl EventLoop {
         let looks = self.is_armed() && reported & (ERR | HUP) == 0;
         let mut cold = None;
         if looks && shown & READ != 0 && slot.wants_look() {
-            if let Some(entry) = slot.session(fd) {
-                entry.ended.store(reported & RDHUP != 0, Relaxed);
-            }
             match self.look_at_reported(fd, slot) {
                 Look::Cold(request) => {
                     cold = Some(request);

@@ -56,7 +56,7 @@ impl EventLoop {
         let goes_on = || has_read && slot.told.may_refuse_again() && refusable();
         if entry.seen_in.load(Relaxed) == iteration {
             // All bytes that were there are read. What has come since, or behind them, will be reported, and looked at.
-            let ended = entry.ended.load(Relaxed);
+            let ended = entry.open_in.load(Relaxed) != iteration;
             if slot.reports_rest(fd, ended) && goes_on() {
                 let _ = self.refuse_read(slot);
                 return Verdict::Nothing;

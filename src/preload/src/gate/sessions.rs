@@ -28,8 +28,8 @@ pub struct Entry {
     pub judged: AtomicUsize,
     /// Behind them is what was there already, and may not be reported again.
     pub owes: AtomicBool,
-    /// The last report was of the client's end as well.
-    pub ended: AtomicBool,
+    /// The iteration of the last report, if that told of no end and no error.
+    pub open_in: AtomicU64,
     /// The iteration in which something was read of it last.
     pub read_in: AtomicU64,
     /// The iteration of the last look, if that has seen all that was there.
@@ -43,7 +43,7 @@ impl Entry {
             awaits: AtomicBool::new(false),
             judged: AtomicUsize::new(0),
             owes: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            open_in: AtomicU64::new(0),
             read_in: AtomicU64::new(0),
             seen_in: AtomicU64::new(0),
         }
@@ -60,7 +60,7 @@ impl Entry {
         self.awaits.store(false, Relaxed);
         self.judged.store(0, Relaxed);
         self.owes.store(false, Relaxed);
-        self.ended.store(false, Relaxed);
+        self.open_in.store(0, Relaxed);
         self.read_in.store(0, Relaxed);
         self.seen_in.store(0, Relaxed);
     }

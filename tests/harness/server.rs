@@ -296,9 +296,10 @@ impl Server {
         // h2o leaves without a word; its child, which writes counters, ends a moment later.
         let mut wrote = false;
         for _ in 0..50 {
-            wrote = fs::read_dir(&self.stats)?.any(|file| {
-                file.is_ok_and(|f| f.metadata().is_ok_and(|metadata| metadata.len() > 0))
-            });
+            let files = fs::read_dir(&self.stats)?
+                .map(|file| Ok(file?.metadata()?.len()))
+                .collect::<std::io::Result<Vec<_>>>()?;
+            wrote = !files.is_empty() && !files.contains(&0);
             if wrote {
                 break;
             }

@@ -232,23 +232,41 @@ static void several(void)
 	hang_up(&line);
 }
 
+/* What came before the reset may be there, or not. */
+static void read_to_the_reset(struct line *line)
+{
+	char bytes[1000];
+	int n;
+	NEED(reported(line->pair.server, 20000) == 1);
+	while ((n = SSL_read(line->server, bytes, sizeof bytes)) > 0 || waits(line->server, n))
+		if (n <= 0)
+			NEED(reported(line->pair.server, 20000) == 1);
+	printf("after the reset: %s\n", outcome(line->server, n));
+	SSL_free(line->server);
+	close(line->pair.server);
+	SSL_free(line->client);
+}
+
 static void reset_by_client(void)
 {
 	int which;
 	struct line line = greeted();
 	ask(&line, &which);
 	close_with_reset(line.pair.client);
-	NEED(reported(line.pair.server, 20000) == 1);
-	char byte[1000];
-	int n;
-	/* What came before the reset may be there, or not. */
-	while ((n = SSL_read(line.server, byte, sizeof byte)) > 0 || waits(line.server, n))
-		if (n <= 0)
-			NEED(reported(line.pair.server, 20000) == 1);
-	printf("after the reset: %s\n", outcome(line.server, n));
-	SSL_free(line.server);
-	close(line.pair.server);
-	SSL_free(line.client);
+	read_to_the_reset(&line);
+}
+
+/* Of a request for what is in memory, and the reset behind it, there is one report. */
+static void reset_behind(void)
+{
+	struct line line = greeted();
+	char bytes[200], records[ROOM];
+	next--;
+	int length = sealed(&line, bytes, request(bytes, sizeof bytes), records);
+	send_all(&line, records, length);
+	close_with_reset(line.pair.client);
+	usleep(2000);
+	read_to_the_reset(&line);
 }
 
 /* A record that was changed on its way: the server's own answer. */

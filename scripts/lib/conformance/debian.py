@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contain import ENGAGED, INTERPRETER, Run, run
 
-PYTHON_TESTS = "select poll epoll selectors socket os subprocess posix asyncio".split()
+PYTHON_TESTS = "select poll epoll selectors socket os subprocess posix asyncio ssl".split()
 # It waits for ever on machines that cannot connect to themselves by vsock.
 PYTHON_LEFT_OUT = "*ThreadedVSOCKSocketStreamTest*"
 

@@ -1,12 +1,13 @@
 //! Clients that speak TLS: real servers and programs, with and without the library. Whatever was agreed upon, and however the
 //! ciphertext comes, the answers are the same; cold requests are held back where they can be understood, and counted where not.
 
+mod held;
 mod matrix;
 mod programs;
 mod site;
 mod straight;
 
-use laio_tests::server::Kind;
+use laio_tests::server::{Config, Kind};
 use laio_tests::{run, Need, Result, Test};
 use site::SERVERS;
 use std::process::ExitCode;
@@ -74,6 +75,35 @@ fn main() -> ExitCode {
             test.needs(Need::SlowDisk)
                 .needs(Need::Package("libssl-dev")),
         );
+    }
+    for suite in [
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+    ] {
+        // Without these, what a client has sent could be read by who finds a core dump or has a child of the server's.
+        let test = Test::new(format!("secrets: {suite}"), move || {
+            programs::secrets(suite)
+        });
+        tests.push(
+            test.needs(Need::SlowDisk)
+                .needs(Need::Package("libssl-dev")),
+        );
+    }
+    let impatient = Config {
+        server: "keepalive_timeout 2s; client_header_timeout 2s;".into(),
+        ..Config::default()
+    };
+    for (kind, config, seconds) in [
+        (Kind::Lighttpd, Config::default(), 8),
+        (Kind::Nginx, impatient, 5),
+        (Kind::Asyncio, Config::default(), 5),
+    ] {
+        // Without these, a connection whose request is held back would look idle, or what keeps it alive look like a broken record.
+        let test = Test::new(format!("a hang of {seconds} s: {kind:?}"), move || {
+            held::nothing_is_lost(kind, &config, seconds)
+        });
+        tests.push(test.needs(Need::Root).needs(kind.need()).limit(120));
     }
     run(tests)
 }

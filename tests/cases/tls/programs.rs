@@ -8,12 +8,13 @@ use laio_tests::stats::Stats;
 use laio_tests::{docroot, Preload, Result};
 
 /// What happens in `openssl_moments.c`, and whether a request is held back in it.
-pub const MOMENTS: [(&str, bool); 23] = [
+pub const MOMENTS: [(&str, bool); 24] = [
     ("whole", true),
     ("byte_by_byte", true),
     ("read_ahead", true),
     ("several", true),
     ("reset_by_client", true),
+    ("reset_behind", false),
     ("bad_record", false),
     ("bad_behind", false),
     ("half_a_record", true),
@@ -97,4 +98,35 @@ pub fn moment(name: &str, is_held: bool) -> Result {
 /// Contexts, and key log callbacks of the program's own.
 pub fn contexts(state: &str) -> Result {
     same_with_and_without(&compile("openssl_contexts", Build::Openssl)?, &[state])
+}
+
+/// Where in a process' memory a client's secret and key are: in guarded memory while its connection lives, and nowhere else, in no
+/// child, and not afterwards. Stacks are left alone: an unoptimised library leaves copies there.
+pub fn secrets(suite: &str) -> Result {
+    let program = compile("openssl_secrets", Build::Openssl)?;
+    let disk = SlowDisk::up()?;
+    let documents = disk.root().join("documents");
+    for number in 0..8 {
+        docroot::write(&documents, &format!("moment-{number}.html"), 6000)?;
+    }
+    disk.chill()?;
+    let path = documents.to_string_lossy().into_owned();
+    let preload = Preload::on()?.with("LAIO_MAP", format!("/={path}/"));
+    let observed = observe(&program, &[&path, suite], &preload)?;
+    let said = String::from_utf8_lossy(&observed.stdout).into_owned();
+    print!("{said}");
+    ensure!(
+        observed.ending == "exit status 0" && said.lines().count() == 6,
+        "{}\n{}",
+        observed.ending,
+        String::from_utf8_lossy(&observed.stderr)
+    );
+    for line in said.lines() {
+        let is_guarded = !line.contains("guarded 0,");
+        ensure!(
+            is_guarded == line.starts_with("alive") && line.contains("unnamed 0, own 0,"),
+            "{line}"
+        );
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use laio_tests::server::{Config, Kind, Server};
 use laio_tests::stats::Stats;
 use laio_tests::tally::Documents;
 use laio_tests::{Preload, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Servers that speak TLS by OpenSSL.
 pub const SERVERS: [Kind; 5] = [
@@ -90,15 +90,7 @@ impl Site {
         if config.identities.is_empty() {
             config.identities = vec![self.ecdsa.clone()];
         }
-        if kind == Kind::Nginx && !config.http.contains("ssl_protocols") {
-            config.http += "ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:sessions:1m;\n";
-        }
-        let server = Server::start_untouched(kind, &config, &self.root(), preload)?;
-        let serving = server.settled(kind, &config)?;
-        if !preload.is_stock() {
-            serving.iter().try_for_each(|pid| check_loaded(*pid))?;
-        }
-        Ok(Served { server, serving })
+        Served::start(kind, &config, &self.root(), preload)
     }
 }
 
@@ -109,6 +101,20 @@ pub struct Served {
 }
 
 impl Served {
+    /// Starts one that speaks TLS.
+    pub fn start(kind: Kind, config: &Config, root: &Path, preload: &Preload) -> Result<Self> {
+        let mut config = config.clone();
+        if kind == Kind::Nginx {
+            config.http += "ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:sessions:1m;\n";
+        }
+        let server = Server::start_untouched(kind, &config, root, preload)?;
+        let serving = server.settled(kind, &config)?;
+        if !preload.is_stock() {
+            serving.iter().try_for_each(|pid| check_loaded(*pid))?;
+        }
+        Ok(Self { server, serving })
+    }
+
     /// Ends it, and waits until it has; what it has said.
     pub fn end(self) -> Result<String> {
         let pid = self.server.pid();

@@ -372,7 +372,8 @@ static const struct moment {
 	void (*happens)(void);
 } MOMENTS[] = {
 	{ "whole", whole }, { "byte_by_byte", byte_by_byte }, { "read_ahead", read_ahead }, { "several", several },
-	{ "reset_by_client", reset_by_client }, { "bad_record", bad_record }, { "bad_behind", bad_behind },
+	{ "reset_by_client", reset_by_client }, { "reset_behind", reset_behind },
+	{ "bad_record", bad_record }, { "bad_behind", bad_behind },
 	{ "half_a_record", half_a_record }, { "closed", closed }, { "shut_down", shut_down }, { "reused", reused },
 	{ "reused_in_the_clear", reused_in_the_clear }, { "served_by_child", served_by_child }, { "forked", forked },
 	{ "memory", memory }, { "context_freed", context_freed }, { "by_name", by_name }, { "new_keys", new_keys },

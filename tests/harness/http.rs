@@ -1,6 +1,6 @@
 //! A client that lets a test decide which bytes go over the connection, and when.
 
-use crate::tls::Sealed;
+use crate::sealed::Sealed;
 use crate::Result;
 use anyhow::{bail, Context as _};
 use socket2::{Domain, SockRef, Socket, Type};

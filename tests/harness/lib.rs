@@ -20,6 +20,7 @@ pub mod program;
 pub mod random;
 pub mod runner;
 pub mod sandbox;
+pub mod sealed;
 pub mod server;
 pub mod site;
 pub mod stats;

@@ -330,4 +330,5 @@ static void half_a_record(void)
 	check(&line, which);
 	hang_up(&line);
 }
+#include "openssl_moments/clients.h"
 #include "openssl_moments/more.h"

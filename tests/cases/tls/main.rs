@@ -4,6 +4,7 @@
 mod held;
 mod matrix;
 mod programs;
+mod requests;
 mod site;
 mod straight;
 
@@ -35,6 +36,15 @@ fn main() -> ExitCode {
     on_servers(&mut tests, "splits", &SERVERS, matrix::splits);
     // Without these, what clients do beside asking and waiting could come out otherwise by TLS.
     on_servers(&mut tests, "mixture", &SERVERS, matrix::mixture);
+    // Without these, a body could be taken for requests, and a head that is long or in crumbs for none; and what was read unseen could
+    // cost a connection its place in the order of its records.
+    on_servers(&mut tests, "shapes", &SERVERS[..4], requests::shapes);
+    on_servers(
+        &mut tests,
+        "moments of looking",
+        &SERVERS,
+        requests::moments_of_looking,
+    );
     let some = [Kind::Nginx, Kind::Lighttpd, Kind::H2o, Kind::Asyncio];
     // Without these, a client that cannot be understood could be held back by what its bytes happen to look like, or a user not know
     // why nothing is gained.

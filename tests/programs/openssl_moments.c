@@ -6,7 +6,8 @@
 enum { LENGTH = 6000, ROOM = 4000 };
 
 static const char *docroot, *way;
-static int version, listening, ep, next, gated, is_told;
+static int version, listening, next, gated;
+static __thread int ep, is_told;
 static struct sockaddr_in address;
 static SSL_CTX *clients, *servers;
 
@@ -60,7 +61,8 @@ static struct line greeted(void)
 
 static int request(char *bytes, size_t room)
 {
-	return snprintf(bytes, room, "GET /moment-%d.html HTTP/1.1\r\nHost: h\r\n\r\n", next++);
+	return snprintf(bytes, room, "GET /moment-%d.html HTTP/1.1\r\nHost: h\r\n\r\n",
+			__atomic_fetch_add(&next, 1, __ATOMIC_SEQ_CST));
 }
 
 /* The records in which the client would send this. */
@@ -92,8 +94,9 @@ static void look(int fd)
 static void ask(struct line *line, int *which)
 {
 	char bytes[200], records[ROOM];
-	*which = next;
-	int length = sealed(line, bytes, request(bytes, sizeof bytes), records);
+	int written = request(bytes, sizeof bytes);
+	NEED(sscanf(bytes, "GET /moment-%d", which) == 1);
+	int length = sealed(line, bytes, written, records);
 	send_all(line, records, length);
 	look(line->pair.server);
 }
@@ -116,8 +119,8 @@ static void answer(struct line *line, const char *asked)
 /* Reads until there is nothing more, and answers; how many requests. An error is shown. */
 static int answer_all(struct line *line, int piece)
 {
-	static char got[ROOM];
-	static int have;
+	static __thread char got[ROOM];
+	static __thread int have;
 	int count = 0, n;
 	for (;;) {
 		n = SSL_read(line->server, got + have, piece);
@@ -331,4 +334,5 @@ static void half_a_record(void)
 	hang_up(&line);
 }
 #include "openssl_moments/clients.h"
+#include "openssl_moments/threads.h"
 #include "openssl_moments/more.h"

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     let nginx = Kind::Nginx.need();
     let alone = [
         ("early data", straight::early_data as fn() -> Result, nginx),
+        ("client certificates", requests::client_certificates, nginx),
         (
             "GnuTLS",
             straight::gnutls,

@@ -8,7 +8,7 @@ use laio_tests::stats::Stats;
 use laio_tests::{docroot, Preload, Result};
 
 /// What happens in `openssl_moments.c`, and whether a request is held back in it.
-pub const MOMENTS: [(&str, bool); 24] = [
+pub const MOMENTS: [(&str, bool); 26] = [
     ("whole", true),
     ("byte_by_byte", true),
     ("read_ahead", true),
@@ -33,6 +33,8 @@ pub const MOMENTS: [(&str, bool); 24] = [
     ("peeked", true),
     ("half_closed", true),
     ("outgoing", true),
+    ("handed_over", true),
+    ("threads", true),
 ];
 
 /// More documents than a run asks for.
@@ -50,7 +52,7 @@ pub fn moment(name: &str, is_held: bool) -> Result {
         docroot::write(&documents, &format!("moment-{number}.html"), 6000)?;
     }
     let path = documents.to_string_lossy().into_owned();
-    let by_epoll = name == "outgoing" || name == "served_by_child";
+    let by_epoll = ["outgoing", "served_by_child", "handed_over", "threads"].contains(&name);
     disk.chill()?;
     let mut first = 0;
     for version in ["1.2", "1.3"] {

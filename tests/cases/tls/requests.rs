@@ -231,3 +231,49 @@ pub fn moments_of_looking(kind: Kind) -> Result {
     println!("{stats}");
     Ok(())
 }
+
+/// Clients that have to show who they are.
+pub fn client_certificates() -> Result {
+    let site = Site::up()?;
+    let more = Config {
+        server: format!(
+            "ssl_client_certificate {}; ssl_verify_client on;",
+            site.rsa.certificate.display()
+        ),
+        ..Config::default()
+    };
+    let visit = |served: &Served| -> Result {
+        let mut number = 0;
+        for (version, suite) in COMBINATIONS {
+            let wishes = Wishes {
+                shows: Some(site.rsa.clone()),
+                ..Wishes::plain(version, suite)
+            };
+            let client = Client::new(&[&site.ecdsa], &wishes)?;
+            for _ in 0..2 {
+                let mut connection = client.connect(served.server.address)?;
+                for _ in 0..3 {
+                    number += 1;
+                    COLD.ask(&mut connection, number)?;
+                    COLD.receive(&mut connection, number)
+                        .with_context(|| format!("{version:?} {suite:?}"))?;
+                }
+            }
+            // One that shows nothing is told so.
+            let client = Client::new(&[&site.ecdsa], &Wishes::plain(version, suite))?;
+            let mut connection = client.connect(served.server.address)?;
+            WARM.ask(&mut connection, 0)?;
+            let status = connection.response(false)?.status;
+            ensure!(status == 400, "without a certificate: status {status}");
+        }
+        Ok(())
+    };
+    site.chill()?;
+    let served = site.serve(Kind::Nginx, &more, &site.pinned()?)?;
+    let visited = visit(&served);
+    let stats = served.stats()?;
+    visited.with_context(|| format!("{stats}"))?;
+    all_understood(&stats, 20)?;
+    served.end()?;
+    visit(&site.serve(Kind::Nginx, &more, &Preload::stock())?).context("without the library")
+}

@@ -249,7 +249,7 @@ static const struct moment {
 	{ "reused_in_the_clear", reused_in_the_clear }, { "served_by_child", served_by_child }, { "forked", forked },
 	{ "memory", memory }, { "context_freed", context_freed }, { "by_name", by_name }, { "new_keys", new_keys },
 	{ "again", again }, { "padded", padded }, { "peeked", peeked }, { "half_closed", half_closed },
-	{ "outgoing", outgoing },
+	{ "outgoing", outgoing }, { "handed_over", handed_over }, { "threads", threads },
 };
 
 int main(int argc, char **argv)

@@ -181,8 +181,9 @@ impl Server {
         command: impl Fn(&Preload, &Path) -> Command,
     ) -> Result<Self> {
         let dir = library::fresh_dir("server")?;
-        let stats = library::fresh_dir("stats")?;
         let port = free_port()?;
+        // The last server's processes may still be writing theirs.
+        let stats = library::fresh_dir(&format!("stats-{port}"))?;
         let file = dir.join("server.conf");
         fs::write(&file, configuration(kind, config, root, &dir, port))?;
         let mut preload = preload.clone();

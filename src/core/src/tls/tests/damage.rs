@@ -93,7 +93,7 @@ fn no_record_with_another_bit_is_opened() {
     }
 }
 
-/// Once a client is given up it stays so, for the first reason, and no secret is left.
+/// Once a client is given up it stays so, for the first reason, which is counted once, and no secret is left.
 #[test]
 fn who_is_given_up_stays_so() {
     for kind in [0, 3] {
@@ -110,6 +110,8 @@ fn who_is_given_up_stays_so() {
         assert_eq!(open(&mut session, &mut place, &damaged).0, never);
         session.learn(talk.secret.clone());
         session.give_up(Reason::Protocol);
+        assert_eq!(session.reason_to_count(), Some(Reason::Tag));
+        assert_eq!(session.reason_to_count(), None);
         for sent in &talk.sent {
             assert_eq!(open(&mut session, &mut place, &sent.record).0, never);
         }

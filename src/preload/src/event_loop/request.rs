@@ -29,6 +29,8 @@ pub(super) fn peek(fd: i32, slot: &Slot, bytes: &mut [u8]) -> Result<usize, Look
             table::forget(fd);
             Err(Look::Warm)
         }
+        // A kernel that opens records itself has one that is no data.
+        Err(Errno::IO) if slot.session(fd).is_some() => Err(Look::Warm),
         // A pending error is reported once, and this was the once.
         Err(error) => {
             slot.error.store(error.raw_os_error(), Relaxed);

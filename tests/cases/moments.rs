@@ -214,6 +214,7 @@ fn while_gated_in_epoll() -> Vec<Test> {
                 "instance_by_alias",
                 // Without it, two threads could be told of one event that the application has asked for once.
                 "one_event_by_alias",
+                "one_event_by_message",
                 // Without it, what a signal handler has asked for could be replaced by what was asked for before.
                 "changed_in_handler",
             ],

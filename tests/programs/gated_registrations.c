@@ -162,6 +162,46 @@ static void one_event_by_alias(void)
 	close(pair.server);
 }
 
+/* Another number of the instance, by way of a message. */
+static int passed(int fd)
+{
+	int ends[2], copy;
+	char byte = 'p', room[CMSG_SPACE(sizeof fd)] = { 0 };
+	struct iovec part = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	*header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
+	memcpy(CMSG_DATA(header), &fd, sizeof fd);
+	NEED(sendmsg(ends[0], &message, 0) == 1 && recvmsg(ends[1], &message, 0) == 1);
+	memcpy(&copy, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof copy);
+	close(ends[0]);
+	close(ends[1]);
+	return copy;
+}
+
+/* The same, where that number has come by a message, and the connection is registered by it. */
+static void one_event_by_message(void)
+{
+	int which;
+	struct pair pair = held(EPOLLIN, &which);
+	int was = gated, other = passed(ep);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLONESHOT, .data.u64 = 9500 };
+	NEED(epoll_ctl(ep, EPOLL_CTL_DEL, pair.server, NULL) == 0);
+	NEED(epoll_ctl(other, EPOLL_CTL_ADD, pair.server, &event) == 0);
+	NEED(epoll_wait(ep, &event, 1, -1) == 1 && event.data.u64 == 9500);
+	printf("told once more: %d\n", epoll_wait(ep, &event, 1, 300));
+	event.events = EPOLLIN;
+	NEED(epoll_ctl(other, EPOLL_CTL_MOD, pair.server, &event) == 0);
+	if (was)
+		serve(pair.server, 9500);
+	printf("answered: %s\n", right(pair.client, which));
+	quiet("after it");
+	close(other);
+	close(pair.client);
+	close(pair.server);
+}
+
 static volatile sig_atomic_t caught;
 static int of_handler, elsewhere, refused_to_handler;
 
@@ -221,6 +261,7 @@ static const struct moment moments[] = {
 	{ "instance_renamed", instance_renamed },
 	{ "instance_by_alias", instance_by_alias },
 	{ "one_event_by_alias", one_event_by_alias },
+	{ "one_event_by_message", one_event_by_message },
 	{ "changed_in_handler", changed_in_handler },
 };
 

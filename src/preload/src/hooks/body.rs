@@ -114,16 +114,17 @@ pub fn sent_message(
     // SAFETY: the kernel has just read this message, and what control data there is.
     if let Some(message) = (sent >= 0).then(|| unsafe { &*message }) {
         if message.msg_controllen > 0 {
-            passed_on(message);
+            // What a message hands to another process is shared with it.
+            each_passed(message, shared);
         }
     }
     sent
 }
 
-/// What a message hands to another process is shared with it.
+/// The numbers that a message hands on, which the kernel has just read or written.
 #[cold]
-fn passed_on(message: &msghdr) {
-    // SAFETY: the kernel has read the control data, and the macros of the C library stay within it.
+pub(super) fn each_passed(message: &msghdr, passed: fn(c_int)) {
+    // SAFETY: the kernel has had the control data, and the macros of the C library stay within it.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while let Some(part) = header.as_ref() {
@@ -131,7 +132,7 @@ fn passed_on(message: &msghdr) {
                 let first: *const c_int = libc::CMSG_DATA(header).cast();
                 let length = part.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
                 for number in 0..length / size_of::<c_int>() {
-                    shared(first.add(number).read_unaligned());
+                    passed(first.add(number).read_unaligned());
                 }
             }
             header = libc::CMSG_NXTHDR(message, header);

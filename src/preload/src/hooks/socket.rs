@@ -1,8 +1,9 @@
 //! Reads of client connections: what they have asked for.
 
+use super::body::each_passed;
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
-use crate::gate::table;
+use crate::gate::{numbers, table};
 use crate::sys::address::{are_readable, is_readable};
 use crate::sys::errno;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
@@ -78,6 +79,24 @@ pub fn received(
 /// `recvmsg`.
 #[inline]
 pub fn received_message(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
+    let count = received_parts(real, fd, message, flags);
+    // SAFETY: the kernel has just filled this message in, and what control data there is.
+    if let Some(message) = (count >= 0).then(|| unsafe { &*message }) {
+        if message.msg_controllen > 0 {
+            // Whoever has sent a number has what it names as well.
+            each_passed(message, |new| _ = numbers::is_duplicated_now(new));
+        }
+    }
+    count
+}
+
+#[inline]
+fn received_parts(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
     message: *mut msghdr,

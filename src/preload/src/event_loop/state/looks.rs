@@ -58,7 +58,7 @@ pub struct Looks {
     pub predictions: Predictions,
     partials: Vec<Partial>,
     /// The same of what is sealed; opened where it stands.
-    pub sealed: Box<[u8; SEALED]>,
+    pub sealed: Box<[u8]>,
     records: Vec<Partial>,
     /// What was found in that.
     pub seen: Seen,
@@ -73,7 +73,8 @@ impl Default for Looks {
             request: Request::default(),
             predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
-            sealed: Box::new([0; SEALED]),
+            // Made where it lies: the stack may be small.
+            sealed: vec![0; SEALED].into_boxed_slice(),
             records: (0..PARTIALS).map(|_| Partial::none()).collect(),
             seen: Seen::default(),
             last_sealed: NONE,

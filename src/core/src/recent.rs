@@ -159,20 +159,18 @@ impl Recent {
             Known::Sealed(sealed) if piece.at > 0 && is_its(sealed) => sealed.add(piece),
             _ if piece.at > 0 => self.has_not_understood(),
             _ => {
-                let mut sealed = Sealed {
-                    connection,
-                    place: piece.place,
-                    bytes: ArrayVec::new(),
-                    length,
-                };
-                sealed.bytes.extend(piece.header);
-                sealed.add(piece);
                 let entry = &mut self.entries[self.next];
                 self.next = (self.next + 1) % RECENT;
                 entry.turn = self.turn;
                 entry.touched = Touched::No;
                 entry.expected.clear();
-                entry.known = Known::Sealed(sealed);
+                // In place where a record stood before, the usual case: a KiB is not moved about.
+                if !matches!(entry.known, Known::Sealed(_)) {
+                    entry.known = Known::Sealed(Sealed::default());
+                }
+                if let Known::Sealed(sealed) = &mut entry.known {
+                    sealed.begin(connection, piece, length);
+                }
             }
         }
     }
@@ -327,7 +325,25 @@ impl Recent {
     }
 }
 
+impl Default for Sealed {
+    fn default() -> Sealed {
+        Sealed {
+            connection: OpenFile { fd: -1, owners: 0 },
+            place: Place::default(),
+            bytes: ArrayVec::new(),
+            length: 0,
+        }
+    }
+}
+
 impl Sealed {
+    fn begin(&mut self, connection: OpenFile, piece: &Piece<'_>, length: usize) {
+        (self.connection, self.place, self.length) = (connection, piece.place, length);
+        self.bytes.clear();
+        let _ = self.bytes.try_extend_from_slice(&piece.header);
+        self.add(piece);
+    }
+
     fn add(&mut self, piece: &Piece<'_>) {
         // What does not follow leaves it incomplete.
         if self.bytes.len() == HEADER + piece.at {

@@ -15,7 +15,7 @@ use crate::plan::{Part, Section};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "laio-trial", version)]
 pub struct Options {
-    /// About seven minutes, one round of each: a look, not a measurement.
+    /// About 13 minutes, one round of each: a look, not a measurement.
     #[arg(long)]
     pub quick: bool,
 

@@ -28,19 +28,6 @@ async def send_body(file, length, writer):
     return sent
 
 
-async def send_body(file, length, writer):
-    """Sends a long body; how much of it there was."""
-    if not writer.get_extra_info("sslcontext"):
-        return await asyncio.get_running_loop().sendfile(writer.transport, file, 0, length)
-    # asyncio's own substitute would read in another thread.
-    sent = 0
-    while sent < length and (piece := file.read(min(SMALL, length - sent))):
-        writer.write(piece)
-        await writer.drain()
-        sent += len(piece)
-    return sent
-
-
 async def send_file(path, method, keep, writer):
     """Answers with a file."""
     file, length = open_file(path)

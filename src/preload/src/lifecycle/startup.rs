@@ -6,7 +6,7 @@
 
 use super::fork;
 use crate::gate::sessions;
-use crate::sys::{clock, errno, forks, handler, log, program};
+use crate::sys::{clock, errno, forks, handler, log, process, program};
 use crate::threads::{stacks, thread};
 use crate::{event_loop, hooks};
 use laio_core::config::Config;
@@ -68,5 +68,8 @@ fn first(count: c_int, arguments: *const *const c_char) -> Vec<u8> {
 
 extern "C" fn end() {
     program::sleep();
-    sessions::wipe_all();
+    // A `vfork` child has its parent's.
+    if !process::is_aside() {
+        sessions::wipe_all();
+    }
 }

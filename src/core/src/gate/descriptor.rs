@@ -1,57 +1,16 @@
 //! One descriptor: where it is registered, and which of its gates are closed.
 
 use super::interest::*;
-
-/// The application's registration, as it asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Registration {
-    instance: i32,
-    events: u32,
-    data: u64,
-}
-
-impl Registration {
-    /// Whether what is there is reported once, and not until it is gone or asked for anew.
-    fn is_edge(self) -> bool {
-        self.events & (EDGE | ONESHOT) == EDGE
-    }
-
-    fn controls(self, events: u32) -> Controls {
-        let Registration { instance, data, .. } = self;
-        let control = |operation| Control {
-            instance,
-            operation,
-            events,
-            data,
-        };
-        let exclusive = self.events & EXCLUSIVE != 0;
-        let operations: &[i32] = if exclusive { &[DEL, ADD] } else { &[MOD] };
-        operations
-            .iter()
-            .map(|&operation| control(operation))
-            .collect()
-    }
-}
+use super::registration::{Registration, Reported};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     Open,
-    /// Waiting for the job with this ticket.
-    Closed(u32),
-}
-
-/// What the kernel has reported: of which registration, as it was asked for last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reported {
-    arms: u32,
-    one_shot: bool,
-}
-
-impl Reported {
-    /// Whether it was for one event only.
-    pub fn is_one_shot(self) -> bool {
-        self.one_shot
-    }
+    /// Waiting for so many jobs with this ticket.
+    Closed {
+        ticket: u32,
+        jobs: u32,
+    },
 }
 
 /// What to undo if the kernel refuses an `epoll_ctl`; from [`Descriptor::control`].
@@ -186,8 +145,24 @@ impl Descriptor {
         self.armed = swallowed || self.armed && self.is_closed();
         self.arms = self.arms.wrapping_add(u32::from(swallowed));
         self.ticket = self.ticket.wrapping_add(1);
-        self.gates[side as usize] = Gate::Closed(self.ticket);
+        self.gates[side as usize] = Gate::Closed {
+            ticket: self.ticket,
+            jobs: 1,
+        };
         Some((self.ticket, self.mask(swallowed)))
+    }
+
+    /// The gate that was closed with this ticket opens when so many jobs are done, of which none is yet.
+    pub fn awaits(&mut self, ticket: u32, jobs: u32) {
+        if let Some(side) = self.side(ticket) {
+            self.gates[side as usize] = Gate::Closed { ticket, jobs };
+        }
+    }
+
+    /// The side whose gate was closed with this ticket.
+    fn side(&self, ticket: u32) -> Option<Side> {
+        let is_its = |side: &Side| self.ticket(*side) == Some(ticket);
+        Side::BOTH.into_iter().find(is_its)
     }
 
     /// Takes out of the kernel's interest what is held back.
@@ -226,8 +201,7 @@ impl Descriptor {
     /// The read gate that was closed with this ticket is set ajar: the calls that report the readiness. Nothing
     /// where it is not closed any more.
     pub fn set_ajar(&mut self, ticket: u32) -> Option<Controls> {
-        let is_its = self.gates[Side::Read as usize] == Gate::Closed(ticket);
-        if !is_its || self.ajar {
+        if self.side(ticket) != Some(Side::Read) || self.ajar {
             return None;
         }
         self.ajar = true;
@@ -246,17 +220,24 @@ impl Descriptor {
     /// The ticket of a closed gate.
     pub fn ticket(&self, side: Side) -> Option<u32> {
         match self.gates[side as usize] {
-            Gate::Closed(ticket) => Some(ticket),
+            Gate::Closed { ticket, .. } => Some(ticket),
             Gate::Open => None,
         }
     }
 
-    /// The job with this ticket is done: the side that it was for, and the calls that report its
+    /// A job with this ticket is done. After the last one: the side that it was for, and the calls that report its
     /// readiness. Nothing for a stale one.
     pub fn complete(&mut self, ticket: u32) -> Option<(Side, Controls)> {
-        let is_its = |side: &Side| self.gates[*side as usize] == Gate::Closed(ticket);
-        let side = Side::BOTH.into_iter().find(is_its)?;
-        self.gates[side as usize] = Gate::Open;
+        let side = self.side(ticket)?;
+        let gate = &mut self.gates[side as usize];
+        if let Gate::Closed {
+            jobs: jobs @ 2.., ..
+        } = gate
+        {
+            *jobs -= 1;
+            return None;
+        }
+        *gate = Gate::Open;
         self.ajar &= side != Side::Read;
         Some((side, self.restore()))
     }

@@ -15,8 +15,10 @@ mod descriptor;
 mod interest;
 #[cfg(test)]
 mod model;
+mod registration;
 #[cfg(test)]
 mod tests;
 
-pub use descriptor::{Descriptor, Reported, Undo};
+pub use descriptor::{Descriptor, Undo};
 pub use interest::*;
+pub use registration::Reported;

@@ -105,7 +105,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Ours {
     kernel: Kernel,
     descriptor: Descriptor,
-    tickets: [Option<u32>; 2],
+    /// The ticket of each side's gate, and how many of its jobs are not done.
+    tickets: [Option<(u32, u32)>; 2],
 }
 
 impl Ours {
@@ -113,7 +114,9 @@ impl Ours {
         let swallowed = self.descriptor.reported().filter(|_| swallowed);
         if let Some((ticket, masked)) = self.descriptor.close_gate(side, swallowed) {
             self.kernel.carry_out(masked);
-            self.tickets[side as usize] = Some(ticket);
+            let jobs = 1 + ticket % 3;
+            self.descriptor.awaits(ticket, jobs);
+            self.tickets[side as usize] = Some((ticket, jobs));
         }
     }
 
@@ -150,9 +153,16 @@ impl Ours {
         shown
     }
 
+    /// A job of this side is done.
     fn complete(&mut self, side: Side) {
-        if let Some(ticket) = self.tickets[side as usize].take() {
+        if let Some((ticket, jobs)) = self.tickets[side as usize].take() {
+            let held = self.descriptor.ticket(side) == Some(ticket);
             self.kernel.complete(&mut self.descriptor, ticket);
+            assert_eq!(
+                held && jobs > 1,
+                self.descriptor.ticket(side) == Some(ticket)
+            );
+            self.tickets[side as usize] = (jobs > 1).then_some((ticket, jobs - 1));
         }
     }
 }
@@ -194,7 +204,7 @@ proptest! {
                 }
                 Step::Sent => ours.close(Side::Write, false),
                 Step::Complete(side) => ours.complete(side),
-                Step::Ajar => if let Some(ticket) = ours.tickets[Side::Read as usize] {
+                Step::Ajar => if let Some((ticket, _)) = ours.tickets[Side::Read as usize] {
                     if let Some(controls) = ours.descriptor.set_ajar(ticket) {
                         ours.kernel.carry_out(controls);
                     }
@@ -219,7 +229,11 @@ proptest! {
                 }
             }
         }
-        Side::BOTH.into_iter().for_each(|side| ours.complete(side));
+        for side in Side::BOTH {
+            while ours.tickets[side as usize].is_some() {
+                ours.complete(side);
+            }
+        }
         // Interests are the application's own again; a one-shot may have fired on one side only.
         let one_shot = plain.interest.is_some_and(|(events, _)| events & ONESHOT != 0);
         if !one_shot {

@@ -97,6 +97,11 @@ impl Slot {
         Some(ticket)
     }
 
+    /// The gate that was closed with this ticket opens when so many jobs are done. None of them was submitted yet.
+    pub fn awaits(&self, ticket: u32, jobs: u32) {
+        self.state.lock().awaits(ticket, jobs);
+    }
+
     /// The kernel has reported what is held back already, and nothing of it is handed to the application. False where nobody
     /// may report it again, for it is registered otherwise by now.
     pub fn swallowed(&self, fd: i32, reported: Reported) -> bool {
@@ -137,7 +142,7 @@ impl Slot {
         }
     }
 
-    /// The job with this ticket is done: reports readiness, if it is still waited for. Under the
+    /// A job with this ticket is done: after the last one reports readiness, if it is still waited for. Under the
     /// lock: a `close` in between would hand the number to somebody else.
     pub fn complete(&self, fd: i32, ticket: u32) {
         let mut state = self.settled(fd);

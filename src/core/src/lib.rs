@@ -5,13 +5,13 @@
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
-//! Where a client speaks [`tls`], what it says is opened first.
+//! Where a client speaks [`tls`], what it says is opened first; where it speaks [`http2`], its requests are found by their frames.
 //! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
 //! say which of them wait for a descriptor.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.
 //!
-//! But for [`handles`] and [`interests`], which no hook uses, nothing here allocates after construction, so all of
-//! it may run inside a hook.
+//! But for [`handles`] and [`interests`], which no hook uses, and [`http2`], which knows less where there is no memory, nothing
+//! here allocates after construction, so all of it may run inside a hook.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod escape;
 pub mod gate;
 pub mod handles;
 pub mod holds;
+pub mod http2;
 pub mod inflight;
 pub mod interests;
 pub mod mappings;

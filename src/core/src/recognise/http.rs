@@ -15,7 +15,7 @@ const CONDITIONS: [&[u8]; 4] = [
 ];
 
 /// Longest host name that is told apart from others, the limit of DNS.
-const MAX_HOST: usize = 255;
+pub(crate) const MAX_HOST: usize = 255;
 
 /// The recogniser of HTTP/1.x.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,7 +101,7 @@ fn announces_body(header: &httparse::Header<'_>) -> bool {
 
 /// Whether a header of this name makes the answer depend on the file's state: most often it has no body then.
 /// `If-Range` is none of them, for its answer always has one.
-fn is_condition(name: &[u8]) -> bool {
+pub(crate) fn is_condition(name: &[u8]) -> bool {
     let is = |condition: &&[u8]| name.eq_ignore_ascii_case(condition);
     // Nearly all other names are told apart by their first letter.
     matches!(name.first(), Some(b'I' | b'i')) && CONDITIONS.iter().any(is)
@@ -130,7 +130,7 @@ fn split_absolute_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
 }
 
 /// Hash of a host name, in lower case and without a port; 0 for an empty or overlong one.
-fn hash_host(value: &[u8]) -> u64 {
+pub(crate) fn hash_host(value: &[u8]) -> u64 {
     let mut name = ArrayVec::<u8, MAX_HOST>::new();
     // The port stands behind the last colon, except inside the brackets of an IPv6 literal.
     let end = match memchr::memrchr(b':', value) {
@@ -151,7 +151,7 @@ fn hash_host(value: &[u8]) -> u64 {
 
 /// Where the first of some ranges begins, and how many bytes from there on hold them all; that is not known where one is
 /// open, or counts from the end. None where the first byte depends on the file's length.
-fn range(value: &[u8]) -> Option<(u64, Option<u64>)> {
+pub(crate) fn range(value: &[u8]) -> Option<(u64, Option<u64>)> {
     let ranges = core::str::from_utf8(value)
         .ok()?
         .trim()

@@ -9,6 +9,8 @@ mod request;
 
 pub use body::Body;
 pub use http::Http;
+pub(crate) use http::{hash_host, is_condition, range};
+pub(crate) use request::decode_target_of;
 pub use request::{
     decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED, MAX_TARGET,
 };

@@ -69,8 +69,21 @@ pub trait Recogniser {
 /// [`Unrecognised::Refused`] for NUL, a `..` component, a path that does not begin with `/`, or one
 /// longer than [`MAX_TARGET`].
 pub fn decode_target(raw: &[u8], target: &mut Target) -> Result<(), Unrecognised> {
+    decode_target_of(raw.iter().copied(), target)
+}
+
+/// [`decode_target`] of bytes that are made one by one.
+pub(crate) fn decode_target_of(
+    mut raw: impl Iterator<Item = u8> + Clone,
+    target: &mut Target,
+) -> Result<(), Unrecognised> {
     target.clear();
-    for byte in percent_encoding::percent_decode(raw) {
+    while let Some(byte) = raw.next() {
+        let byte = match byte {
+            // A percent sign that no two digits follow stands for itself.
+            b'%' => escaped(&mut raw).unwrap_or(byte),
+            _ => byte,
+        };
         if byte == 0 || target.try_push(byte).is_err() {
             return Err(Unrecognised::Refused);
         }
@@ -79,4 +92,13 @@ pub fn decode_target(raw: &[u8], target: &mut Target) -> Result<(), Unrecognised
         return Err(Unrecognised::Refused);
     }
     Ok(())
+}
+
+/// The byte that the next two digits stand for; where they are none, nothing is taken.
+fn escaped<Bytes: Iterator<Item = u8> + Clone>(raw: &mut Bytes) -> Option<u8> {
+    let mut ahead = raw.clone();
+    let mut digit = || char::from(ahead.next()?).to_digit(16);
+    let byte = (digit()? << 4 | digit()?) as u8;
+    *raw = ahead;
+    Some(byte)
 }

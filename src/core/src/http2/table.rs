@@ -1,0 +1,202 @@
+//! The compression's dynamic table (RFC 7541, 2.3.2), as far as it is known and decides what is asked for.
+//!
+//! Entries are counted from the newest one, so those that the client has removed since need not be: no right client names
+//! them. What was added before somebody looked, or is too long ago, is unknown.
+
+use super::head::{Method, Name, Value};
+use crate::recognise::Target;
+use std::collections::VecDeque;
+
+/// Entries that are kept: all that fit in a table of the size that any server allows at first (RFC 7541, 4.1; RFC 9113, 6.5.2).
+const MAX_ENTRIES: usize = 128;
+
+/// Bytes that the values of entries take together: all of such a table.
+const MAX_TEXT: usize = 4096;
+
+/// What is known of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where its text begins, counted over all texts, and how long it is.
+    at: u32,
+    length: u16,
+    name: Name,
+    kind: Kind,
+}
+
+/// What the text of an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    Other,
+    Get,
+    Head,
+    OtherMethod,
+    Path,
+    RefusedPath,
+    Host,
+    NoRange,
+    OpenRange,
+    Range,
+}
+
+/// The table. It is made as large as it is needed.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// The newest is the last one.
+    entries: VecDeque<Entry>,
+    text: VecDeque<u8>,
+    /// Bytes of all texts before those that are kept.
+    before: u32,
+}
+
+impl Table {
+    /// One that allocates nothing.
+    pub(super) const fn new() -> Table {
+        Table {
+            entries: VecDeque::new(),
+            text: VecDeque::new(),
+            before: 0,
+        }
+    }
+
+    /// All entries so far are unknown, or were removed.
+    pub(super) fn forget(&mut self) {
+        self.entries.clear();
+        self.text.clear();
+    }
+
+    /// The name of an entry, counted from the newest one, which is 0.
+    pub(super) fn name(&self, index: usize) -> Name {
+        self.entry(index).map_or(Name::Unknown, |entry| entry.name)
+    }
+
+    fn entry(&self, index: usize) -> Option<&Entry> {
+        let place = self.entries.len().checked_sub(index + 1)?;
+        self.entries.get(place)
+    }
+
+    /// A whole entry; a path is put into `target`.
+    pub(super) fn get(&self, index: usize, target: &mut Target) -> (Name, Value) {
+        let Some(entry) = self.entry(index) else {
+            return (Name::Unknown, Value::Unknown);
+        };
+        (entry.name, self.value(entry, target).unwrap_or_default())
+    }
+
+    fn value(&self, entry: &Entry, target: &mut Target) -> Option<Value> {
+        let at = entry.at.wrapping_sub(self.before) as usize;
+        let end = at.checked_add(usize::from(entry.length))?;
+        // Its text is not kept any more.
+        if entry.length > 0 && end > self.text.len() {
+            return None;
+        }
+        Some(match entry.kind {
+            Kind::Unknown => Value::Unknown,
+            Kind::Other => Value::Other,
+            Kind::Get => Value::Method(Method::Get),
+            Kind::Head => Value::Method(Method::Head),
+            Kind::OtherMethod => Value::Method(Method::Other),
+            Kind::RefusedPath => Value::Path(false),
+            Kind::Path => {
+                target.clear();
+                for byte in self.text.range(at..end) {
+                    target.try_push(*byte).ok()?;
+                }
+                Value::Path(true)
+            }
+            Kind::Host => Value::Host(self.word(at)?),
+            Kind::NoRange => Value::Range(None),
+            Kind::OpenRange => Value::Range(Some((self.word(at)?, None))),
+            Kind::Range => Value::Range(Some((self.word(at)?, Some(self.word(at + 8)?)))),
+        })
+    }
+
+    fn word(&self, at: usize) -> Option<u64> {
+        let mut word = [0; 8];
+        for (place, byte) in word.iter_mut().enumerate() {
+            *byte = *self.text.get(at + place)?;
+        }
+        Some(u64::from_ne_bytes(word))
+    }
+
+    /// The client adds an entry; its path stands in `target`.
+    pub(super) fn add(&mut self, name: Name, value: Value, target: &Target) {
+        match value {
+            Value::Unknown => self.push(name, Kind::Unknown, &[]),
+            Value::Other => self.push(name, Kind::Other, &[]),
+            Value::Method(Method::Get) => self.push(name, Kind::Get, &[]),
+            Value::Method(Method::Head) => self.push(name, Kind::Head, &[]),
+            Value::Method(Method::Other) => self.push(name, Kind::OtherMethod, &[]),
+            Value::Path(false) => self.push(name, Kind::RefusedPath, &[]),
+            Value::Path(true) => self.push(name, Kind::Path, target),
+            Value::Host(hash) => self.push(name, Kind::Host, &hash.to_ne_bytes()),
+            Value::Range(None) => self.push(name, Kind::NoRange, &[]),
+            Value::Range(Some((offset, None))) => {
+                self.push(name, Kind::OpenRange, &offset.to_ne_bytes());
+            }
+            Value::Range(Some((offset, Some(length)))) => {
+                let mut words = [0; 16];
+                words[..8].copy_from_slice(&offset.to_ne_bytes());
+                words[8..].copy_from_slice(&length.to_ne_bytes());
+                self.push(name, Kind::Range, &words);
+            }
+        }
+    }
+
+    fn push(&mut self, name: Name, mut kind: Kind, text: &[u8]) {
+        if self.entries.len() == MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        if self.entries.try_reserve(1).is_err() {
+            // An entry that is not there must be counted: rather none is known.
+            return self.forget();
+        }
+        let overflow = (self.text.len() + text.len()).saturating_sub(MAX_TEXT);
+        let dropped = overflow.min(self.text.len());
+        self.text.drain(..dropped);
+        self.before = self.before.wrapping_add(dropped as u32);
+        let at = self.before.wrapping_add(self.text.len() as u32);
+        let mut length = 0;
+        if text.len() <= MAX_TEXT && self.text.try_reserve(text.len()).is_ok() {
+            self.text.extend(text);
+            length = text.len() as u16;
+        } else {
+            kind = Kind::Unknown;
+        }
+        self.entries.push_back(Entry {
+            at,
+            length,
+            name,
+            kind,
+        });
+    }
+}
+
+impl Clone for Table {
+    fn clone(&self) -> Table {
+        let mut table = Table::new();
+        table.clone_from(self);
+        table
+    }
+
+    /// What there is no memory for is unknown in the copy.
+    fn clone_from(&mut self, source: &Table) {
+        self.forget();
+        self.before = source.before;
+        if !copy(&mut self.text, &source.text) {
+            self.before = self.before.wrapping_add(source.text.len() as u32);
+        }
+        copy(&mut self.entries, &source.entries);
+    }
+}
+
+/// Whether there was memory for a copy.
+fn copy<T: Copy>(to: &mut VecDeque<T>, from: &VecDeque<T>) -> bool {
+    let has_room = to.try_reserve(from.len()).is_ok();
+    if has_room {
+        let (first, second) = from.as_slices();
+        to.extend(first);
+        to.extend(second);
+    }
+    has_room
+}

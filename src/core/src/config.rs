@@ -28,6 +28,8 @@ pub struct Config {
     pub map: Vec<(String, String)>,
     /// `LAIO_TLS`: whether clients that speak TLS are looked at.
     pub tls: bool,
+    /// `LAIO_HTTP2`: whether clients that speak HTTP/2 are looked at.
+    pub http2: bool,
     /// `LAIO_THREADS`: most helper threads of one event loop.
     pub threads: u64,
     /// `LAIO_WINDOW`: bytes of a file that are brought in before a request is let through.
@@ -139,6 +141,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "LAIO_HTTP2",
+        kind: Kind::Choice(&["on", "off"]),
+        default: "on",
+        meaning: "Whether requests that come by HTTP/2 are looked at, by TLS and in the clear.",
+        apply: |config, value| {
+            config.http2 = value == "on";
+            config.http2 || value == "off"
+        },
+    },
+    Setting {
         name: "LAIO_TLS",
         kind: Kind::Choice(&["on", "off"]),
         default: "on",
@@ -238,6 +250,7 @@ impl Default for Config {
             stats: None,
             map: Vec::new(),
             tls: true,
+            http2: true,
             threads: 0,
             window: 0,
             inflight: 0,

@@ -53,8 +53,8 @@ pub struct Hold {
     kept: bool,
     /// Bytes that can be handed out, the last one excepted.
     left: u64,
-    /// They are of a TLS record: whoever has a part of it has not begun a request.
-    sealed: bool,
+    /// They are of a TLS record, or a frame of HTTP/2: whoever has a part of it has not begun a request.
+    framed: bool,
     /// When the first was.
     begun: Option<u64>,
 }
@@ -71,15 +71,15 @@ impl Hold {
             heard,
             kept,
             left: (length as u64).saturating_sub(1),
-            sealed: false,
+            framed: false,
             begun: None,
         }
     }
 
-    /// The request comes in a TLS record: parts of it keep only those timers from being over that count from the last byte.
-    pub fn sealed(self) -> Hold {
+    /// The request comes in a TLS record, or a frame of HTTP/2: parts of it keep only those timers from being over that count from the last byte.
+    pub fn framed(self) -> Hold {
         Hold {
-            sealed: true,
+            framed: true,
             ..self
         }
     }
@@ -111,7 +111,7 @@ impl Hold {
 
     /// A timer of the server's is over `now`.
     pub fn timer_is_over(&mut self, now: u64) -> Step {
-        let begun = self.begun.filter(|_| !self.sealed);
+        let begun = self.begun.filter(|_| !self.framed);
         let (from, least) = match (self.kept, begun) {
             (true, None) => (self.heard, IDLE),
             (true, Some(begun)) => (begun, UNFINISHED),
@@ -119,7 +119,7 @@ impl Hold {
         };
         if now.saturating_sub(from) < least {
             Step::Hold
-        } else if self.kept && self.begun.is_none() && !self.sealed {
+        } else if self.kept && self.begun.is_none() && !self.framed {
             self.hand_out(now)
         } else {
             Step::Through

@@ -1,98 +1,40 @@
 //! The last requests of a thread, so that an operation can be matched with the one that caused it.
 //!
 //! Most servers open the file in the turn that read the request; a runtime may do it an iteration or two
-//! later. While nothing has been cold for a while, only the bytes are kept here and nobody parses
+//! later, and a server that is asked for many things at once by one client may do some of them at a time. While nothing has been cold for a while, only the bytes are kept here and nobody parses
 //! them: the first stall does.
 
-use crate::predictions::{Depth, Prediction, Predictions, MAX_PREDICTIONS};
+mod entry;
+
+pub use entry::Sealed;
+
+use crate::http2::{self, Event};
+use crate::predictions::{Depth, Predictions};
 use crate::recognise::{Recogniser, Request};
-use crate::rules::{Lesson, Outcome, Rules};
+use crate::rules::{Lesson, Rules};
 use crate::stream::OpenFile;
-use crate::tls::{Piece, Place, HEADER};
+use crate::tls::{Piece, HEADER};
 use arrayvec::ArrayVec;
 use core::ops::Range;
+use entry::{Entry, Expected, Known, Touched, KEPT};
+use std::collections::VecDeque;
 
-/// How many requests are remembered.
+/// How many requests are remembered, and how many where more of them are in reach.
 const RECENT: usize = 16;
+const MOST: usize = 128;
 
 /// How many iterations of the event loop an operation may come after its request.
 const REACH: u64 = 3;
 
-/// How much of a request is kept: enough for a request line and the `Host` of nearly all.
-const KEPT: usize = 1024;
+/// The same where a client may ask for many things at once: lighttpd handles eight of them at a time.
+const REACH_OF_MANY: u64 = 64;
 
-/// What is known of one request.
-#[derive(Clone, Debug)]
-enum Known {
-    Nothing,
-    /// The first bytes, not looked at yet.
-    Bytes(ArrayVec<u8, KEPT>),
-    /// A record of TLS, header and all, as far as it was read.
-    Sealed(Sealed),
-    Request(Request),
-}
-
-/// A record that a client has sent by TLS, to be opened if something stalls.
-#[derive(Clone, Debug)]
-pub struct Sealed {
-    /// The connection.
-    pub connection: OpenFile,
-    /// The record's place among those of its client.
-    pub place: Place,
-    /// The record, with its header.
-    pub bytes: ArrayVec<u8, KEPT>,
-    length: usize,
-}
-
-/// A prediction without its path: enough to tell whether it came true.
-#[derive(Clone, Copy, Debug)]
-struct Expected {
-    hash: u64,
-    depth: Depth,
-    outcome: Outcome,
-}
-
-impl From<Prediction<'_>> for Expected {
-    fn from(prediction: Prediction<'_>) -> Self {
-        let Prediction {
-            hash, depth, rule, ..
-        } = prediction;
-        let outcome = Outcome {
-            rule,
-            came_true: false,
-            is_new: false,
-        };
-        Expected {
-            hash,
-            depth,
-            outcome,
-        }
-    }
-}
-
-/// Whether any operation was matched with a request: only then do silent rules lose a vote, for a server may answer
-/// from a cache of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touched {
-    No,
-    /// It may have been another request's, which was not understood.
-    Perhaps,
-    Yes,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    turn: u64,
-    known: Known,
-    expected: ArrayVec<Expected, MAX_PREDICTIONS>,
-    touched: Touched,
-}
-
-/// A ring of recent requests, newest last.
+/// The last requests, newest last.
 #[derive(Debug)]
 pub struct Recent {
     entries: Vec<Entry>,
-    next: usize,
+    /// Their places, the oldest first.
+    order: VecDeque<usize>,
     turn: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
@@ -100,15 +42,9 @@ pub struct Recent {
 
 impl Default for Recent {
     fn default() -> Self {
-        let entry = Entry {
-            turn: 0,
-            known: Known::Nothing,
-            expected: ArrayVec::new(),
-            touched: Touched::No,
-        };
         Recent {
-            entries: vec![entry; RECENT],
-            next: 0,
+            entries: Vec::with_capacity(MOST),
+            order: VecDeque::with_capacity(MOST),
             turn: REACH + 1,
             not_understood: 0,
         }
@@ -127,14 +63,32 @@ impl Recent {
         self.not_understood = self.turn;
     }
 
+    /// The place for a new entry: the oldest one's, unless that is in reach still and there is room for another. It
+    /// is of this turn, and nothing else of it is as it should be.
+    fn begin(&mut self, reach: u64) -> &mut Entry {
+        let turn = self.turn;
+        let length = self.entries.len();
+        let in_reach = |place: &usize| self.entries[*place].until > turn;
+        let has_room = length < RECENT || length < MOST && self.order.front().is_some_and(in_reach);
+        let oldest = if has_room {
+            None
+        } else {
+            self.order.pop_front()
+        };
+        let place = oldest.unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            length
+        });
+        self.order.push_back(place);
+        let entry = &mut self.entries[place];
+        (entry.turn, entry.until) = (turn, turn + reach);
+        entry
+    }
+
     /// Keeps the first bytes that a client sent, to be parsed if something stalls.
     pub fn keep_bytes(&mut self, bytes: &[u8]) {
-        let turn = self.turn;
-        let entry = &mut self.entries[self.next];
-        self.next = (self.next + 1) % RECENT;
-        entry.turn = turn;
-        entry.touched = Touched::No;
-        entry.expected.clear();
+        let entry = self.begin(REACH);
+        entry.expects_nothing();
         let kept = &bytes[..bytes.len().min(KEPT)];
         // In place where bytes stood before, the usual case: a KiB is not moved about.
         if let Known::Bytes(old) = &mut entry.known {
@@ -147,50 +101,76 @@ impl Recent {
         }
     }
 
+    /// Keeps one of many requests that a client has sent, for which nothing was predicted.
+    pub fn keep_request(&mut self, request: &Request) {
+        let entry = self.begin(REACH_OF_MANY);
+        entry.expects_nothing();
+        entry.is_for(request);
+    }
+
     /// Keeps a part of a record that a client has sent by TLS. A request in one that is too long to be kept is not understood.
-    pub fn keep_sealed(&mut self, connection: OpenFile, piece: &Piece<'_>) {
+    /// `are_many` tells that there may be several in it.
+    pub fn keep_sealed(&mut self, connection: OpenFile, piece: &Piece<'_>, are_many: bool) {
         let length = HEADER + piece.length;
         if length > KEPT {
             return self.has_not_understood();
         }
-        let is_its = |it: &Sealed| it.connection == connection && it.place == piece.place;
-        let last = (self.next + RECENT - 1) % RECENT;
-        match &mut self.entries[last].known {
-            Known::Sealed(sealed) if piece.at > 0 && is_its(sealed) => sealed.add(piece),
-            _ if piece.at > 0 => self.has_not_understood(),
-            _ => {
-                let entry = &mut self.entries[self.next];
-                self.next = (self.next + 1) % RECENT;
-                entry.turn = self.turn;
-                entry.touched = Touched::No;
-                entry.expected.clear();
-                // In place where a record stood before, the usual case: a KiB is not moved about.
-                if !matches!(entry.known, Known::Sealed(_)) {
-                    entry.known = Known::Sealed(Sealed::default());
-                }
-                if let Known::Sealed(sealed) = &mut entry.known {
-                    sealed.begin(connection, piece, length);
-                }
+        if piece.at > 0 {
+            let last = self
+                .order
+                .back()
+                .map(|&place| &mut self.entries[place].known);
+            match last {
+                Some(Known::Sealed(sealed)) if sealed.is_of(connection, piece) => sealed.add(piece),
+                _ => self.has_not_understood(),
             }
+            return;
+        }
+        let entry = self.begin(if are_many { REACH_OF_MANY } else { REACH });
+        entry.expects_nothing();
+        // In place where a record stood before, the usual case: a KiB is not moved about.
+        if !matches!(entry.known, Known::Sealed(_)) {
+            entry.known = Known::Sealed(Sealed::default());
+        }
+        if let Known::Sealed(sealed) = &mut entry.known {
+            sealed.begin(connection, piece, length);
+            sealed.are_many = are_many;
         }
     }
 
     /// Remembers a request and what was predicted for it; the entry that gives way is judged.
     pub fn remember(&mut self, request: &Request, predictions: &Predictions, rules: &mut Rules) {
+        self.remember_until(REACH, request, predictions, rules);
+    }
+
+    /// The same with one of many requests of a client.
+    pub fn remember_of_many(
+        &mut self,
+        request: &Request,
+        predictions: &Predictions,
+        rules: &mut Rules,
+    ) {
+        self.remember_until(REACH_OF_MANY, request, predictions, rules);
+    }
+
+    fn remember_until(
+        &mut self,
+        reach: u64,
+        request: &Request,
+        predictions: &Predictions,
+        rules: &mut Rules,
+    ) {
         if request.may_want_less() {
             rules.count_condition();
         }
-        let entry = &mut self.entries[self.next];
-        self.next = (self.next + 1) % RECENT;
+        let entry = self.begin(reach);
         entry.judge(rules);
-        entry.turn = self.turn;
         entry.touched = Touched::No;
-        entry.expected = predictions.iter().map(Expected::from).collect();
-        if let Known::Request(old) = &mut entry.known {
-            old.clone_from(request);
-        } else {
-            entry.known = Known::Request(request.clone());
-        }
+        entry.expected.clear();
+        entry
+            .expected
+            .extend(predictions.iter().map(Expected::from));
+        entry.is_for(request);
     }
 
     /// Looks at the bytes that were kept and not parsed yet, newest turns only. `open` opens a record, and tells where in it the
@@ -201,15 +181,22 @@ impl Recent {
         mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
     ) {
         let turn = self.turn;
+        // Those that a record of several brings are behind the last of these.
+        let count = self.order.len();
         // The newest first: by it a connection's keys are found to be right, and what was of its handshake is seen.
-        for age in 0..RECENT {
-            let entry = &mut self.entries[(self.next + RECENT - 1 - age) % RECENT];
-            if entry.turn + REACH <= turn {
+        for age in 1..=count {
+            let Some(&place) = self.order.get(count - age) else {
+                continue;
+            };
+            let entry = &mut self.entries[place];
+            if entry.until <= turn {
                 continue;
             }
+            let mut are_many = false;
             let bytes = match &mut entry.known {
                 Known::Bytes(bytes) => bytes.as_slice(),
                 Known::Sealed(sealed) => {
+                    are_many = sealed.are_many;
                     let is_whole = sealed.bytes.len() == sealed.length;
                     match is_whole.then(|| open(sealed)).flatten() {
                         // Of a handshake.
@@ -222,6 +209,13 @@ impl Recent {
                 }
                 Known::Nothing | Known::Request(_) => continue,
             };
+            if are_many {
+                let bytes: ArrayVec<u8, KEPT> = bytes.iter().copied().collect();
+                entry.known = Known::Nothing;
+                let read_in = entry.turn;
+                self.recognise_many(&bytes, read_in);
+                continue;
+            }
             let mut request = Request::default();
             let recognised = recogniser.recognise(bytes, &mut request);
             // Another request may follow it.
@@ -235,14 +229,34 @@ impl Recent {
         }
     }
 
+    /// Finds the requests in a record of HTTP/2 that was read in the turn `read_in`.
+    fn recognise_many(&mut self, bytes: &[u8], read_in: u64) {
+        let mut connection = http2::Connection::late();
+        let mut request = Request::default();
+        let mut rest = bytes;
+        while let Some(event) = connection.next(&mut rest, &mut request) {
+            match event {
+                Event::Request { .. } => {
+                    self.keep_request(&request);
+                    let newest = self.order.back().map(|&place| &mut self.entries[place]);
+                    newest.into_iter().for_each(|entry| entry.turn = read_in);
+                }
+                Event::NotUnderstood { .. } => {
+                    self.not_understood = self.not_understood.max(read_in);
+                }
+                Event::Reset { .. } => {}
+            }
+        }
+        if !connection.is_in_step() {
+            self.not_understood = self.not_understood.max(read_in);
+        }
+    }
+
     /// A handler has waited for the data of a file: was it that of a request for less than all of it?
     pub fn waited_for_data(&self, rules: &mut Rules) {
         let is_conditional =
             |entry: &Entry| matches!(&entry.known, Known::Request(it) if it.may_want_less());
-        let mut in_reach = self
-            .entries
-            .iter()
-            .filter(|entry| entry.turn + REACH > self.turn);
+        let mut in_reach = self.entries.iter().filter(|entry| entry.until > self.turn);
         if in_reach.any(is_conditional) {
             rules.expect_data_for_conditions();
         }
@@ -253,13 +267,9 @@ impl Recent {
     /// Returns whether a request of this thread was found that explains it.
     pub fn attribute(&mut self, path: &[u8], hash: u64, depth: Depth, rules: &mut Rules) -> bool {
         let turn = self.turn;
-        let newest_first = |age: usize| (self.next + RECENT - 1 - age) % RECENT;
-        let order: [usize; RECENT] = core::array::from_fn(newest_first);
-        let in_reach = |entry: &Entry| entry.turn + REACH > turn;
-
-        for index in order {
+        for &index in self.order.iter().rev() {
             let entry = &mut self.entries[index];
-            if !in_reach(entry) {
+            if entry.until <= turn {
                 continue;
             }
             if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
@@ -275,9 +285,9 @@ impl Recent {
         // The request that explains it best, and of several the newest: in one iteration many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
         let mut doubtful = self.not_understood + REACH > turn;
-        for index in order {
+        for &index in self.order.iter().rev() {
             let entry = &self.entries[index];
-            if !in_reach(entry) {
+            if entry.until <= turn {
                 continue;
             }
             let request = match &entry.known {
@@ -322,47 +332,6 @@ impl Recent {
         };
         let _ = entry.expected.try_push(expected);
         true
-    }
-}
-
-impl Default for Sealed {
-    fn default() -> Sealed {
-        Sealed {
-            connection: OpenFile { fd: -1, owners: 0 },
-            place: Place::default(),
-            bytes: ArrayVec::new(),
-            length: 0,
-        }
-    }
-}
-
-impl Sealed {
-    fn begin(&mut self, connection: OpenFile, piece: &Piece<'_>, length: usize) {
-        (self.connection, self.place, self.length) = (connection, piece.place, length);
-        self.bytes.clear();
-        let _ = self.bytes.try_extend_from_slice(&piece.header);
-        self.add(piece);
-    }
-
-    fn add(&mut self, piece: &Piece<'_>) {
-        // What does not follow leaves it incomplete.
-        if self.bytes.len() == HEADER + piece.at {
-            let _ = self.bytes.try_extend_from_slice(piece.bytes);
-        }
-    }
-}
-
-impl Entry {
-    /// Counts for and against the rules that predicted for it.
-    fn judge(&self, rules: &mut Rules) {
-        if self.touched != Touched::No {
-            let outcomes: ArrayVec<Outcome, MAX_PREDICTIONS> = self
-                .expected
-                .iter()
-                .map(|expected| expected.outcome)
-                .collect();
-            rules.judge(&outcomes, self.touched == Touched::Yes);
-        }
     }
 }
 

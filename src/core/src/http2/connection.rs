@@ -93,17 +93,12 @@ impl Connection {
         matches!(self.place, Place::Preface(0) | Place::Header(0))
     }
 
-    /// The client has sent these bytes, which are the next ones. `seen` is told what came of them, each time with the request
-    /// if it is one.
+    /// The client has sent these bytes, which are the next ones: what the first of them that tell of anything tell, and they are
+    /// taken. The request is what was passed, if it is one. Nothing once all of them are taken.
     ///
     /// Where it is out of step, they are the content of one record: they are skipped, unless they begin with the preface or
     /// are nothing but whole frames.
-    pub fn read(
-        &mut self,
-        bytes: &[u8],
-        request: &mut Request,
-        mut seen: impl FnMut(Event, &Request),
-    ) {
+    pub fn next(&mut self, bytes: &mut &[u8], request: &mut Request) -> Option<Event> {
         if self.place == Place::Lost {
             if bytes.starts_with(&PREFACE) {
                 self.begin(Place::Preface(0));
@@ -111,16 +106,29 @@ impl Connection {
                 self.begin(Place::Header(0));
             }
         }
-        let mut rest = bytes;
-        while !rest.is_empty() && self.place != Place::Lost {
-            let (taken, event) = self.step(rest, request).unwrap_or_else(|hpack::Broken| {
+        while !bytes.is_empty() && self.place != Place::Lost {
+            let (taken, event) = self.step(bytes, request).unwrap_or_else(|hpack::Broken| {
                 self.lose();
-                (rest.len(), None)
+                (bytes.len(), None)
             });
-            if let Some(event) = event {
-                seen(event, request);
+            *bytes = bytes.get(taken..).unwrap_or_default();
+            if event.is_some() {
+                return event;
             }
-            rest = rest.get(taken..).unwrap_or_default();
+        }
+        *bytes = &[];
+        None
+    }
+
+    /// The same, of all of them. `seen` is told what came of them, each time with the request if it is one.
+    pub fn read(
+        &mut self,
+        mut bytes: &[u8],
+        request: &mut Request,
+        mut seen: impl FnMut(Event, &Request),
+    ) {
+        while let Some(event) = self.next(&mut bytes, request) {
+            seen(event, request);
         }
     }
 

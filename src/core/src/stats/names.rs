@@ -97,6 +97,10 @@ counters! {
     TlsLost => "tls" / "lost",
     /// The same: a record did not open.
     TlsTag => "tls" / "tag",
+    /// Requests that came by HTTP/2, while a loop looks at them.
+    Http2Requests => "http2" / "requests",
+    /// Times that a client's frames could not be followed any more.
+    Http2OutOfStep => "http2" / "out_of_step",
     /// Requests for which the library looked whether the files are in memory.
     Probes => "jobs" / "probes",
     /// Jobs handed to helpers.

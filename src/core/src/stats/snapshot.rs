@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub jobs: BTreeMap<String, u64>,
     /// Clients that speak TLS.
     pub tls: BTreeMap<String, u64>,
+    /// Clients that speak HTTP/2.
+    pub http2: BTreeMap<String, u64>,
     /// Nanoseconds that event loops were blocked in file operations.
     pub stall_time_ns: u64,
     /// The heaviest stalls, by total time.
@@ -85,6 +87,7 @@ impl Snapshot {
             reasons: group("reasons"),
             jobs: group("jobs"),
             tls: group("tls"),
+            http2: group("http2"),
             stall_time_ns: totals[Counter::StallTime as usize],
             stalls: by_weight(stalls),
             ungated_time_ns: totals[Counter::UngatedTime as usize],
@@ -104,6 +107,7 @@ impl Snapshot {
             (&mut self.reasons, &before.reasons),
             (&mut self.jobs, &before.jobs),
             (&mut self.tls, &before.tls),
+            (&mut self.http2, &before.http2),
         ];
         for (group, before) in groups {
             for (name, count) in group {
@@ -126,6 +130,7 @@ impl Sum for Snapshot {
                 (&mut sum.reasons, other.reasons),
                 (&mut sum.jobs, other.jobs),
                 (&mut sum.tls, other.tls),
+                (&mut sum.http2, other.http2),
             ];
             for (group, other) in groups {
                 for (name, count) in other {

@@ -5,6 +5,8 @@ mod body;
 mod closing;
 mod current;
 pub mod epoll_wait;
+mod followed;
+mod frames;
 pub mod held_wait;
 mod holding;
 mod mapped;

@@ -41,7 +41,7 @@ impl EventLoop {
         }
         let _errno = errno::Guard::new();
         if let Some(entry) = slot.session(fd) {
-            return self.before_sealed_read(fd, slot, entry);
+            return self.before_followed_read(fd, slot, entry);
         }
         match slot.read() {
             Read::Pass => return Verdict::Unseen,
@@ -70,7 +70,7 @@ impl EventLoop {
             // be read without having been looked at.
             Look::Empty if slot.error.load(Relaxed) == 0 => return Verdict::Fail(Errno::AGAIN),
             Look::Empty => {}
-            Look::Cold(cold) => self.pool.give_back(cold.job),
+            Look::Cold(_) => self.put_back(),
             Look::Unstaffed => {}
         }
         if let Some(error) = taken_error(slot) {
@@ -120,7 +120,7 @@ impl EventLoop {
     /// What was read while nobody looked, to be understood if it stalls: the first of `count` bytes.
     pub fn read_disarmed(&mut self, fd: i32, slot: &Slot, bytes: &[u8], count: usize) {
         if let Some(entry) = slot.session_of(fd, bytes) {
-            return self.read_sealed_disarmed(fd, slot, entry, (bytes, count));
+            return self.read_followed_disarmed(fd, slot, entry, (bytes, count));
         }
         if self.has_read_body(slot, bytes, count) {
             return;
@@ -161,7 +161,7 @@ impl EventLoop {
             slot.part_is_read(fd);
         }
         if let Some(entry) = slot.session_of(fd, bytes) {
-            return self.has_read_sealed(fd, slot, entry, (bytes, count));
+            return self.has_read_followed(fd, slot, entry, (bytes, count));
         }
         let cut = slot.cut.swap(false, Relaxed);
         if self.has_read_body(slot, bytes, count) {

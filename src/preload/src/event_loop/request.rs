@@ -30,7 +30,7 @@ pub(super) fn peek(fd: i32, slot: &Slot, bytes: &mut [u8]) -> Result<usize, Look
             Err(Look::Warm)
         }
         // A kernel that opens records itself has one that is no data.
-        Err(Errno::IO) if slot.session(fd).is_some() => Err(Look::Warm),
+        Err(Errno::IO) if slot.speaks_tls() => Err(Look::Warm),
         // A pending error is reported once, and this was the once.
         Err(error) => {
             slot.error.store(error.raw_os_error(), Relaxed);
@@ -44,14 +44,13 @@ pub(super) fn peek(fd: i32, slot: &Slot, bytes: &mut [u8]) -> Result<usize, Look
 /// are no more paths than there are requests in such a time.
 const SHORT_TTL: u64 = 100;
 
-/// A request whose files are not in memory.
+/// Requests whose files are not in memory: their jobs are in [`Looks`](super::state).
 pub(super) struct Cold {
-    pub(super) job: Box<Job>,
     pub(super) urgency: Urgency,
     /// Bytes of the first request's head that are in the socket.
     pub(super) length: usize,
-    /// They are of a record, which is nothing before it is whole.
-    pub(super) is_sealed: bool,
+    /// They are of a record, or a frame, which is nothing before it is whole.
+    pub(super) is_framed: bool,
 }
 
 /// What a look has found.
@@ -91,13 +90,20 @@ impl EventLoop {
             }
         }
         if let Some(entry) = slot.session(fd) {
-            return self.look_sealed(fd, slot, entry);
+            return self.look_followed(fd, slot, entry);
         }
-        match peek(fd, slot, &mut self.looks.bytes[..]) {
-            // A handshake begins.
-            Ok(length) if slot.begins_session(self.looks.shown(length)) => Look::Warm,
-            Ok(length) => self.judge(fd, slot, length.min(LOOK)),
-            Err(look) => look,
+        let length = match peek(fd, slot, &mut self.looks.bytes[..]) {
+            Ok(length) => length.min(LOOK),
+            Err(look) => return look,
+        };
+        let bytes = self.looks.shown(length);
+        // A handshake begins.
+        if slot.begins_session(bytes) {
+            return Look::Warm;
+        }
+        match slot.goes_over(fd, bytes) {
+            Some(entry) => self.look_followed(fd, slot, entry),
+            None => self.judge(fd, slot, length),
         }
     }
 
@@ -161,7 +167,7 @@ impl EventLoop {
             if self.looks.predictions.is_empty() {
                 self.counters.count_alone(Counter::Unpredicted);
             }
-            unstaffed |= self.find_cold(&mut job, &mut urgency);
+            unstaffed |= self.find_cold(&mut job, &mut urgency, true);
             if job.is_none() {
                 self.recent.remember(
                     &self.looks.request,
@@ -177,12 +183,14 @@ impl EventLoop {
             }
         }
         match job {
-            Some(job) => Look::Cold(Cold {
-                job,
-                urgency,
-                length: first - kept.min(first),
-                is_sealed: false,
-            }),
+            Some(job) => {
+                let _ = self.looks.has_cold(0, job);
+                Look::Cold(Cold {
+                    urgency,
+                    length: first - kept.min(first),
+                    is_framed: false,
+                })
+            }
             None if unstaffed => Look::Unstaffed,
             None => {
                 self.counters.count_alone(Counter::Warm);
@@ -192,8 +200,13 @@ impl EventLoop {
     }
 
     /// Adds what is cold among the predictions to the job, which is made when the first is. True where there is
-    /// none to be had, because no helpers have been started.
-    fn find_cold(&mut self, job: &mut Option<Box<Job>>, urgency: &mut Urgency) -> bool {
+    /// none to be had, because no helpers have been started. The disk is asked only if it `is_first`.
+    pub(super) fn find_cold(
+        &mut self,
+        job: &mut Option<Box<Job>>,
+        urgency: &mut Urgency,
+        is_first: bool,
+    ) -> bool {
         let mut unstaffed = false;
         let window = self.pool.window();
         for prediction in self.looks.predictions.iter() {
@@ -220,7 +233,7 @@ impl EventLoop {
             }
             // A look at a cold file has the disk read its beginning. Behind the first one helpers look, and read no more than
             // what is left of the window.
-            let answer = if job.is_some() {
+            let answer = if job.is_some() || !is_first {
                 Answer::Unknown
             } else {
                 self.counters.count_alone(Counter::Probes);
@@ -259,7 +272,7 @@ impl EventLoop {
         self.has_short_ttl() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
     }
 
-    /// Holds a cold request back until its files are in memory; false where that cannot be. `swallowed` is what was
+    /// Holds cold requests back until their files are in memory; false where that cannot be. `swallowed` is what was
     /// reported of the connection, if nothing of that is handed out.
     pub(super) fn hold_back(
         &mut self,
@@ -269,14 +282,13 @@ impl EventLoop {
         swallowed: Option<Reported>,
     ) -> bool {
         let Cold {
-            mut job,
             urgency,
             length,
-            is_sealed,
+            is_framed,
         } = cold;
         self.arm();
         let ticket = if self.pool.is_possible() {
-            self.charge_for_paths(fd, slot, &mut job).and_then(|()| {
+            self.charge_for_paths(fd, slot).and_then(|()| {
                 let in_sets = self.sets.are_waited_for;
                 slot.close_gate(fd, Side::Read, self.number, swallowed, in_sets)
                     .ok_or(Counter::Ungateable)
@@ -288,30 +300,63 @@ impl EventLoop {
             Ok(ticket) => ticket,
             Err(reason) => {
                 self.counters.count(reason);
-                self.pool.give_back(job);
+                self.put_back();
                 return false;
             }
         };
-        job.gate = Some((fd, ticket));
-        job.owners = numbers::owners(fd);
-        self.counters.count_alone(Counter::RequestGate);
-        self.counters.count_alone(Counter::Jobs);
-        if urgency == Urgency::Urgent {
-            self.counters.count_alone(Counter::JobsUrgent);
+        let count = self.looks.cold.len() as u32;
+        if count > 1 {
+            slot.awaits(ticket, count);
         }
-        self.submit(job, urgency);
+        let owners = numbers::owners(fd);
+        while let Some((_, mut job)) = self.looks.cold.pop_front() {
+            job.gate = Some((fd, ticket));
+            job.owners = owners;
+            self.counters.count_alone(Counter::RequestGate);
+            self.counters.count_alone(Counter::Jobs);
+            if urgency == Urgency::Urgent {
+                self.counters.count_alone(Counter::JobsUrgent);
+            }
+            self.submit(job, urgency);
+        }
         let told = &slot.told;
         let (heard, kept) = (told.active(), told.was_read());
         let hold = Hold::begin(fd, ticket, length, self.now(), heard, kept);
-        self.holds(if is_sealed { hold.sealed() } else { hold });
+        self.holds(if is_framed { hold.framed() } else { hold });
         true
     }
 
-    /// Charges the client for the window that a job will read, where it reads.
-    fn charge_for_paths(&self, fd: i32, slot: &Slot, job: &mut Job) -> Result<(), Counter> {
-        if job.paths.iter().any(|it| it.depth == Depth::Data) {
-            let bytes = self.pool.window().min(self.config.inflight);
-            job.charge = Some(inflight::charge(fd, slot, bytes, self.config)?);
+    /// The requests that a look has found to be cold are not held back.
+    pub(super) fn put_back(&mut self) {
+        while let Some((_, job)) = self.looks.cold.pop_front() {
+            self.pool.give_back(job);
+        }
+    }
+
+    /// Charges the client for the windows that its jobs will read, where they read. Several have all that may be in flight
+    /// together; those that are beyond it are put back.
+    fn charge_for_paths(&mut self, fd: i32, slot: &Slot) -> Result<(), Counter> {
+        let reads = |job: &Job| job.paths.iter().any(|it| it.depth == Depth::Data);
+        let all = &mut self.looks.cold;
+        let count = all.iter().filter(|(_, job)| reads(job)).count() as u64;
+        let share = self.config.inflight / count.max(1);
+        let bytes = self.pool.window().min(share);
+        let mut at = 0;
+        while let Some((_, job)) = all.get_mut(at) {
+            let charged = reads(job).then(|| inflight::charge(fd, slot, bytes, self.config));
+            match charged.transpose() {
+                Ok(charge) => {
+                    job.charge = charge;
+                    at += 1;
+                }
+                Err(reason) if all.len() == 1 => return Err(reason),
+                Err(reason) => {
+                    self.counters.count(reason);
+                    all.remove(at)
+                        .into_iter()
+                        .for_each(|(_, job)| self.pool.give_back(job));
+                }
+            }
         }
         Ok(())
     }

@@ -1,23 +1,22 @@
-//! Clients that speak TLS: the same looks and the same gates, at a copy that is opened with the keys which the TLS library has told.
+//! Clients that speak TLS: looks at a copy that is opened with the keys which the TLS library has told.
 //!
 //! What the application reads is what the client has sent. Records are followed in it; while the loop is disarmed that is all. A look
-//! opens what waits in the socket, and judges the requests in it. From then on so many bytes may be read, and no more: behind them
-//! may be requests that nobody has looked at. So all that is known of a request is noted when it is judged, and what is
-//! read then is only counted.
+//! opens what waits in the socket, and judges the requests in it.
 
-use super::reading::{taken_error, Verdict};
 use super::request::{peek, Cold, Look};
 use super::state::{EventLoop, Seen, SEALED};
+use crate::gate::numbers;
 use crate::gate::sessions::{self, Entry};
-use crate::gate::slot::{Read, Slot};
-use crate::gate::told::NEVER;
-use crate::gate::{may_be_refused, numbers};
+use crate::gate::slot::Slot;
+use arrayvec::ArrayVec;
 use laio_core::recent::Sealed;
 use laio_core::stats::Counter;
 use laio_core::tls::{self, Content, Opened, Reason, Session};
-use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Records of which it is kept where they end; further ones count as one.
+const MOST_ENDS: usize = 64;
 
 /// What the walk over the records in a socket has found.
 #[derive(Default)]
@@ -31,76 +30,25 @@ struct Walk {
     first: usize,
     /// The end of a record whose keys have not come yet, and behind which they may.
     too_early: Option<usize>,
+    /// Of HTTP/2, where records end.
+    ends: Ends,
+}
+
+/// Where records end: in the bytes that they hold together, and in those that were sent.
+#[derive(Default)]
+struct Ends(ArrayVec<(usize, usize), MOST_ENDS>);
+
+impl Ends {
+    /// The last one at or before so many bytes that they hold. Behind those that are kept there is none.
+    fn before(&self, length: usize) -> (usize, usize) {
+        let last = self.0.iter().rev().find(|(end, _)| *end <= length);
+        last.copied().unwrap_or_default()
+    }
 }
 
 impl EventLoop {
-    /// A client that speaks TLS is about to be read.
-    pub(super) fn before_sealed_read(&mut self, fd: i32, slot: &Slot, entry: &Entry) -> Verdict {
-        let mut may_hold = !self.is_full;
-        match slot.read() {
-            Read::Pass => may_hold = false,
-            Read::Part => return self.part_of(fd, slot),
-            Read::Wait => return self.read_while_closed(fd, slot),
-            Read::Look => {}
-        }
-        if let Some(error) = taken_error(slot) {
-            return Verdict::Fail(error);
-        }
-        if let judged @ 1.. = entry.judged.load(Relaxed) {
-            return Verdict::AtMost(judged);
-        }
-        let iteration = self.iteration.number();
-        let refusable = || may_hold && slot.is_alone() && slot.is_stream(fd) && may_be_refused(fd);
-        // What was reported has been read: what is there may have come since.
-        let has_read = entry.read_in.load(Relaxed) == iteration;
-        let goes_on = || has_read && slot.told.may_refuse_again() && refusable();
-        if entry.seen_in.load(Relaxed) == iteration {
-            // All bytes that were there are read. What has come since, or behind them, will be reported, and looked at.
-            let ended = entry.open_in.load(Relaxed) != iteration;
-            if slot.reports_rest(fd, ended) && goes_on() {
-                let _ = self.refuse_read(slot);
-                return Verdict::Nothing;
-            }
-        }
-        match self.look(fd, slot, true) {
-            Look::Warm | Look::Empty => {}
-            Look::Cold(cold) if goes_on() => {
-                if self.hold_back(fd, slot, cold, None) {
-                    slot.told.has_read(iteration, self.now(), 0, true);
-                    return Verdict::Fail(Errno::AGAIN);
-                }
-                self.accept_seen(fd, slot, entry, true);
-            }
-            Look::Cold(cold) => {
-                self.pool.give_back(cold.job);
-                let in_sets = self.sets.are_waited_for;
-                if refusable() && slot.told.may_refuse_read(iteration, in_sets) {
-                    return self.refuse_read(slot);
-                }
-                self.accept_seen(fd, slot, entry, true);
-            }
-            // Helpers start where the loop waits next.
-            Look::Unstaffed if goes_on() => {
-                slot.report_again(fd);
-                return self.refuse_read(slot);
-            }
-            Look::Unstaffed => self.accept_seen(fd, slot, entry, false),
-        }
-        if let Some(error) = taken_error(slot) {
-            return Verdict::Fail(error);
-        }
-        match entry.judged.load(Relaxed) {
-            0 => Verdict::Unseen,
-            judged => Verdict::AtMost(judged),
-        }
-    }
-
     /// What is in the socket of a client that speaks TLS.
     pub(super) fn look_sealed(&mut self, fd: i32, slot: &Slot, entry: &Entry) -> Look {
-        self.looks.seen = Seen::default();
-        if entry.judged.load(Relaxed) > 0 {
-            return Look::Warm;
-        }
         let state = entry.with(|session| {
             let reading = session.reading();
             (session.reason(), reading.within(), reading.rest())
@@ -111,6 +59,7 @@ impl EventLoop {
         if within > 0 && !self.looks.begin_record(fd, within) {
             // Nobody knows the beginning of this record. What follows it is looked at.
             entry.judged.store(rest.unwrap_or(0), Relaxed);
+            entry.lose_frames();
             return Look::Warm;
         }
         let room = self.looks.sealed.get_mut(within..).unwrap_or_default();
@@ -118,39 +67,43 @@ impl EventLoop {
             Ok(length) => within + length.min(SEALED - within),
             Err(look) => return look,
         };
-        let Some(walk) = entry.with(|session| self.walk(session, total)) else {
+        let has_frames = entry.has_frames();
+        let Some(walk) = entry.with(|session| self.walk(session, total, has_frames)) else {
             return Look::Warm;
         };
-        let end = walk.too_early.unwrap_or(walk.end);
+        let mut end = walk.too_early.unwrap_or(walk.end);
+        let mut length = walk.length;
+        let look = if length == 0 {
+            Look::Warm
+        } else if has_frames {
+            let judged = self.judge_frames(entry, length, |at| walk.ends.before(at).0);
+            if judged.length < length {
+                (length, end) = walk.ends.before(judged.length);
+            }
+            judged.look
+        } else {
+            self.judge(fd, slot, length)
+        };
         self.looks.seen = Seen {
-            length: walk.length,
+            length,
             unseen: walk.unseen,
             judged: end.saturating_sub(within),
             is_cut: end < total,
             is_all: end == total && total < SEALED,
         };
-        let look = match walk.length {
-            0 => Look::Warm,
-            length => self.judge(fd, slot, length),
-        };
         match look {
-            Look::Warm => self.accept_seen(fd, slot, entry, false),
-            Look::Cold(cold) => {
-                slot.cut.store(false, Relaxed);
-                // Parts of a request are parts of its record.
-                return Look::Cold(Cold {
-                    length: walk.first.saturating_sub(within),
-                    is_sealed: true,
-                    ..cold
-                });
-            }
-            Look::Unstaffed | Look::Empty => slot.cut.store(false, Relaxed),
+            // Parts of a request are parts of its record.
+            Look::Cold(cold) => Look::Cold(Cold {
+                length: walk.first.saturating_sub(within),
+                is_framed: true,
+                ..cold
+            }),
+            other => other,
         }
-        look
     }
 
-    /// Opens the records that are before the loop's eyes.
-    fn walk(&mut self, session: &mut Session, total: usize) -> Walk {
+    /// Opens the records that are before the loop's eyes. What they hold of HTTP/2 is moved together where it stands.
+    fn walk(&mut self, session: &mut Session, total: usize, has_frames: bool) -> Walk {
         let mut walk = Walk::default();
         let mut place = session.reading().place();
         loop {
@@ -169,6 +122,17 @@ impl EventLoop {
             };
             let end = walk.end + record.len();
             match session.open(&mut place, record) {
+                Opened::Data(range) if has_frames => {
+                    let range = walk.end + range.start..walk.end + range.end;
+                    let length = range.len();
+                    self.looks.sealed.copy_within(range, walk.length);
+                    walk.length += length;
+                    let _ = walk.ends.0.try_push((walk.length, end));
+                    self.counters.count_alone(Counter::TlsOpened);
+                    if walk.first == 0 {
+                        walk.first = end;
+                    }
+                }
                 Opened::Data(range) => {
                     let plain = record.get(range).unwrap_or_default();
                     let plain_length = plain.len();
@@ -198,53 +162,23 @@ impl EventLoop {
         }
     }
 
-    /// What was seen by the last look may be read: notes what is known of it. `remembers` tells whether its requests are not yet.
-    fn accept_seen(&mut self, fd: i32, slot: &Slot, entry: &Entry, remembers: bool) {
-        let seen = std::mem::take(&mut self.looks.seen);
-        entry.judged.store(seen.judged, Relaxed);
-        entry.owes.store(seen.is_cut, Relaxed);
-        let seen_in = if seen.is_all {
-            self.iteration.number()
-        } else {
-            NEVER
-        };
-        entry.seen_in.store(seen_in, Relaxed);
-        let cut = slot.cut.swap(false, Relaxed);
-        if seen.length == 0 {
-            return;
-        }
-        let mut length = seen.length;
-        if slot.partial.swap(false, Relaxed) {
-            // It was joined when it was judged.
-            length = self.looks.joined(fd, length);
-            self.looks.drop_part(fd);
-        }
-        if cut || remembers {
-            self.recognise_shown(fd, slot, (length, seen.unseen), remembers);
-        }
-    }
-
-    /// The application has read a client that speaks TLS, while requests are looked at.
+    /// The application has read a client that speaks TLS, of which so much was looked at.
     pub(super) fn has_read_sealed(
         &mut self,
         fd: i32,
         slot: &Slot,
         entry: &Entry,
         (bytes, count): (&[u8], usize),
+        judged: usize,
     ) {
-        let judged = entry.judged.load(Relaxed);
-        entry.judged.store(judged.saturating_sub(count), Relaxed);
-        entry.read_in.store(self.iteration.number(), Relaxed);
         let Some(read) = self.follow(fd, slot, entry, (bytes, count), false) else {
             return;
         };
         if judged < count {
-            self.has_read_unjudged(slot, &read);
+            self.has_read_unjudged(slot, entry, &read);
             if read.reason == Reason::None && !slot.is_in_body() {
                 self.looks.keep_record(fd, bytes, read.within);
             }
-        } else if judged == count && entry.owes.swap(false, Relaxed) {
-            slot.report_again(fd);
         }
     }
 
@@ -255,11 +189,12 @@ impl EventLoop {
         slot: &Slot,
         entry: &Entry,
         (bytes, count): (&[u8], usize),
+        judged: usize,
     ) {
-        entry.judged.store(0, Relaxed);
         slot.partial.store(false, Relaxed);
-        if let Some(read) = self.follow(fd, slot, entry, (bytes, count), !slot.is_in_body()) {
-            self.has_read_unjudged(slot, &read);
+        let read = self.follow(fd, slot, entry, (bytes, count), !slot.is_in_body());
+        if let Some(read) = read.filter(|_| judged < count) {
+            self.has_read_unjudged(slot, entry, &read);
         }
     }
 
@@ -288,7 +223,7 @@ impl EventLoop {
                     plain += piece.length.saturating_sub(overhead);
                 }
                 if let Some(connection) = connection {
-                    recent.keep_sealed(connection, &piece);
+                    recent.keep_sealed(connection, &piece, entry.has_frames());
                 }
             });
             let read = ReadRecords {
@@ -316,7 +251,10 @@ impl EventLoop {
     }
 
     /// Something was read that nobody has looked at.
-    fn has_read_unjudged(&mut self, slot: &Slot, read: &ReadRecords) {
+    fn has_read_unjudged(&mut self, slot: &Slot, entry: &Entry, read: &ReadRecords) {
+        if read.plain > 0 {
+            entry.lose_frames();
+        }
         let in_body = slot.is_in_body();
         if in_body {
             slot.receives(|body| body.read(&[], read.plain));

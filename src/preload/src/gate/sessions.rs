@@ -1,12 +1,14 @@
-//! The TLS sessions of connections: where in their records the application reads, and the keys to what it has not read yet.
+//! What is followed of clients whose requests do not simply stand one after the other. Of TLS: where in their records the
+//! application reads, and the keys to what it has not read yet. Of HTTP/2: where in its frames it reads.
 //!
-//! They lie in memory of their own, which is in no core dump and is zeroed in the child of a fork. A session ends, and is zeroed,
+//! Keys lie in memory of their own, which is in no core dump and is zeroed in the child of a fork. A session ends, and is zeroed,
 //! when its connection is closed, and when the process ends.
 
 use super::chunks::Chunks;
 use crate::sys::lock::{Lock, Order};
 use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sys::{log, process, program};
+use laio_core::http2;
 use laio_core::tls::Session;
 use zeroize::Zeroize;
 
@@ -24,6 +26,11 @@ pub struct Entry {
     session: Lock<Session>,
     /// Its secret has not come yet.
     awaits: AtomicBool,
+    /// It speaks HTTP/2: what was read of that, or may be without another look.
+    requests: Lock<http2::Connection>,
+    has_frames: AtomicBool,
+    /// What it speaks is not by TLS.
+    is_clear: AtomicBool,
     /// Bytes, from the next one to be read on, whose requests are known: so much may be read without another look.
     pub judged: AtomicUsize,
     /// Behind them is what was there already, and may not be reported again.
@@ -41,6 +48,9 @@ impl Entry {
         Entry {
             session: Lock::new(Order::Session, Session::default()),
             awaits: AtomicBool::new(false),
+            requests: Lock::new(Order::Requests, http2::Connection::new()),
+            has_frames: AtomicBool::new(false),
+            is_clear: AtomicBool::new(false),
             judged: AtomicUsize::new(0),
             owes: AtomicBool::new(false),
             open_in: AtomicU64::new(0),
@@ -55,8 +65,50 @@ impl Entry {
         (!self.session.is_own()).then(|| act(&mut self.session.lock()))
     }
 
+    /// Whether its client speaks HTTP/2.
+    #[inline]
+    pub fn has_frames(&self) -> bool {
+        self.has_frames.load(Relaxed)
+    }
+
+    /// Whether its client speaks TLS.
+    #[inline]
+    pub fn is_sealed(&self) -> bool {
+        !self.is_clear.load(Relaxed)
+    }
+
+    /// Copies what is known of its frames.
+    pub fn copy_frames(&self, to: &mut http2::Connection) {
+        if !self.requests.is_own() {
+            to.clone_from(&self.requests.lock());
+        }
+    }
+
+    /// Takes over what is known of its frames, and leaves what was.
+    pub fn swap_frames(&self, with: &mut http2::Connection) {
+        if !self.requests.is_own() {
+            std::mem::swap(with, &mut self.requests.lock());
+        }
+    }
+
+    /// Something of its frames was read that nobody has seen.
+    pub fn lose_frames(&self) {
+        if self.has_frames() && !self.requests.is_own() {
+            self.requests.lock().lose();
+        }
+    }
+
+    /// It speaks HTTP/2 by TLS. Some of that may have been read.
+    fn speaks_http2(&self) {
+        self.has_frames.store(true, Relaxed);
+        self.lose_frames();
+    }
+
     fn wipe(&self) {
         self.with(Zeroize::zeroize);
+        self.lose_frames();
+        self.has_frames.store(false, Relaxed);
+        self.is_clear.store(false, Relaxed);
         self.awaits.store(false, Relaxed);
         self.judged.store(0, Relaxed);
         self.owes.store(false, Relaxed);
@@ -66,7 +118,7 @@ impl Entry {
     }
 }
 
-/// The session of a connection that speaks TLS.
+/// The session of a connection that speaks TLS or HTTP/2.
 #[inline]
 pub fn of(fd: i32) -> Option<&'static Entry> {
     TABLE.get(fd)
@@ -78,6 +130,17 @@ pub(super) fn begin(fd: i32) -> Option<&'static Entry> {
     let entry = TABLE.get_or_make(fd)?;
     entry.wipe();
     entry.awaits.store(true, Relaxed);
+    Some(entry)
+}
+
+/// A connection begins to speak HTTP/2 in the clear: nothing where that is not wanted, or there is no room.
+pub(super) fn begin_clear(fd: i32) -> Option<&'static Entry> {
+    program::config().filter(|config| config.http2)?;
+    let entry = TABLE.get_or_make(fd)?;
+    entry.wipe();
+    entry.has_frames.store(true, Relaxed);
+    entry.is_clear.store(true, Relaxed);
+    entry.swap_frames(&mut http2::Connection::new());
     Some(entry)
 }
 
@@ -112,7 +175,8 @@ pub fn say_that_none_are_told() {
 }
 
 /// The secret of the connection whose client has sent this random number. It is that of the number `last`, most often.
-pub fn learn(random: &[u8; 32], last: i32, learn: impl FnOnce(&mut Session)) {
+/// `by_http2` tells that it has agreed upon that.
+pub fn learn(random: &[u8; 32], last: i32, by_http2: bool, learn: impl FnOnce(&mut Session)) {
     let is_its = |entry: &&Entry| {
         let found = entry.with(|session| session.reading().random() == Some(random));
         found == Some(true)
@@ -121,6 +185,9 @@ pub fn learn(random: &[u8; 32], last: i32, learn: impl FnOnce(&mut Session)) {
     let all = || all().filter(|entry| entry.awaits.load(Relaxed));
     let entry = of(last).filter(is_its).or_else(|| all().find(is_its));
     if let Some(entry) = entry {
+        if by_http2 && !entry.has_frames() {
+            entry.speaks_http2();
+        }
         entry.with(learn);
         entry.awaits.store(false, Relaxed);
     }
@@ -133,8 +200,14 @@ pub fn wipe_all() {
 
 /// A signal handler has jumped out of the library on this thread: what it had locked is forgotten.
 pub(super) fn recover() {
-    let entries = TABLE.all().map(|(_, entry)| entry);
-    entries.for_each(|entry| entry.session.take_over(Zeroize::zeroize));
+    for (_, entry) in TABLE.all() {
+        entry.session.take_over(Zeroize::zeroize);
+        // Its memory may be half changed.
+        let fresh = || http2::Connection::late();
+        entry
+            .requests
+            .take_over(|it| std::mem::forget(std::mem::replace(it, fresh())));
+    }
 }
 
 /// After a fork: they are the parent's, and the kernel has zeroed them.

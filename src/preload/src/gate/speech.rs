@@ -1,28 +1,58 @@
-//! What a client speaks: TLS, of which the first bytes tell, or in the clear.
+//! What a client speaks: TLS or HTTP/2, of which the first bytes tell, or HTTP/1.x, from which it may go over to HTTP/2.
 
 use super::sessions::{self, Entry};
 use super::slot::{Slot, SILENT};
 use crate::sys::sync::atomic::Ordering::*;
-use laio_core::tls;
+use laio_core::{http2, tls};
 
 const CLEAR: u8 = 1;
 const SEALED: u8 = 2;
+/// HTTP/2, in the clear.
+const FRAMES: u8 = 3;
 
 impl Slot {
-    /// The TLS session of its client, where it speaks that.
+    /// The session of its client, where it speaks TLS or HTTP/2.
     #[inline]
     pub fn session(&self, fd: i32) -> Option<&'static Entry> {
-        (self.speech.load(Relaxed) == SEALED).then(|| sessions::of(fd))?
+        (self.speech.load(Relaxed) >= SEALED).then(|| sessions::of(fd))?
+    }
+
+    /// Whether its client speaks TLS.
+    #[inline]
+    pub fn speaks_tls(&self) -> bool {
+        self.speech.load(Relaxed) == SEALED
+    }
+
+    /// Whether its client speaks HTTP/2 in the clear.
+    #[inline]
+    pub fn speaks_http2(&self) -> bool {
+        self.speech.load(Relaxed) == FRAMES
     }
 
     /// The same, where the application has just read these bytes: the first ones of a connection tell.
     #[inline]
     pub fn session_of(&self, fd: i32, bytes: &[u8]) -> Option<&'static Entry> {
         match self.speech.load(Relaxed) {
-            CLEAR => None,
-            SEALED => sessions::of(fd),
+            CLEAR => self.goes_over(fd, bytes),
+            SEALED | FRAMES => sessions::of(fd),
             _ => self.begins_with(fd, bytes),
         }
+    }
+
+    /// The same, where a client that does not speak TLS goes over to HTTP/2 with these bytes, or begins with it.
+    #[inline]
+    pub fn goes_over(&self, fd: i32, bytes: &[u8]) -> Option<&'static Entry> {
+        // What is in a request's body is not the client's to say.
+        let goes = http2::begins(bytes) && !self.is_in_body();
+        goes.then(|| self.begins_frames(fd)).flatten()
+    }
+
+    #[cold]
+    fn begins_frames(&self, fd: i32) -> Option<&'static Entry> {
+        let session = sessions::begin_clear(fd);
+        let speech = if session.is_some() { FRAMES } else { CLEAR };
+        self.speech.store(speech, Relaxed);
+        session
     }
 
     /// Whether what waits in the socket begins a TLS session that can be understood.
@@ -42,12 +72,12 @@ impl Slot {
         let session = tls::begins(bytes).then(|| sessions::begin(fd)).flatten();
         let speech = if session.is_some() { SEALED } else { CLEAR };
         self.speech.store(speech, Relaxed);
-        session
+        session.or_else(|| self.goes_over(fd, bytes))
     }
 
-    /// Nothing is known of its TLS session any more.
+    /// Nothing is known of its session any more.
     pub(super) fn end_session(&self, fd: i32) {
-        if self.speech.swap(SILENT, Relaxed) == SEALED {
+        if self.speech.swap(SILENT, Relaxed) >= SEALED {
             sessions::end(fd);
         }
     }

@@ -179,7 +179,7 @@ fn produced(
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
         let mapped = given.as_ref().map_or(&[][..], Parts::as_slice);
-        let sealed = slot.session(fd).is_some();
+        let sealed = slot.speaks_tls();
         let is_file = |next: &NextRead| match parts() {
             Some(parts) if sealed => next.has_filled_any() && parts.are_records(),
             Some(parts) => parts.are_filled(next),

@@ -53,19 +53,39 @@ unsafe fn take(log: &KeyLog, connection: *const c_void, line: &[u8]) {
     };
     // SAFETY: as above.
     let agreed = unsafe { agreed(log, connection, &line) };
-    sessions::learn(
-        &line.random,
-        event_loop::last_sealed(),
-        |session| match agreed {
-            Ok(secret) => session.learn(secret),
-            Err(reason) => session.give_up(reason),
-        },
-    );
+    let by_http2 = matches!(agreed, Ok((_, Protocol::Http2)));
+    let last = event_loop::last_sealed();
+    sessions::learn(&line.random, last, by_http2, |session| match agreed {
+        Ok((secret, _)) => session.learn(secret),
+        Err(reason) => session.give_up(reason),
+    });
+}
+
+/// What is spoken by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// By the name that was agreed upon; no name where nothing was. Nothing where that is not understood.
+    fn named(name: &[u8]) -> Option<Protocol> {
+        match name {
+            b"" | b"http/1.1" | b"http/1.0" => Some(Protocol::Http1),
+            b"h2" => Some(Protocol::Http2).filter(|_| program::config().is_some_and(|it| it.http2)),
+            _ => None,
+        }
+    }
 }
 
 /// # Safety
 /// As for [`take`].
-unsafe fn agreed(log: &KeyLog, connection: *const c_void, line: &Line) -> Result<Secret, Reason> {
+unsafe fn agreed(
+    log: &KeyLog,
+    connection: *const c_void,
+    line: &Line,
+) -> Result<(Secret, Protocol), Reason> {
     let mut protocol = (std::ptr::null(), 0);
     // SAFETY: the caller's promise, and room for the answers.
     let (version, suite, name) = unsafe {
@@ -82,10 +102,7 @@ unsafe fn agreed(log: &KeyLog, connection: *const c_void, line: &Line) -> Result
         };
         ((log.version)(connection), Suite::of(number as u16), name)
     };
-    // Nothing was agreed upon, or what is understood.
-    if !matches!(name, b"" | b"http/1.1" | b"http/1.0") {
-        return Err(Reason::Protocol);
-    }
+    let spoken = Protocol::named(name).ok_or(Reason::Protocol)?;
     let suite = suite.ok_or(Reason::Suite)?;
     let secret = match (Version::of(version as u16), line.label) {
         (Some(Version::Tls13), Label::ClientTraffic) => Secret::tls13(suite, line.secret()),
@@ -98,5 +115,6 @@ unsafe fn agreed(log: &KeyLog, connection: *const c_void, line: &Line) -> Result
         }
         _ => None,
     };
-    secret.ok_or(Reason::Suite)
+    let secret = secret.ok_or(Reason::Suite)?;
+    Ok((secret, spoken))
 }

@@ -2,9 +2,12 @@
 //!
 //! The memory is made once, so that no hook needs a large frame.
 
+use crate::fetch::job::Job;
+use laio_core::http2;
 use laio_core::predictions::Predictions;
 use laio_core::recognise::Request;
 use laio_core::tls;
+use std::collections::VecDeque;
 
 /// How much of what a client sent is looked at.
 pub const LOOK: usize = 4096;
@@ -12,13 +15,16 @@ pub const LOOK: usize = 4096;
 /// Connections whose request line was cut in the middle, remembered at once.
 const PARTIALS: usize = 16;
 
-/// How much of what a client sent by TLS is looked at: the longest record, and what may follow it.
+/// How much of what a client sent by TLS or HTTP/2 is looked at: the longest record, and what may follow it.
 pub const SEALED: usize = tls::LONGEST + LOOK;
 
-/// What a look at a connection that speaks TLS has found, as long as nothing else is looked at.
+/// Requests of one client that are held back together at most: as many as a client of HTTP/2 is commonly allowed to have open.
+pub const MOST_COLD: usize = 128;
+
+/// What a look at a connection that speaks TLS or HTTP/2 has found, as long as nothing else is looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Bytes of requests, in [`Looks::bytes`].
+    /// Bytes of requests: in [`Looks::bytes`], or of HTTP/2 in [`Looks::sealed`].
     pub length: usize,
     /// Further ones, for which there was no room.
     pub unseen: usize,
@@ -57,8 +63,12 @@ pub struct Looks {
     /// What its handler will touch.
     pub predictions: Predictions,
     partials: Vec<Partial>,
-    /// The same of what is sealed; opened where it stands.
+    /// Where requests are found to be cold: their jobs, and the streams that they are on.
+    pub cold: VecDeque<(u32, Box<Job>)>,
+    /// What is looked at of TLS, opened where it stands, and of HTTP/2.
     pub sealed: Box<[u8]>,
+    /// The frames of the client that is looked at, up to where that has come.
+    pub frames: http2::Connection,
     records: Vec<Partial>,
     /// What was found in that.
     pub seen: Seen,
@@ -73,6 +83,8 @@ impl Default for Looks {
             request: Request::default(),
             predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
+            cold: VecDeque::with_capacity(MOST_COLD),
+            frames: http2::Connection::new(),
             // Made where it lies: the stack may be small.
             sealed: vec![0; SEALED].into_boxed_slice(),
             records: (0..PARTIALS).map(|_| Partial::none()).collect(),
@@ -101,6 +113,15 @@ fn keep_more(list: &mut [Partial], fd: i32, bytes: &[u8]) -> bool {
 }
 
 impl Looks {
+    /// A request on this stream is cold. Its job comes back where there are too many.
+    pub fn has_cold(&mut self, stream: u32, job: Box<Job>) -> Option<Box<Job>> {
+        if self.cold.len() == MOST_COLD {
+            return Some(job);
+        }
+        self.cold.push_back((stream, job));
+        None
+    }
+
     /// Copies what was read, as far as there is room; returns how much.
     pub fn show(&mut self, bytes: &[u8]) -> usize {
         let length = bytes.len().min(LOOK);

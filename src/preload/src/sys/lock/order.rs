@@ -20,6 +20,8 @@ pub enum Order {
     Gates,
     /// A connection's TLS session.
     Session,
+    /// What a client has sent by HTTP/2.
+    Requests,
     /// The contexts of TLS libraries.
     Contexts,
     /// Memory, and nothing after it.

@@ -1,10 +1,9 @@
 //! The frames of one connection, in the order in which the client sends them.
 
-use super::frame::{is_chain, Frame, Kind, HEADER};
+use super::frame::{is_chain, Frame, Kind, HEADER, PREFACE};
 use super::head::Outcome;
 use super::hpack;
 use super::table::Table;
-use super::{Event, PREFACE};
 use crate::recognise::{Request, Unrecognised};
 
 /// The longest header block that comes in parts and is decoded; servers refuse longer ones.
@@ -12,6 +11,29 @@ const MAX_BLOCK: usize = 16 * 1024;
 
 /// Memory for parts of header blocks that a connection keeps for the next one.
 const KEPT: usize = 512;
+
+/// What came of a part of what a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The head of a request is complete.
+    Request {
+        /// The stream that it is on.
+        stream: u32,
+    },
+    /// A request that is none to predict for, or of which that is not known.
+    NotUnderstood {
+        /// The stream that it is on.
+        stream: u32,
+        /// [`Unrecognised::Foreign`]: another method, or the method or the path are not known.
+        /// [`Unrecognised::Refused`]: its target, or a server would refuse it.
+        reason: Unrecognised,
+    },
+    /// The client takes a request back.
+    Reset {
+        /// The stream that it was on.
+        stream: u32,
+    },
+}
 
 /// Where the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,7 @@
-//! What stands in front of a frame, and the rules by which a frame is told from other bytes.
+//! What a client begins with, what stands in front of a frame, and the rules by which both are told from other bytes.
+
+/// What a client begins with (RFC 9113, 3.4).
+pub(super) const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a frame before its payload (RFC 9113, 4.1).
 pub(super) const HEADER: usize = 9;
@@ -13,6 +16,13 @@ const PRIORITY: u8 = 0x20;
 
 /// The flag of `SETTINGS` and `PING`.
 const ACK: u8 = 0x1;
+
+/// Whether a client that begins so may speak HTTP/2: what is there of the preface agrees with it, and that is at least `PRI`.
+#[inline]
+pub fn begins(bytes: &[u8]) -> bool {
+    let there = bytes.len().min(PREFACE.len());
+    there >= 3 && bytes[..there] == PREFACE[..there]
+}
 
 /// What a frame is (RFC 9113, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

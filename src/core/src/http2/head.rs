@@ -83,7 +83,6 @@ impl<T> Said<T> {
 impl Head {
     /// The next field. What it says is put into `request`, where a path stands already.
     pub(super) fn take(&mut self, name: Name, value: Value, request: &mut Request) {
-        let is_known = value != Value::Unknown;
         match (name, value) {
             (Name::Unknown, _) => self.has_unknown = true,
             (Name::Other, _) => {}
@@ -119,7 +118,6 @@ impl Head {
             (Name::Range, _) => (request.offset, request.length) = (0, None),
             (Name::Condition, _) => request.conditional = true,
         }
-        debug_assert!(is_known || name != Name::Other);
     }
 
     /// The block is complete.

@@ -55,6 +55,75 @@ fn the_matching_request_is_found_among_several() {
     assert_eq!(first(&predict(&rules, "/q").1), b"/srv/q");
 }
 
+/// Requests that are looked at together, and handled in that order or another one, some of them many iterations later.
+#[test]
+fn an_operation_is_its_requests_in_whatever_order_they_are_handled() {
+    for step in [1, 5, 99] {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        assert!(rules.pin(b"/", b"/srv/"));
+        for number in 0..100 {
+            let (request, predictions) = predict(&rules, &format!("/f{number}"));
+            recent.remember_of_many(&request, &predictions, &mut rules);
+        }
+        for number in (0..100).map(|number| number * step % 101 % 100) {
+            assert!(touch(
+                &mut recent,
+                &mut rules,
+                format!("/srv/f{number}").as_bytes()
+            ));
+            (number % 7 == 0).then(|| recent.new_iteration());
+        }
+        // All are there, each touched.
+        let touched = recent
+            .entries
+            .iter()
+            .filter(|entry| entry.touched == Touched::Yes);
+        assert!(touched.count() >= 99);
+    }
+}
+
+/// Without it, the ring would be large for servers that have a few requests in reach, or forget what a client has asked for at once.
+#[test]
+fn there_is_room_for_what_is_in_reach() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    let (request, predictions) = predict(&rules, "/x");
+    for _ in 0..200 {
+        recent.remember(&request, &predictions, &mut rules);
+        recent.new_iteration();
+    }
+    assert_eq!(recent.entries.len(), RECENT);
+    for _ in 0..200 {
+        recent.remember_of_many(&request, &predictions, &mut rules);
+    }
+    assert_eq!((recent.entries.len(), recent.order.len()), (MOST, MOST));
+}
+
+/// Without it, nothing would be learnt from the first stall of a client that has spoken HTTP/2 by TLS before.
+#[test]
+fn many_requests_in_one_record_are_found() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    let frame = |stream: u8, name: &[u8]| {
+        // `:method: GET`, `:scheme: https`, and a literal `:path`.
+        let block = [&[0x82, 0x87, 0x04, name.len() as u8], name].concat();
+        let head = [0, 0, block.len() as u8, 1, 5, 0, 0, 0, stream];
+        [&head[..], &block].concat()
+    };
+    let plain = [frame(1, b"/one"), frame(3, b"/two")].concat();
+    let connection = OpenFile { fd: 7, owners: 1 };
+    let piece = Piece {
+        content: crate::tls::Content::Application,
+        place: crate::tls::Place::default(),
+        header: [23, 3, 3, 0, plain.len() as u8],
+        at: 0,
+        length: plain.len(),
+        bytes: &plain,
+    };
+    recent.keep_sealed(connection, &piece, true);
+    recent.recognise(&Http, |_| Some(HEADER..HEADER + plain.len()));
+    assert!(touch(&mut recent, &mut rules, b"/srv/one"));
+    assert!(touch(&mut recent, &mut rules, b"/srv/two"));
+}
+
 proptest! {
     /// Requests of one iteration, handled in any order: nobody's file is taken for another one's
     /// companion, or for an index file.

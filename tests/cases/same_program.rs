@@ -35,6 +35,8 @@ fn main() -> ExitCode {
         // Without it, a body could be cut, repeated or left hanging in one kind of registration, when its file or mapping changes
         // under way, or when its client resets; and a blocking socket could take less than all.
         "bodies",
+        // Without it, of several bodies on one connection a piece could be lost or repeated, or all could hang on one of them.
+        "interleaved",
         // Without it, the library's own descriptors could show up in the application's numbers.
         "descriptor_family",
         // Without it, an accepted socket could have other flags, or its address could be lost.

@@ -6,22 +6,19 @@
 //! bytes that are not known to come from the file. The window after the next one is asked for ahead of need, so that
 //! a steady stream waits for nothing.
 
+use super::ahead::{AllMissing, Missing, Residency};
 use super::state::EventLoop;
-use crate::fetch::file_system::{known, status, Kind, Status};
-use crate::fetch::pool::Urgency;
-use crate::fetch::residency::{by_strides, first_missing, STRIDE};
+use crate::fetch::file_system::{status, Status};
 use crate::gate::slot::Slot;
 use crate::gate::table;
 use crate::gate::{inflight, numbers};
 use crate::sys::{descriptors, errno};
+use arrayvec::ArrayVec;
 use laio_core::config::Mode;
 use laio_core::gate::Reported;
-use laio_core::stats::Counter;
-use laio_core::stream::{NextRead, OpenFile, Source, Stream};
-use laio_core::warmth::Warmth;
+use laio_core::stream::{NextRead, OpenFile, Read, Source, SOURCES};
 use libc::iovec;
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
 use std::ops::Range;
 
 /// How far one transfer is looked at: more than a socket takes at once.
@@ -33,13 +30,9 @@ const LEAST: u64 = 16 * 1024;
 /// Bodies that were cold and of which one iteration is told at once: more would make it long.
 const BODIES: usize = 4;
 
-/// Why the next part of a body is not sent now.
-pub(super) enum Missing {
-    /// It is not in memory from here on.
-    Part(OpenFile, u64),
-    /// Others are sent in this iteration.
-    Turn,
-}
+/// Why what comes next of a client's bodies is not sent now: these parts are not in memory. Where there are none, others are sent
+/// in this iteration.
+pub(super) struct NotNow(AllMissing);
 
 /// What a write to a client connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +43,6 @@ pub enum Transfer {
     AtMost(u64),
     /// Answer `EAGAIN`.
     Later,
-}
-
-/// How much of a source is in memory.
-pub(super) enum Residency {
-    /// All that was looked at.
-    All,
-    /// What is missing begins here.
-    Until(u64),
 }
 
 impl EventLoop {
@@ -90,7 +75,7 @@ impl EventLoop {
                 if !slot.told.may_cut_write() || there == 0 && !refuses {
                     return Transfer::PassThrough;
                 }
-                let held = self.hold_back_body(to, slot, source.file, missing);
+                let held = self.hold_back_bodies(to, slot, &[(source.file, missing)]);
                 match (held, refuses) {
                     (false, _) => Transfer::PassThrough,
                     (true, true) => Transfer::Later,
@@ -112,10 +97,12 @@ impl EventLoop {
     pub fn has_transferred(&mut self, slot: &Slot, source: &Source, count: u64) {
         let start = source.range.start.saturating_add(count);
         // Some send a file by many calls. What is behind its end is not missing.
-        slot.stream.lock().next_read = Some(Source {
+        let next = Source {
             file: source.file,
             range: start..start.saturating_add(LEAST),
-        });
+        };
+        let from = source.range.start;
+        slot.stream.lock().has_read(&Read { from, next });
     }
 
     /// Bytes are about to be sent to a client connection from the application's own memory. If the
@@ -142,37 +129,61 @@ impl EventLoop {
                 false => Transfer::PassThrough,
             };
         }
-        // What was sent in part goes on in later iterations, without another read before it.
-        let next = self.bodies.next_read.take(to);
-        let Some(next) = next.or_else(|| slot.stream.lock().next_read.take()) else {
+        let may_refuse = self.may_refuse_write(slot);
+        let may_be_refused = |reads: &NextRead| may_refuse && is_file(reads);
+        let Some(missing) = self.missing_behind(to, slot, may_be_refused) else {
             return Transfer::PassThrough;
         };
-        if numbers::open_file(next.file.fd) != Some(next.file) {
+        if !may_refuse {
             return Transfer::PassThrough;
         }
-        self.bodies.next_read.goes_on(to, &next);
-        if self.was_looked_at(&next) {
-            slot.stream.lock().next_read = Some(next);
-            return Transfer::PassThrough;
-        }
-        let residency = self.look_ahead(to, slot, &next);
-        slot.stream.lock().next_read = Some(next.clone());
-        if !self.may_refuse_write(slot) {
-            return Transfer::PassThrough;
-        }
-        let refused = match residency {
-            Residency::Until(missing) if missing < next.range.end => {
-                is_file(&self.bodies.next_read) && self.hold_back_body(to, slot, next.file, missing)
-            }
-            _ => {
-                self.gives_way(slot, false)
-                    && is_file(&self.bodies.next_read)
-                    && self.defer(to, slot)
-            }
+        let refused = if missing.is_empty() {
+            self.gives_way(slot, false) && is_file(&self.bodies.next_read) && self.defer(to, slot)
+        } else {
+            is_file(&self.bodies.next_read) && self.hold_back_bodies(to, slot, &missing)
         };
         match refused {
             true => Transfer::Later,
             false => Transfer::PassThrough,
+        }
+    }
+
+    /// What is missing of the files that will be read behind a write to this connection; nothing where none is looked at.
+    /// What was read just now is looked at in any case, other bodies of the same connection if the write `may_be_refused`.
+    fn missing_behind(
+        &mut self,
+        to: i32,
+        slot: &Slot,
+        may_be_refused: impl Fn(&NextRead) -> bool,
+    ) -> Option<AllMissing> {
+        let reads = {
+            let mut stream = slot.stream.lock();
+            let goes_on = |file, from| stream.goes_on(file, from);
+            let reads = self.bodies.next_read.take(to, goes_on);
+            reads.iter().for_each(|read| stream.has_read(read));
+            reads
+        };
+        let was_read = |next: &Source| reads.iter().any(|read| read.next == *next);
+        let mut missing = AllMissing::new();
+        let mut looks = false;
+        for (next, is_last) in next_reads(slot) {
+            // What was sent in part goes on in later iterations, without another read before it.
+            let is_due = was_read(&next) || reads.is_empty() && is_last;
+            let is_asked = || !self.is_known(slot, &next) && may_be_refused(&self.bodies.next_read);
+            if !self.was_looked_at(&next) && (is_due || is_asked()) {
+                looks = true;
+                self.look_for_missing(to, slot, &next, &mut missing);
+            }
+        }
+        looks.then_some(missing)
+    }
+
+    fn look_for_missing(&mut self, to: i32, slot: &Slot, next: &Source, missing: &mut AllMissing) {
+        match self.look_ahead(to, slot, next) {
+            Residency::Until(at) if at < next.range.end => {
+                let _ = missing.try_push((next.file, at));
+            }
+            _ => {}
         }
     }
 
@@ -195,47 +206,61 @@ impl EventLoop {
 
     /// A write was of nothing, or refused by the kernel: it tells nothing of what is sent next, and what has room has it still.
     pub fn has_written_nothing(&mut self, slot: &Slot) {
-        slot.stream.lock().next_read = None;
+        slot.stream.lock().expects_nothing();
     }
 
-    /// A client has room: whether the next part of its body is not to be sent now.
-    pub(super) fn missing_part(&mut self, to: i32, slot: &Slot) -> Option<Missing> {
-        let next = slot.stream.lock().next_read.clone()?;
-        if numbers::open_file(next.file.fd) != Some(next.file) {
+    /// A client has room: whether the next parts of its bodies are not to be sent now.
+    pub(super) fn missing_part(&mut self, to: i32, slot: &Slot) -> Option<NotNow> {
+        let next_reads = next_reads(slot);
+        if next_reads.is_empty() {
             return None;
         }
-        match self.look_ahead(to, slot, &next) {
-            Residency::Until(missing) if missing < next.range.end => {
-                return Some(Missing::Part(next.file, missing));
-            }
-            _ => {}
+        let mut missing = AllMissing::new();
+        for (next, _) in next_reads {
+            self.look_for_missing(to, slot, &next, &mut missing);
+        }
+        if !missing.is_empty() {
+            return Some(NotNow(missing));
         }
         let mut stream = slot.stream.lock();
         self.bodies.told += usize::from(stream.was_cold());
-        (self.bodies.told > BODIES && stream.waits_its_turn()).then_some(Missing::Turn)
+        (self.bodies.told > BODIES && stream.waits_its_turn()).then_some(NotNow(missing))
     }
 
-    /// Does not report that a client has room until the next part of its body is there; false where that cannot be.
+    /// Does not report that a client has room until the next parts of its bodies are there; false where that cannot be.
     pub(super) fn hold_back_part(
         &mut self,
         to: i32,
         slot: &Slot,
-        missing: Missing,
+        not_now: NotNow,
         swallowed: Option<Reported>,
     ) -> bool {
         let close = |state: &mut EventLoop| state.close_gate_of(to, slot, swallowed);
-        match missing {
-            Missing::Part(file, at) => self.hold_back_until((to, slot), file, at, close),
-            Missing::Turn => self.open_later((to, slot), close),
+        match not_now.0.as_slice() {
+            [] => self.open_later((to, slot), close),
+            parts => self.hold_back_until((to, slot), parts, close),
         }
+    }
+
+    /// Closes the write gate until the windows that begin there are in memory; false where this connection's readiness cannot be
+    /// held back.
+    fn hold_back_bodies(&mut self, to: i32, slot: &Slot, missing: &[Missing]) -> bool {
+        self.hold_back_until((to, slot), missing, |state| {
+            state.close_write_gate(to, slot)
+        })
     }
 
     /// The application has read all of a part of a file.
     pub fn has_read_file(&mut self, file: OpenFile, range: Range<u64>) {
-        if let Some((connection, next)) = self.bodies.next_read.has_read(file, range) {
-            if let Some(slot) = table::accepted(connection) {
-                slot.stream.lock().next_read = Some(next.clone());
-            }
+        let from = range.start;
+        let (read, last) = self.bodies.next_read.has_read(file, range);
+        let Some((connection, slot)) = last.and_then(|fd| Some((fd, table::accepted(fd)?))) else {
+            return;
+        };
+        let mut stream = slot.stream.lock();
+        if stream.goes_on(file, from) {
+            stream.has_read(&read);
+            self.bodies.next_read.was_for(connection);
         }
     }
 
@@ -271,124 +296,30 @@ impl EventLoop {
         self.follows_bodies() && self.pool.is_staffed() && !self.is_full
     }
 
-    /// How much of a source, and of the window behind it, is in memory. What is missing is asked for.
-    fn look_ahead(&mut self, to: i32, slot: &Slot, source: &Source) -> Residency {
-        let Range { start, end } = source.range;
-        let mut stream = std::mem::take(&mut *slot.stream.lock());
-        let known = stream.begin(source.file, start, self.now(), self.config.warm_ms);
-        let ahead = end.saturating_add(self.config.window);
-        let residency = self.resident(source.file.fd, known, ahead);
-        let there = match residency {
-            Residency::All => ahead,
-            Residency::Until(missing) => missing,
-        };
-        stream.knows(there, self.now());
-        if let Residency::Until(missing) = residency {
-            if missing >= end {
-                self.ask_ahead((to, slot), &mut stream, source.file, missing);
-            }
-        }
-        *slot.stream.lock() = stream;
-        residency
-    }
-
-    /// Whether a file is in memory from `start` to `end`, or to its own end.
-    pub(super) fn resident(&self, file: i32, start: u64, end: u64) -> Residency {
-        if start >= end {
-            return Residency::All;
-        }
-        // SAFETY: the application has passed this number to a call, just now or in this iteration.
-        let file = unsafe { descriptors::borrow(file) };
-        // What is no file, or is at its end already, is the call's own answer to meet.
-        let is_file = |s: &Status| FileType::from_raw_mode(s.mode) == FileType::RegularFile;
-        let Some(status) = status(file).ok().filter(is_file) else {
-            return Residency::All;
-        };
-        let last = match end.min(status.size).checked_sub(1) {
-            Some(last) if last >= start => last,
-            _ => return Residency::All,
-        };
-        let is_known = |at| self.was_brought_in(&status, at);
-        match first_missing(file, by_strides(start, last + 1), is_known) {
-            // The file has become shorter.
-            Some((at, None)) => Residency::Until(at + 1),
-            Some((at, Some(Errno::AGAIN | Errno::OPNOTSUPP))) => {
-                Residency::Until((at / STRIDE * STRIDE).max(start))
-            }
-            None | Some(_) => Residency::All,
-        }
-    }
-
-    /// Whether the part of a file that holds `at` is in memory, where the kernel cannot say.
-    fn was_brought_in(&self, status: &Status, at: u64) -> bool {
-        let (now, ttl) = (self.now(), self.config.warm_ms);
-        known(status.device) == Some(Kind::Memory)
-            || self.pool.warm.get(status.key(at), now, ttl) == Warmth::Warm
-    }
-
-    /// Asks for what comes behind `missing`, unless that was done.
-    fn ask_ahead(
-        &mut self,
-        (to, slot): (i32, &Slot),
-        stream: &mut Stream,
-        file: OpenFile,
-        missing: u64,
-    ) {
-        let (window, inflight) = (self.config.window, self.config.inflight);
-        let Some(range) = stream.ask(missing, window, inflight) else {
-            return;
-        };
-        if let Some(mut job) = self.pool.take().filter(|_| self.pool.is_possible()) {
-            if !self.is_charged(to, slot, range.end - range.start, &mut job) {
-                return self.pool.give_back(job);
-            }
-            job.part = Some(Source { file, range });
-            self.counters.count_alone(Counter::JobsAhead);
-            self.submit(job, Urgency::Normal);
-        }
-    }
-
-    /// Closes the write gate until the window that begins at `missing` is there; false where this
-    /// connection's readiness cannot be held back.
-    fn hold_back_body(&mut self, to: i32, slot: &Slot, file: OpenFile, missing: u64) -> bool {
-        self.hold_back_until((to, slot), file, missing, |state| {
-            state.close_write_gate(to, slot)
-        })
-    }
-
-    fn hold_back_until(
-        &mut self,
-        (to, slot): (i32, &Slot),
-        file: OpenFile,
-        missing: u64,
-        close: impl FnOnce(&mut Self) -> Option<(i32, u32)>,
-    ) -> bool {
-        self.arm();
-        let window = self.config.window.min(self.config.inflight);
-        let Some(mut job) = self.job_behind_gate((to, slot), window, close) else {
-            return false;
-        };
-        let end = missing.saturating_add(window);
-        job.part = Some(Source {
-            file,
-            range: missing..end,
-        });
-        self.counters.count_alone(Counter::BodyGate);
-        self.counters.count_alone(Counter::Jobs);
-        self.submit(job, Urgency::Normal);
-        let mut stream = std::mem::take(&mut *slot.stream.lock());
-        stream.waits_for(end);
-        self.ask_ahead((to, slot), &mut stream, file, end);
-        *slot.stream.lock() = stream;
-        true
-    }
-
     /// Whether a body that was cold gives way to others. What was waited for together arrives together: sent in one
     /// turn, it would keep all others waiting for as long as the library has saved them.
     fn gives_way(&self, slot: &Slot, at_once: bool) -> bool {
         let turn_is_long = self.suspicion.iteration_is_long();
         slot.stream.lock().gives_way(turn_is_long, at_once)
     }
+}
+
+/// What is expected to be read next for a connection. The last one, which is marked, is of the file that was read last.
+fn next_reads(slot: &Slot) -> ArrayVec<(Source, bool), SOURCES> {
+    let mut stream = slot.stream.lock();
+    let mut next: ArrayVec<_, SOURCES> = stream.next_reads().map(|next| (next, false)).collect();
+    next.retain(|(next, _)| {
+        let is_open = numbers::open_file(next.file.fd) == Some(next.file);
+        if !is_open {
+            stream.has_closed(next.file);
+        }
+        is_open
+    });
+    if let Some((_, is_last)) = next.first_mut() {
+        *is_last = true;
+    }
+    next.reverse();
+    next
 }
 
 /// Whether the kernel finds anything to send there: bytes of a file that can be read.

@@ -105,7 +105,7 @@ impl EventLoop {
         entry.seen_in.store(seen_in, Relaxed);
         let cut = slot.cut.swap(false, Relaxed);
         if entry.has_frames() {
-            return self.accept_frames(entry, seen.length, remembers);
+            return self.accept_frames(entry, seen, remembers);
         }
         if seen.length == 0 {
             return;
@@ -135,6 +135,10 @@ impl EventLoop {
         match entry.is_sealed() {
             true => self.has_read_sealed(fd, slot, entry, (bytes, count), judged),
             false => self.has_read_frames(entry, (bytes, count), judged, true),
+        }
+        // Of HTTP/2 most of what is read while answers are sent makes room for them.
+        if !entry.has_frames() || entry.asks.swap(false, Relaxed) {
+            slot.told.is_asked();
         }
         if judged == count && entry.owes.swap(false, Relaxed) {
             slot.report_again(fd);

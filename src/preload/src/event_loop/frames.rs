@@ -12,12 +12,15 @@ use crate::gate::slot::Slot;
 use laio_core::http2::Event;
 use laio_core::recognise::Unrecognised;
 use laio_core::stats::Counter;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What was found in the frames of a client.
 pub(super) struct Judged {
     pub(super) look: Look,
     /// Bytes that may be read: what is cold begins behind them, or all.
     pub(super) length: usize,
+    /// There are requests among them.
+    pub(super) asks: bool,
     /// The end of the first cold request.
     first: usize,
 }
@@ -29,11 +32,13 @@ impl EventLoop {
             Ok(length) => length.min(SEALED),
             Err(look) => return look,
         };
-        let judged = self.judge_frames(entry, total, |at| at);
+        self.looks.ends.are_anywhere();
+        let judged = self.judge_frames(entry, total);
         self.looks.seen = Seen {
             length: judged.length,
             unseen: 0,
             judged: judged.length,
+            asks: judged.asks,
             is_cut: judged.length < total || total == SEALED,
             is_all: judged.length == total && total < SEALED,
         };
@@ -47,24 +52,19 @@ impl EventLoop {
         }
     }
 
-    /// Judges the requests in the first `length` bytes that are before the loop's eyes. `cut` tells where what is read may end, at
-    /// or before some of these bytes.
-    pub(super) fn judge_frames(
-        &mut self,
-        entry: &Entry,
-        length: usize,
-        cut: impl Fn(usize) -> usize,
-    ) -> Judged {
+    /// Judges the requests in the first `length` bytes that are before the loop's eyes.
+    pub(super) fn judge_frames(&mut self, entry: &Entry, length: usize) -> Judged {
         let bytes = std::mem::take(&mut self.looks.sealed);
         let mut frames = std::mem::take(&mut self.looks.frames);
         entry.copy_frames(&mut frames);
         let was_in_step = frames.is_in_step();
         let mut rest = bytes.get(..length).unwrap_or_default();
         let mut urgency = Urgency::Urgent;
-        let (mut is_first, mut unstaffed) = (true, false);
+        let mut unstaffed = false;
         let mut judged = Judged {
             look: Look::Warm,
             length,
+            asks: false,
             first: 0,
         };
         loop {
@@ -76,7 +76,7 @@ impl EventLoop {
                 self.takes_back(stream);
                 continue;
             }
-            let was_first = std::mem::take(&mut is_first);
+            let is_behind = std::mem::replace(&mut judged.asks, true);
             let Event::Request { stream } = event else {
                 self.has_not_understood(event);
                 continue;
@@ -87,9 +87,9 @@ impl EventLoop {
             unstaffed |= self.find_cold(&mut job, &mut urgency, is_first_cold);
             match job {
                 // What came before it need not wait for it.
-                Some(job) if is_first_cold && !was_first && cut(at) > 0 => {
+                Some(job) if is_first_cold && is_behind && self.looks.ends.before(at).0 > 0 => {
                     self.pool.give_back(job);
-                    judged.length = cut(at);
+                    judged.length = self.looks.ends.before(at).0;
                     break;
                 }
                 Some(job) => {
@@ -129,8 +129,9 @@ impl EventLoop {
         judged
     }
 
-    /// What the last look has seen may be read: `length` bytes. `remembers` tells whether its requests are not remembered yet.
-    pub(super) fn accept_frames(&mut self, entry: &Entry, length: usize, remembers: bool) {
+    /// What the last look has seen may be read. `remembers` tells whether its requests are not remembered yet.
+    pub(super) fn accept_frames(&mut self, entry: &Entry, seen: Seen, remembers: bool) {
+        let length = seen.length;
         if length == 0 {
             return;
         }
@@ -141,6 +142,9 @@ impl EventLoop {
             self.looks.sealed = bytes;
         }
         entry.swap_frames(&mut self.looks.frames);
+        if seen.asks {
+            entry.asks.store(true, Relaxed);
+        }
     }
 
     /// The application has read a client that speaks HTTP/2 in the clear, of which so much was looked at.
@@ -155,18 +159,24 @@ impl EventLoop {
             return;
         }
         entry.swap_frames(&mut self.looks.frames);
-        self.follow_frames(bytes.get(judged..).unwrap_or_default(), predicts);
+        let mut asks = self.follow_frames(bytes.get(judged..).unwrap_or_default(), predicts);
         if bytes.len() < count {
+            asks = true;
             self.looks.frames.lose();
             self.recent.has_not_understood();
         }
         entry.swap_frames(&mut self.looks.frames);
+        if asks {
+            entry.asks.store(true, Relaxed);
+        }
     }
 
-    /// Follows frames that are read without being judged, and remembers the requests in them.
-    fn follow_frames(&mut self, mut bytes: &[u8], predicts: bool) {
+    /// Follows frames that are read without being judged, and remembers the requests in them. Tells whether there are any.
+    fn follow_frames(&mut self, mut bytes: &[u8], predicts: bool) -> bool {
+        let mut asks = false;
         let mut frames = std::mem::take(&mut self.looks.frames);
         while let Some(event) = frames.next(&mut bytes, &mut self.looks.request) {
+            asks |= !matches!(event, Event::Reset { .. });
             match event {
                 Event::Request { .. } if predicts => {
                     self.predict_frame();
@@ -178,6 +188,7 @@ impl EventLoop {
             }
         }
         self.looks.frames = frames;
+        asks
     }
 
     /// The client has taken a request back: nothing is read for it.
@@ -202,7 +213,6 @@ impl EventLoop {
 
     /// What the handler of the request that was found last will touch.
     fn predict_frame(&mut self) {
-        self.counters.count_alone(Counter::Http2Requests);
         self.rules
             .predict(&self.looks.request, &mut self.looks.predictions);
         if self.looks.predictions.is_empty() {
@@ -210,7 +220,9 @@ impl EventLoop {
         }
     }
 
+    /// That request is about to be read.
     fn remember_frame(&mut self) {
+        self.counters.count_alone(Counter::Http2Requests);
         self.recent.remember_of_many(
             &self.looks.request,
             &self.looks.predictions,

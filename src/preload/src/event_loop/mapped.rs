@@ -5,7 +5,8 @@
 //! which such servers take badly: they write on until all is sent. What comes next is known when it
 //! returns: the writable readiness is held back then, until a helper has made it resident.
 
-use super::body::{Residency, Transfer};
+use super::ahead::Residency;
+use super::body::Transfer;
 use super::state::EventLoop;
 use crate::fetch::pool::Urgency;
 use crate::gate::slot::Slot;

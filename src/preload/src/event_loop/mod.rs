@@ -1,6 +1,7 @@
 //! One thread that waits for its connections: what it knows, and what it decides.
 
 mod admit;
+mod ahead;
 mod body;
 mod closing;
 mod current;

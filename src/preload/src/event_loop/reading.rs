@@ -163,6 +163,7 @@ impl EventLoop {
         if let Some(entry) = slot.session_of(fd, bytes) {
             return self.has_read_followed(fd, slot, entry, (bytes, count));
         }
+        slot.told.is_asked();
         let cut = slot.cut.swap(false, Relaxed);
         if self.has_read_body(slot, bytes, count) {
             return;

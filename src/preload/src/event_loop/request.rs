@@ -119,7 +119,7 @@ impl EventLoop {
         // The server is done with the request before, whatever it has sent.
         inflight::is_used(slot);
         // Whatever was sent before has nothing to do with the answer to this.
-        slot.stream.lock().next_read = None;
+        slot.stream.lock().expects_nothing();
         let here = length;
         if slot.partial.load(Relaxed) {
             length = self.looks.join(fd, length);

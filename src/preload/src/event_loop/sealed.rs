@@ -8,15 +8,11 @@ use super::state::{EventLoop, Seen, SEALED};
 use crate::gate::numbers;
 use crate::gate::sessions::{self, Entry};
 use crate::gate::slot::Slot;
-use arrayvec::ArrayVec;
 use laio_core::recent::Sealed;
 use laio_core::stats::Counter;
 use laio_core::tls::{self, Content, Opened, Reason, Session};
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// Records of which it is kept where they end; further ones count as one.
-const MOST_ENDS: usize = 64;
 
 /// What the walk over the records in a socket has found.
 #[derive(Default)]
@@ -30,20 +26,6 @@ struct Walk {
     first: usize,
     /// The end of a record whose keys have not come yet, and behind which they may.
     too_early: Option<usize>,
-    /// Of HTTP/2, where records end.
-    ends: Ends,
-}
-
-/// Where records end: in the bytes that they hold together, and in those that were sent.
-#[derive(Default)]
-struct Ends(ArrayVec<(usize, usize), MOST_ENDS>);
-
-impl Ends {
-    /// The last one at or before so many bytes that they hold. Behind those that are kept there is none.
-    fn before(&self, length: usize) -> (usize, usize) {
-        let last = self.0.iter().rev().find(|(end, _)| *end <= length);
-        last.copied().unwrap_or_default()
-    }
 }
 
 impl EventLoop {
@@ -73,13 +55,15 @@ impl EventLoop {
         };
         let mut end = walk.too_early.unwrap_or(walk.end);
         let mut length = walk.length;
+        let mut asks = false;
         let look = if length == 0 {
             Look::Warm
         } else if has_frames {
-            let judged = self.judge_frames(entry, length, |at| walk.ends.before(at).0);
+            let judged = self.judge_frames(entry, length);
             if judged.length < length {
-                (length, end) = walk.ends.before(judged.length);
+                (length, end) = self.looks.ends.before(judged.length);
             }
+            asks = judged.asks;
             judged.look
         } else {
             self.judge(fd, slot, length)
@@ -88,6 +72,7 @@ impl EventLoop {
             length,
             unseen: walk.unseen,
             judged: end.saturating_sub(within),
+            asks,
             is_cut: end < total,
             is_all: end == total && total < SEALED,
         };
@@ -105,6 +90,7 @@ impl EventLoop {
     /// Opens the records that are before the loop's eyes. What they hold of HTTP/2 is moved together where it stands.
     fn walk(&mut self, session: &mut Session, total: usize, has_frames: bool) -> Walk {
         let mut walk = Walk::default();
+        self.looks.ends.clear();
         let mut place = session.reading().place();
         loop {
             let rest = self
@@ -127,7 +113,7 @@ impl EventLoop {
                     let length = range.len();
                     self.looks.sealed.copy_within(range, walk.length);
                     walk.length += length;
-                    let _ = walk.ends.0.try_push((walk.length, end));
+                    self.looks.ends.push(walk.length, end);
                     self.counters.count_alone(Counter::TlsOpened);
                     if walk.first == 0 {
                         walk.first = end;
@@ -254,6 +240,7 @@ impl EventLoop {
     fn has_read_unjudged(&mut self, slot: &Slot, entry: &Entry, read: &ReadRecords) {
         if read.plain > 0 {
             entry.lose_frames();
+            entry.asks.store(true, Relaxed);
         }
         let in_body = slot.is_in_body();
         if in_body {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod bodies;
+mod ends;
 mod holding;
 mod iteration;
 mod looks;

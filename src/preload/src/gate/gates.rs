@@ -7,7 +7,6 @@ use crate::sys::sync::atomic::Ordering::*;
 use crate::sys::sync::yield_now;
 use crate::sys::{handler, kernel};
 use laio_core::gate::{Descriptor, Reported, Side, DEL};
-use laio_core::stream::Stream;
 
 impl Slot {
     /// The number is about to be closed: settles what its connection is owed. False where it lives on, in a process that
@@ -40,7 +39,9 @@ impl Slot {
     /// A signal handler has jumped out of the library on this thread, which may have had it locked. Tells whether it had: then
     /// what it is owed is given back, and it is nobody's.
     pub fn recover(&self, fd: i32) -> bool {
-        self.stream.take_over(|stream| *stream = Stream::default());
+        // It may have been left in the middle of a change, or the allocator.
+        self.stream
+            .take_over(|stream| std::mem::forget(std::mem::take(stream)));
         let mut had = false;
         self.state.take_over(|state| {
             self.abandon_locked(fd, state);

@@ -9,7 +9,7 @@ use crate::sys::lock::{Lock, Order};
 use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sys::{log, process, program};
 use laio_core::http2;
-use laio_core::tls::Session;
+use laio_core::tls::{Reason, Session};
 use zeroize::Zeroize;
 
 static TABLE: Chunks<Entry> = Chunks::of_secrets(Entry::fresh);
@@ -26,13 +26,15 @@ pub struct Entry {
     session: Lock<Session>,
     /// Its secret has not come yet.
     awaits: AtomicBool,
-    /// It speaks HTTP/2: what was read of that, or may be without another look.
-    requests: Lock<http2::Connection>,
+    /// It speaks HTTP/2: what was read of that, or may be without another look. One, once any client of this number has.
+    requests: Lock<Vec<http2::Connection>>,
     has_frames: AtomicBool,
     /// What it speaks is not by TLS.
     is_clear: AtomicBool,
     /// Bytes, from the next one to be read on, whose requests are known: so much may be read without another look.
     pub judged: AtomicUsize,
+    /// Of HTTP/2, there are requests among them, or may be.
+    pub asks: AtomicBool,
     /// Behind them is what was there already, and may not be reported again.
     pub owes: AtomicBool,
     /// The iteration of the last report, if that told of no end and no error.
@@ -48,10 +50,11 @@ impl Entry {
         Entry {
             session: Lock::new(Order::Session, Session::default()),
             awaits: AtomicBool::new(false),
-            requests: Lock::new(Order::Requests, http2::Connection::new()),
+            requests: Lock::new(Order::Requests, Vec::new()),
             has_frames: AtomicBool::new(false),
             is_clear: AtomicBool::new(false),
             judged: AtomicUsize::new(0),
+            asks: AtomicBool::new(false),
             owes: AtomicBool::new(false),
             open_in: AtomicU64::new(0),
             read_in: AtomicU64::new(0),
@@ -79,29 +82,39 @@ impl Entry {
 
     /// Copies what is known of its frames.
     pub fn copy_frames(&self, to: &mut http2::Connection) {
-        if !self.requests.is_own() {
-            to.clone_from(&self.requests.lock());
-        }
+        self.with_frames(|frames| to.clone_from(frames));
     }
 
     /// Takes over what is known of its frames, and leaves what was.
     pub fn swap_frames(&self, with: &mut http2::Connection) {
-        if !self.requests.is_own() {
-            std::mem::swap(with, &mut self.requests.lock());
-        }
+        self.with_frames(|frames| std::mem::swap(with, frames));
     }
 
     /// Something of its frames was read that nobody has seen.
     pub fn lose_frames(&self) {
-        if self.has_frames() && !self.requests.is_own() {
-            self.requests.lock().lose();
+        if self.has_frames() {
+            self.with_frames(http2::Connection::lose);
         }
     }
 
-    /// It speaks HTTP/2 by TLS. Some of that may have been read.
-    fn speaks_http2(&self) {
-        self.has_frames.store(true, Relaxed);
-        self.lose_frames();
+    /// Acts on what is known of its frames; not in a signal handler that has interrupted the thread that does.
+    fn with_frames(&self, act: impl FnOnce(&mut http2::Connection)) {
+        if !self.requests.is_own() {
+            self.requests.lock().first_mut().map(act);
+        }
+    }
+
+    /// It speaks HTTP/2, of which this is known. False where there is no memory for it.
+    fn begin_frames(&self, frames: http2::Connection) -> bool {
+        let mut requests = self.requests.lock();
+        // The memory of the number's last client is given back here, and not when that is closed: a signal handler may do so.
+        requests.clear();
+        let has_room = requests.try_reserve_exact(1).is_ok();
+        if has_room {
+            requests.push(frames);
+        }
+        self.has_frames.store(has_room, Relaxed);
+        has_room
     }
 
     fn wipe(&self) {
@@ -111,6 +124,7 @@ impl Entry {
         self.is_clear.store(false, Relaxed);
         self.awaits.store(false, Relaxed);
         self.judged.store(0, Relaxed);
+        self.asks.store(false, Relaxed);
         self.owes.store(false, Relaxed);
         self.open_in.store(0, Relaxed);
         self.read_in.store(0, Relaxed);
@@ -138,10 +152,9 @@ pub(super) fn begin_clear(fd: i32) -> Option<&'static Entry> {
     program::config().filter(|config| config.http2)?;
     let entry = TABLE.get_or_make(fd)?;
     entry.wipe();
-    entry.has_frames.store(true, Relaxed);
     entry.is_clear.store(true, Relaxed);
-    entry.swap_frames(&mut http2::Connection::new());
-    Some(entry)
+    let has_begun = entry.begin_frames(http2::Connection::new());
+    has_begun.then_some(entry)
 }
 
 /// Its connection is closed.
@@ -185,8 +198,10 @@ pub fn learn(random: &[u8; 32], last: i32, by_http2: bool, learn: impl FnOnce(&m
     let all = || all().filter(|entry| entry.awaits.load(Relaxed));
     let entry = of(last).filter(is_its).or_else(|| all().find(is_its));
     if let Some(entry) = entry {
-        if by_http2 && !entry.has_frames() {
-            entry.speaks_http2();
+        // Some of it may have been read.
+        let is_new = by_http2 && !entry.has_frames();
+        if is_new && !entry.begin_frames(http2::Connection::late()) {
+            entry.with(|session| session.give_up(Reason::Protocol));
         }
         entry.with(learn);
         entry.awaits.store(false, Relaxed);
@@ -203,10 +218,8 @@ pub(super) fn recover() {
     for (_, entry) in TABLE.all() {
         entry.session.take_over(Zeroize::zeroize);
         // Its memory may be half changed.
-        let fresh = || http2::Connection::late();
-        entry
-            .requests
-            .take_over(|it| std::mem::forget(std::mem::replace(it, fresh())));
+        let forget = |it: &mut Vec<_>| std::mem::forget(std::mem::take(it));
+        entry.requests.take_over(forget);
     }
 }
 

@@ -150,7 +150,7 @@ impl Slot {
             return false;
         };
         state.reset();
-        *stream = Stream::default();
+        stream.reset();
         self.unseen.take();
         self.next_read.store(LOOK, Relaxed);
         self.write_waits.store(false, Relaxed);

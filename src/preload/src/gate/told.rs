@@ -151,11 +151,15 @@ impl Told {
         self.emptied.store(emptied, Relaxed);
         if count > 0 {
             self.refusals.store(0, Relaxed);
-            self.wrote.store(NEVER, Relaxed);
-            self.answering.store(false, Relaxed);
             self.was_read.store(true, Relaxed);
             self.active.store(now, Relaxed);
         }
+    }
+
+    /// A part of a request was read: what is sent next may be the first of its answer.
+    pub fn is_asked(&self) {
+        self.wrote.store(NEVER, Relaxed);
+        self.answering.store(false, Relaxed);
     }
 
     /// A wait hands out that there is room.
@@ -278,6 +282,11 @@ mod tests {
         told.has_written(2, 0, true);
         assert!(may_refuse(2));
         told.has_read(2, 0, 10, true);
+        assert!(
+            may_refuse(2),
+            "what was read makes room for the same answer"
+        );
+        told.is_asked();
         assert!(!may_refuse(1) && !told.may_cut_write(), "another answer");
     }
 }

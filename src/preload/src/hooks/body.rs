@@ -2,6 +2,7 @@
 
 use super::change::changed;
 use super::descriptor::shared;
+use super::parts::Parts;
 use crate::event_loop::{self, EventLoop, Transfer};
 use crate::gate::slot::Slot;
 use crate::gate::table;
@@ -9,13 +10,9 @@ use crate::sys::address::is_readable;
 use crate::sys::errno;
 use laio_core::stats::Call;
 use laio_core::stream::NextRead;
-use laio_core::tls::{self, Content};
 use libc::{c_int, c_uint, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{MAP_FAILED, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, PROT_READ};
 use libc::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
-
-/// Most parts of a vector that is cut; a longer one passes through.
-const PARTS: usize = 16;
 
 /// `write`. Of nothing it is only a question.
 #[inline]
@@ -76,7 +73,7 @@ pub fn wrote_vector(
     if table::accepted(fd).is_none() {
         return changed(real, fd, Call::Write);
     }
-    let parts = || Parts::copy(vector, usize::try_from(count).ok()?);
+    let parts = || Parts::of(vector, usize::try_from(count).ok()?);
     // SAFETY: a vector of our own with the application's buffers, the last of them shorter.
     let cut =
         |parts: &[iovec]| unsafe { super::writev::real(fd, parts.as_ptr(), parts.len() as c_int) };
@@ -99,7 +96,7 @@ pub fn sent_message(
     let parts = || {
         let plain = |message: &&msghdr| message.msg_name.is_null() && message.msg_controllen == 0;
         let message = given().filter(|message| is_plain(flags) && plain(message))?;
-        Parts::copy(message.msg_iov, message.msg_iovlen)
+        Parts::of(message.msg_iov, message.msg_iovlen)
     };
     let cut = |parts: &[iovec]| {
         let Some(mut message) = given().copied() else {
@@ -178,10 +175,12 @@ fn produced(
         }
         // Most servers map nothing: then nobody asks what it is that they write.
         given = state.has_mappings().then(&parts).flatten();
+        given = given.filter(Parts::can_be_cut);
         let mapped = given.as_ref().map_or(&[][..], Parts::as_slice);
         let sealed = slot.speaks_tls();
         let is_file = |next: &NextRead| match parts() {
             Some(parts) if sealed => next.has_filled_any() && parts.are_records(),
+            Some(parts) if slot.speaks_http2() => parts.are_frames(next),
             Some(parts) => parts.are_filled(next),
             None => is_file(),
         };
@@ -189,9 +188,7 @@ fn produced(
     });
     let written = match (transfer, &given, cut) {
         (Transfer::Later, ..) => return refuse(),
-        (Transfer::AtMost(most), Some(parts), Some(cut)) => {
-            cut(parts.beginning(most as usize).as_slice())
-        }
+        (Transfer::AtMost(most), Some(parts), Some(cut)) => cut(&parts.beginning(most as usize)),
         _ => real(),
     };
     if looks {
@@ -280,83 +277,6 @@ pub fn unmapped<R>(real: impl FnOnce() -> R, at: *mut c_void, length: size_t) ->
         here.with(|state| state.has_unmapped(start..start.saturating_add(length)));
     }
     real()
-}
-
-/// A copy of what is to be written.
-struct Parts(arrayvec::ArrayVec<iovec, PARTS>);
-
-impl Parts {
-    /// Nothing where the kernel refuses it.
-    fn one(buffer: *const c_void, size: size_t) -> Option<Parts> {
-        let part = iovec {
-            iov_base: buffer.cast_mut(),
-            iov_len: size,
-        };
-        Parts::sound(&[part])
-    }
-
-    /// These, if they are of something, and no size is one that the kernel refuses.
-    fn sound(parts: &[iovec]) -> Option<Parts> {
-        let size = |size: usize, part: &iovec| {
-            let all = size.checked_add(part.iov_len);
-            all.filter(|&all| all <= isize::MAX as usize)
-        };
-        let size = parts.iter().try_fold(0, size)?;
-        (size > 0).then(|| Parts(parts.iter().copied().collect()))
-    }
-
-    /// Nothing where there are too many.
-    fn copy(vector: *const iovec, count: usize) -> Option<Parts> {
-        let last = vector.wrapping_add(count.saturating_sub(1));
-        if count > PARTS || !is_readable(vector.cast()) || !is_readable(last.cast()) {
-            return None;
-        }
-        // SAFETY: the application passes so many entries, which lie on two pages at most, and both can
-        // be read.
-        let parts = unsafe { std::slice::from_raw_parts(vector, count) };
-        Parts::sound(parts)
-    }
-
-    /// Whether all of it is where a read of this iteration has put bytes of a file, and can be read still.
-    fn are_filled(&self, next: &NextRead) -> bool {
-        let parts = || self.0.iter().filter(|part| part.iov_len > 0);
-        let filled = |part: &iovec| {
-            let start = part.iov_base.addr();
-            next.is_filled(&(start..start.saturating_add(part.iov_len)))
-        };
-        parts().all(filled) && parts().all(|part| is_readable(part.iov_base.cast()))
-    }
-
-    /// Whether it begins with a record of TLS that holds bytes of the application's, and so many that they are no message of
-    /// the library's own: to refuse its goodbye could be to lose that.
-    fn are_records(&self) -> bool {
-        const LEAST: usize = 1024;
-        let first = self.0.iter().find(|part| part.iov_len >= LEAST);
-        let Some(first) = first.filter(|part| is_readable(part.iov_base.cast())) else {
-            return false;
-        };
-        // SAFETY: eight bytes can be read there.
-        let bytes = unsafe { &*first.iov_base.cast::<[u8; tls::HEADER]>() };
-        let length = |(content, length)| (content == Content::Application).then_some(length);
-        tls::header(bytes).and_then(length) >= Some(LEAST)
-    }
-
-    fn as_slice(&self) -> &[iovec] {
-        &self.0
-    }
-
-    /// The first so many bytes.
-    fn beginning(&self, mut most: usize) -> Parts {
-        let mut parts = arrayvec::ArrayVec::new();
-        for part in self.0.iter().copied() {
-            let iov_len = part.iov_len.min(most);
-            most -= iov_len;
-            if iov_len > 0 {
-                parts.push(iovec { iov_len, ..part });
-            }
-        }
-        Parts(parts)
-    }
 }
 
 fn total(parts: &[iovec]) -> usize {

@@ -11,6 +11,7 @@ mod descriptor;
 mod file;
 mod jump;
 mod newer;
+mod parts;
 mod polling;
 mod process;
 mod registration;

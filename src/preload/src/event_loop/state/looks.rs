@@ -2,6 +2,7 @@
 //!
 //! The memory is made once, so that no hook needs a large frame.
 
+use super::ends::Ends;
 use crate::fetch::job::Job;
 use laio_core::http2;
 use laio_core::predictions::Predictions;
@@ -30,6 +31,8 @@ pub struct Seen {
     pub unseen: usize,
     /// Bytes of the connection whose requests these are.
     pub judged: usize,
+    /// Of HTTP/2, there are requests among them.
+    pub asks: bool,
     /// There are others behind them.
     pub is_cut: bool,
     /// That is all that was there.
@@ -67,6 +70,8 @@ pub struct Looks {
     pub cold: VecDeque<(u32, Box<Job>)>,
     /// What is looked at of TLS, opened where it stands, and of HTTP/2.
     pub sealed: Box<[u8]>,
+    /// Where the records in that end.
+    pub ends: Ends,
     /// The frames of the client that is looked at, up to where that has come.
     pub frames: http2::Connection,
     records: Vec<Partial>,
@@ -84,6 +89,7 @@ impl Default for Looks {
             predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
             cold: VecDeque::with_capacity(MOST_COLD),
+            ends: Ends::default(),
             frames: http2::Connection::new(),
             // Made where it lies: the stack may be small.
             sealed: vec![0; SEALED].into_boxed_slice(),

@@ -195,10 +195,30 @@ impl Connection {
         std::mem::take(&mut self.buffer)
     }
 
-    fn take(&mut self, count: usize) -> Result<Vec<u8>> {
+    /// Reads so many bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Result<Vec<u8>> {
         self.taste(count)?;
         let rest = self.buffer.split_off(count);
         Ok(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    /// The same; nothing where the server has ended the connection before the first of them.
+    pub(crate) fn take_if_any(&mut self, count: usize) -> Result<Option<Vec<u8>>> {
+        match self.has_more()? {
+            true => self.take(count).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether there is anything more before the server's end of the connection, by FIN or by reset.
+    fn has_more(&mut self) -> Result<bool> {
+        if !self.buffer.is_empty() {
+            return Ok(true);
+        }
+        match self.more() {
+            Err(e) if is_reset(&e) => Ok(false),
+            more => more,
+        }
     }
 
     fn line(&mut self) -> Result<String> {
@@ -215,19 +235,14 @@ impl Connection {
     /// Reads one response; `head` when it answers a `HEAD` request and so has no body. `None` when the server ended
     /// the connection before it answered.
     pub fn response_if_any(&mut self, head: bool) -> Result<Option<Response>> {
-        if self.buffer.is_empty() {
-            match self.more() {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(e) if is_reset(&e) => return Ok(None),
-                Err(e) => return Err(e),
-            }
+        match self.has_more()? {
+            true => self.response(head).map(Some),
+            false => Ok(None),
         }
-        self.response(head).map(Some)
     }
 
-    /// Reads one response; `head` when it answers a `HEAD` request and so has no body.
-    pub fn response(&mut self, head: bool) -> Result<Response> {
+    /// Reads a response's head.
+    pub(crate) fn head(&mut self) -> Result<Response> {
         let (status, headers, length) = loop {
             let mut fields = [httparse::EMPTY_HEADER; 64];
             let mut parsed = httparse::Response::new(&mut fields);
@@ -254,12 +269,17 @@ impl Connection {
             self.taste(have + 1)?;
         };
         self.take(length)?;
-        let mut response = Response {
+        Ok(Response {
             status,
             headers,
             body: Vec::new(),
-        };
-        if head || status == 304 || status == 204 {
+        })
+    }
+
+    /// Reads one response; `head` when it answers a `HEAD` request and so has no body.
+    pub fn response(&mut self, head: bool) -> Result<Response> {
+        let mut response = self.head()?;
+        if head || matches!(response.status, 204 | 304) {
             return Ok(response);
         }
         if response

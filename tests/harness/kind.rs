@@ -22,6 +22,8 @@ pub enum Kind {
     H2o,
     /// `demo-servers/asyncio_files.py`: `epoll`.
     Asyncio,
+    /// `demo-servers/hypercorn_files.py`, on asyncio, which speaks HTTP/2, too: `epoll`.
+    Hypercorn,
     /// `demo-servers/selectors_files.py`, which waits as it is told.
     Selectors(&'static str),
     /// `demo-servers/lazy`, with one of its strategies. To be built (`demo::build`).
@@ -55,6 +57,7 @@ impl Kind {
             Kind::H2o => "h2o",
             // They are written for the system's own.
             Kind::Asyncio
+            | Kind::Hypercorn
             | Kind::Selectors(_)
             | Kind::Asyncore(_)
             | Kind::Waitress
@@ -79,6 +82,7 @@ impl Kind {
             Kind::Asyncio | Kind::Selectors(_) | Kind::Asyncore(_) => {
                 Need::Command(self.command(), "python3")
             }
+            Kind::Hypercorn => Need::Package("python3-hypercorn"),
             Kind::EventMachine(_) => Need::Package("ruby-eventmachine"),
             Kind::Thin => Need::Package("thin"),
             Kind::Waitress => Need::Package("python3-waitress"),
@@ -123,6 +127,7 @@ impl Kind {
                 ..other
             },
             Kind::Asyncio
+            | Kind::Hypercorn
             | Kind::Selectors(_)
             | Kind::EventMachine(_)
             | Kind::Thin
@@ -149,6 +154,7 @@ impl Kind {
             Kind::Webfs => "-F -4 -i 127.0.0.1 -p @PORT@ -r @ROOT@ -f index.html -n localhost -c 512 -m /dev/null".into(),
             Kind::H2o => "-c @CONF@".into(),
             Kind::Asyncio => "-B @DEMO@/asyncio_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Hypercorn => "-B @DEMO@/hypercorn_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Selectors(how) => {
                 format!("-B @DEMO@/selectors_files.py --port @PORT@ --root @ROOT@ --selector {how}")
             }

@@ -10,6 +10,7 @@ pub mod cold_site;
 pub mod demo;
 pub mod docroot;
 pub mod http;
+pub mod http2;
 pub mod identity;
 mod kind;
 pub mod library;

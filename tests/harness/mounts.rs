@@ -4,7 +4,7 @@ use crate::library::Preload;
 use crate::program::{compile, Build};
 use crate::{test, Result};
 use anyhow::Context as _;
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -76,10 +76,26 @@ impl FuseFiles {
         })
     }
 
-    /// Sends its server a signal.
+    /// Sends its server a signal. It has stopped then, if that is what was sent: until each of its threads has, it answers.
     pub fn signal(&self, signal: i32) {
         // SAFETY: a child of ours that was not reaped.
         unsafe { libc::kill(self.server.id() as libc::pid_t, signal) };
+        while signal == libc::SIGSTOP && !self.has_stopped() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.server.id());
+        let runs = |task: std::io::Result<DirEntry>| {
+            let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat")));
+            // Behind its name, which is in parentheses.
+            let state = stat
+                .ok()
+                .and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with(['T', 'Z'])));
+            state == Some(false)
+        };
+        fs::read_dir(tasks).is_ok_and(|mut tasks| !tasks.any(runs))
     }
 }
 

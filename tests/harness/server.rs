@@ -18,7 +18,7 @@ pub use crate::kind::Kind;
 /// What is different from the stock configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Lines for lighttpd's configuration, or for nginx's `http` block.
+    /// Lines for lighttpd's or h2o's configuration, or for nginx's `http` block.
     pub http: String,
     /// Lines for nginx's `server` block.
     pub server: String,
@@ -28,7 +28,7 @@ pub struct Config {
     pub connections: usize,
     /// What it speaks TLS with; without any it does not.
     pub identities: Vec<Identity>,
-    /// Whether nginx speaks HTTP/2 there, too; others do so anyway.
+    /// Whether nginx speaks HTTP/2 there: by TLS, too; in the clear, nothing else. Others do so anyway.
     pub http2: bool,
 }
 
@@ -102,14 +102,15 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
             (*workers).max(1),
             if *connections == 0 { 2048 } else { *connections },
             match (identities.is_empty(), http2) {
-                (true, _) => "",
+                (true, false) => "",
+                (true, true) => " http2",
                 (false, false) => " ssl",
                 (false, true) => " ssl http2",
             },
         ),
         Kind::Merecat => format!("hostname = \"127.0.0.1\"\nport = {port}\n"),
         Kind::H2o => format!(
-            "listen:\n  host: 127.0.0.1\n  port: {port}\n{tls}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
+            "{http}listen:\n  host: 127.0.0.1\n  port: {port}\n{tls}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
              file.dir: {root}\n        file.dirlisting: ON\n"
         ),
         _ => String::new(),
@@ -204,7 +205,9 @@ impl Server {
                 .replace("@PORT@", &port.to_string());
             command.arg(argument);
         }
-        if let (Kind::Asyncio | Kind::Selectors(_), [identity, ..]) = (kind, &*config.identities) {
+        if let (Kind::Asyncio | Kind::Hypercorn | Kind::Selectors(_), [identity, ..]) =
+            (kind, &*config.identities)
+        {
             command.arg("--certificate").arg(&identity.both);
         }
         let child = command

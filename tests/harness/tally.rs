@@ -30,10 +30,19 @@ impl Documents {
         (0..self.count).try_for_each(|n| docroot::write(root, &Self::name(n), self.length))
     }
 
+    /// Where a server has one of them.
+    pub fn target(self, number: usize) -> String {
+        format!("/{}{}", self.directory, Self::name(number))
+    }
+
+    /// What one of them consists of.
+    pub fn content(self, number: usize) -> Vec<u8> {
+        docroot::content(&Self::name(number), self.length)
+    }
+
     /// Asks for one of them.
     pub fn ask(self, connection: &mut Connection, number: usize) -> Result {
-        let target = format!("/{}{}", self.directory, Self::name(number));
-        connection.send(&request("GET", &target, "localhost", ""))
+        connection.send(&request("GET", &self.target(number), "localhost", ""))
     }
 
     /// Reads the answer; whether the connection stays.
@@ -42,7 +51,7 @@ impl Documents {
         if response.status != 200 {
             bail!("status {}", response.status);
         }
-        if response.body != docroot::content(&Self::name(number), self.length) {
+        if response.body != self.content(number) {
             bail!("another body than the document's");
         }
         Ok(!response.closes())

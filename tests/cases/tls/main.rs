@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     // Without these, a client that cannot be understood could be held back by what its bytes happen to look like, or a user not know
     // why nothing is gained.
     on_servers(&mut tests, "other suites", &some, straight::cbc);
-    on_servers(&mut tests, "HTTP/2", &some[..3], straight::http2);
+    on_servers(&mut tests, "LAIO_HTTP2=off", &some[..3], straight::http2);
     on_servers(&mut tests, "LAIO_TLS=off", &some, straight::off);
     let nginx = Kind::Nginx.need();
     let alone = [

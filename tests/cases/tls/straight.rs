@@ -54,10 +54,15 @@ fn counted(stats: &Stats, name: &str) -> Result {
     Ok(())
 }
 
-fn by_curl(kind: Kind, more: &Config, options: &[&str], name: &str) -> Result {
+fn by_curl(
+    (kind, more): (Kind, &Config),
+    (setting, value): (&str, &str),
+    options: &[&str],
+    name: &str,
+) -> Result {
     let site = Site::up()?;
     site.chill()?;
-    let served = site.serve(kind, more, &site.pinned()?)?;
+    let served = site.serve(kind, more, &site.pinned()?.with(setting, value))?;
     let asked = curl(&served, options);
     let stats = served.stats()?;
     asked.with_context(|| format!("{stats}"))?;
@@ -85,16 +90,17 @@ pub fn cbc(kind: Kind) -> Result {
     };
     let suites = "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA";
     let options = ["--http1.1", "--tls-max", "1.2", "--ciphers", suites];
-    by_curl(kind, &more, &options, "/tls/suite")
+    by_curl((kind, &more), ("LAIO_TLS", "on"), &options, "/tls/suite")
 }
 
-/// Another protocol.
+/// Another protocol, not wished for.
 pub fn http2(kind: Kind) -> Result {
     let more = Config {
         http2: true,
         ..Config::default()
     };
-    by_curl(kind, &more, &["--http2"], "/tls/protocol")
+    let off = ("LAIO_HTTP2", "off");
+    by_curl((kind, &more), off, &["--http2"], "/tls/protocol")
 }
 
 /// Not wished for.

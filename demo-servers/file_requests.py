@@ -85,12 +85,12 @@ def tls_context(file):
     return context
 
 
-def command_line(description):
-    """A parser of the options that both servers have."""
+def command_line(description, certificate=tls_context):
+    """A parser of the options that all servers have; what a certificate's file is made into."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on")
-    parser.add_argument("--certificate", type=tls_context, metavar="FILE", help="speak TLS, with this certificate and its key")
+    parser.add_argument("--certificate", type=certificate, metavar="FILE", help="speak TLS, with this certificate and its key")
     parser.add_argument("--root", type=os.path.realpath, default=".", help="directory with the files")
     return parser

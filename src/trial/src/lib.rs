@@ -6,6 +6,8 @@
 //!
 //! The scripts install what is needed, build and start them.
 
+mod browser;
+mod client_program;
 mod disks;
 mod files;
 mod interrupt;

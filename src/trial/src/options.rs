@@ -15,7 +15,7 @@ use crate::plan::{Part, Section};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "laio-trial", version)]
 pub struct Options {
-    /// About 13 minutes, one round of each: a look, not a measurement.
+    /// About 17 minutes, one round of each: a look, not a measurement.
     #[arg(long)]
     pub quick: bool,
 
@@ -23,8 +23,8 @@ pub struct Options {
     #[arg(long, value_name = "SECTION", value_enum)]
     pub only: Vec<Section>,
 
-    /// Only this part of the section `tls` (may be given several times).
-    #[arg(long, value_name = "PART", requires = "only", value_parser = part_of_tls())]
+    /// Only this part of the sections `tls` and `http2` (may be given several times).
+    #[arg(long, value_name = "PART", requires = "only", value_parser = named_part())]
     pub part: Vec<Section>,
 
     /// Only configurations whose name contains this, such as "laio" or "nginx floor" (may be given several times).
@@ -32,7 +32,7 @@ pub struct Options {
     pub just: Vec<String>,
 
     /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies, bodies-mixed and hung 3,
-    /// servers, tls, overlay and fuse 2; quick: 1].
+    /// servers, tls, http2, overlay and fuse 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 
@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=25))]
     pub seconds: Option<u32>,
 
-    /// Pairs of the sections cpu and bodies-cpu, and of the parts cpu, armed and handshakes of tls [default: 32; quick: 12].
+    /// Pairs of the sections cpu and bodies-cpu, and of the parts cpu, armed and handshakes of tls and http2 [default: 32; quick: 12].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
 
@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub laio: Option<PathBuf>,
 
-    /// Where trial.json and latency.svg go [default: trial/ in cargo's target directory].
+    /// Where trial.json, latency.svg and page.svg go [default: trial/ in cargo's target directory].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -80,7 +80,8 @@ impl Options {
     pub fn parts(&self, section: Section) -> Vec<Part> {
         let mut parts = section.parts();
         parts.retain(|part| {
-            let all = part.of != Section::Tls || self.part.is_empty();
+            let has_parts = matches!(part.of, Section::Tls | Section::Http2);
+            let all = !has_parts || self.part.is_empty();
             self.wants(section) && (all || self.part.contains(&part.section))
         });
         parts
@@ -100,14 +101,16 @@ impl Options {
             Section::Syscalls | Section::Flat | Section::Faults => 1,
             _ if self.rounds.is_some() => self.rounds.unwrap_or(1),
             _ if self.quick => 1,
+            Section::Page => 5,
             _ if part.of != part.section => 2,
             Section::Cold
             | Section::Deep
             | Section::Bodies
             | Section::BodiesMixed
             | Section::Hung => 3,
-            Section::Servers | Section::Tls | Section::Overlay | Section::Fuse => 2,
             Section::Mixed | Section::Fast | Section::Local | Section::BodiesLocal => 5,
+            // Overlay and fuse, and what is a part of others only.
+            _ => 2,
         }
     }
 
@@ -130,10 +133,10 @@ impl Options {
     }
 }
 
-fn part_of_tls() -> impl TypedValueParser<Value = Section> {
-    let names = Section::OF_TLS.map(Section::name);
+fn named_part() -> impl TypedValueParser<Value = Section> {
+    let names = Section::named_parts().map(Section::name);
     PossibleValuesParser::new(names).try_map(|given| {
-        let mut all = Section::OF_TLS.into_iter();
+        let mut all = Section::named_parts();
         all.find(|part| part.name() == given).context("no part")
     })
 }

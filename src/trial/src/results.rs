@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::browser::PageLoad;
 use crate::load::{Failures, Outcome};
 use crate::plan::{Configuration, Section};
 use crate::servers::stats::Stats;
@@ -34,6 +35,10 @@ pub mod figure {
     pub const CALLS: &str = "calls_per_request";
     /// Calls that blocked, per thousand cold requests after the first ten.
     pub const STALLS: &str = "stalls_per_1000";
+    /// Calls that blocked, for each connection that asked for several large files at once.
+    pub const STALLS_PER_CONNECTION: &str = "stalls_per_connection";
+    /// From the navigation's start until the page's load event, in milliseconds.
+    pub const PAGE_LOAD: &str = "page_load_ms";
     /// Requests that hung with their file system, and were answered rightly once it went on.
     pub const HUNG: &str = "hung_then_answered";
     /// Requests that failed or had a wrong body.
@@ -70,6 +75,9 @@ pub struct Run {
     /// System calls by name, in the section that counts them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, u64>,
+    /// A browser's page load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageLoad>,
     /// The library's counters over the measured part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
@@ -86,6 +94,7 @@ impl Run {
             failures: BTreeMap::new(),
             complaints: Vec::new(),
             calls: BTreeMap::new(),
+            page: None,
             stats: None,
         }
     }

@@ -1,6 +1,5 @@
 //! Where things are: the scripts beside the source, the library and the command beside this program.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,9 @@ use anyhow::{bail, Context, Result};
 
 use crate::plan::Program;
 use crate::servers::{Identity, Tools};
+
+/// Chromium's names.
+const CHROMIUM: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
 
 /// The directory of `slow-disk` and `fast-disk`: in the source tree that this program was built in, or the current one.
 pub fn scripts() -> Result<PathBuf> {
@@ -26,17 +28,18 @@ pub fn demo_servers() -> Result<PathBuf> {
     Ok(scripts()?.with_file_name("demo-servers"))
 }
 
-/// The server programs that this machine has. `scripts/unpack-package` puts one into cargo's target directory.
-fn programs() -> Result<BTreeMap<Program, PathBuf>> {
+/// Where programs are. `scripts/install-merecat` puts one into cargo's target directory.
+fn places() -> Result<Vec<PathBuf>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
     places.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
     places.extend(target()?.map(|target| target.join("unpacked/usr/sbin")));
-    let find = |program: Program| {
-        let mut here = places.iter().map(|place| place.join(program.command()));
-        Some((program, here.find(|file| file.is_file())?))
-    };
-    Ok(Program::all().filter_map(find).collect())
+    Ok(places)
+}
+
+fn find_program(places: &[PathBuf], command: &str) -> Option<PathBuf> {
+    let mut here = places.iter().map(|place| place.join(command));
+    here.find(|file| file.is_file())
 }
 
 /// Cargo's target directory, if this program is in it.
@@ -68,10 +71,15 @@ pub fn find(library: Option<&Path>, laio: Option<&Path>, work: &Path) -> Result<
         fs::copy(&path, &copied).with_context(|| format!("cannot copy {}", path.display()))?;
         Ok(Some(copied))
     };
+    let places = places()?;
+    let server = |program: Program| Some((program, find_program(&places, program.command())?));
+    let mut browsers = CHROMIUM.iter();
     Ok(Tools {
         library: copy(library, "liblaio.so")?,
         laio: copy(laio, "laio")?,
-        programs: programs()?,
+        programs: Program::all().filter_map(server).collect(),
+        h2load: find_program(&places, "h2load"),
+        chromium: browsers.find_map(|browser| find_program(&places, browser)),
         demo_servers: demo_servers()?,
         identity: Identity::make(work)?,
     })

@@ -128,6 +128,12 @@ impl Trial {
             let disk = self.make_disk(kind);
             for section in wanted {
                 for part in self.options.parts(section) {
+                    if let Some(missing) = sections::http2::missing(part, &self.tools) {
+                        let name = part.section.name();
+                        self.results.note(format!(
+                            "there is no {missing} here: {name} over HTTP/2 was not measured"
+                        ));
+                    }
                     let ran = match &disk {
                         Ok(disk) => self.run_part(part, disk),
                         Err(error) => Err(anyhow!("{error:#}")),
@@ -142,7 +148,9 @@ impl Trial {
 
     fn run_part(&mut self, part: Part, disk: &Disk) -> Result<()> {
         match part.section {
-            Section::Cold | Section::Fast | Section::Local => sections::cold::run(self, part, disk),
+            Section::Cold | Section::ColdClear | Section::Fast | Section::Local => {
+                sections::cold::run(self, part, disk)
+            }
             Section::Mixed | Section::Deep | Section::BodiesMixed => {
                 sections::mixed::run(self, part, disk)
             }
@@ -164,11 +172,13 @@ impl Trial {
             Section::Cpu | Section::BodiesCpu | Section::Armed | Section::Handshakes => {
                 sections::cpu::run(self, part, disk)
             }
+            Section::Own => sections::own::run(self, part, disk),
+            Section::Page => sections::page::run(self, part, disk),
             Section::Syscalls => sections::syscalls::run(self, part, disk),
             Section::Flat => sections::flat::run(self, part, disk),
             Section::Faults => sections::faults::run(self, part, disk),
             // They are their parts.
-            Section::Servers | Section::Tls => Ok(()),
+            Section::Servers | Section::Tls | Section::Http2 => Ok(()),
         }
     }
 
@@ -200,8 +210,10 @@ impl Trial {
     /// The configurations of a part that can be run here.
     pub fn configurations(&self, part: Part) -> Vec<Configuration> {
         let mut all = configurations(part);
+        let can_be_measured = sections::http2::missing(part, &self.tools).is_none();
         all.retain(|configuration| {
-            (self.tools.library.is_some() || !configuration.needs_library())
+            can_be_measured
+                && (self.tools.library.is_some() || !configuration.needs_library())
                 && self.tools.has(configuration.program, configuration.scheme)
                 && self.options.wants_configuration(&configuration.name())
         });
@@ -317,11 +329,12 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 18] = [
+const SECTIONS: [(Section, Kind); 19] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
     (Section::Tls, Kind::Slow),
+    (Section::Http2, Kind::Slow),
     (Section::Bodies, Kind::Slow),
     (Section::BodiesMixed, Kind::Slow),
     (Section::BodiesCpu, Kind::Slow),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::{anyhow, Result};
 use hdrhistogram::Histogram;
 
 /// What came of a load.
@@ -28,7 +29,39 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
 }
 
+impl Default for Outcome {
+    /// Nothing was asked.
+    fn default() -> Self {
+        Self {
+            completed: 0,
+            completed_in_time: 0,
+            time: Duration::ZERO,
+            bytes: 0,
+            bytes_in_time: 0,
+            elapsed: Duration::ZERO,
+            failures: Failures::default(),
+            reconnects: 0,
+            latency: histogram(),
+        }
+    }
+}
+
 impl Outcome {
+    /// Takes in what came of a load after this one.
+    pub fn append(&mut self, next: &Self) -> Result<()> {
+        self.completed += next.completed;
+        self.completed_in_time += next.completed_in_time;
+        self.time += next.time;
+        self.bytes += next.bytes;
+        self.bytes_in_time += next.bytes_in_time;
+        self.elapsed += next.elapsed;
+        self.failures.merge(&next.failures);
+        self.reconnects += next.reconnects;
+        self.latency
+            .add(&next.latency)
+            .map_err(|error| anyhow!("cannot add latencies: {error:?}"))
+    }
+
     /// Requests answered per second.
     pub fn rate(&self) -> f64 {
         self.completed_in_time as f64 / self.time.as_secs_f64().max(1e-9)

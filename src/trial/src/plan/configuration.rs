@@ -42,6 +42,32 @@ pub enum Scheme {
     Http,
     /// Over TLS 1.3.
     Https,
+    /// HTTP/2 over TLS.
+    Http2,
+    /// HTTP/2 in clear text, by prior knowledge.
+    H2c,
+}
+
+impl Scheme {
+    /// Is it over TLS?
+    pub fn is_over_tls(self) -> bool {
+        matches!(self, Self::Https | Self::Http2)
+    }
+
+    /// Is it HTTP/2?
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::H2c)
+    }
+
+    /// What follows the program's name in tables.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Http => "",
+            Self::Https => " tls",
+            Self::Http2 => " http2",
+            Self::H2c => " h2c",
+        }
+    }
 }
 
 /// A program in a variant, over a scheme: one line of the table.
@@ -134,9 +160,6 @@ impl Configuration {
 
     /// The same without the variant.
     pub fn server_name(self) -> String {
-        match self.scheme {
-            Scheme::Http => self.program.name().to_owned(),
-            Scheme::Https => format!("{} tls", self.program.name()),
-        }
+        format!("{}{}", self.program.name(), self.scheme.suffix())
     }
 }

@@ -19,6 +19,7 @@ pub fn configurations(part: Part) -> Vec<Configuration> {
             _ => of(&Program::OTHERS, &[Stock, Laio]),
         },
         Section::Tls => over_tls(part.section),
+        Section::Http2 => over_http2(part.section),
         Section::Cold => [
             of(&[Lighttpd], &[Stock, Laio]),
             of(&[Nginx], &[Stock, Laio, AioThreads, Workers16]),
@@ -49,6 +50,8 @@ pub fn configurations(part: Part) -> Vec<Configuration> {
         Section::Hung => of(&[Nginx], &[Stock, Laio, Floor]),
         Section::Local => of(&[Nginx], &[Stock, AioThreads, Laio]),
         Section::Flat | Section::Faults => of(&Program::MAIN, &[Laio]),
+        // They are parts only.
+        Section::ColdClear | Section::Own | Section::Page => Vec::new(),
     }
 }
 
@@ -64,6 +67,25 @@ fn over_tls(section: Section) -> Vec<Configuration> {
         .into_iter()
         .flat_map(|program| of(&[program], variants(program)))
         .map(|configuration| configuration.over(Scheme::Https))
+        .collect()
+}
+
+fn over_http2(section: Section) -> Vec<Configuration> {
+    use Variant::{Floor, Laio, Stock};
+    let (programs, scheme) = match section {
+        Section::ColdClear => (&Program::OVER_H2C[..], Scheme::H2c),
+        Section::Page => (&[Program::Nginx][..], Scheme::Http2),
+        _ => (&Program::OVER_HTTP2[..], Scheme::Http2),
+    };
+    let variants = |program| match (section, program) {
+        (Section::Mixed, Program::Nginx) => &[Stock, Laio, Floor][..],
+        (Section::Mixed, _) => &[Laio, Floor],
+        _ => &[Stock, Laio],
+    };
+    programs
+        .iter()
+        .flat_map(|program| of(&[*program], variants(*program)))
+        .map(|configuration| configuration.over(scheme))
         .collect()
 }
 

@@ -74,6 +74,12 @@ impl Program {
     /// Those of the section `tls`.
     pub const OVER_TLS: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::H2o, Self::Asyncio];
 
+    /// Those of the section `http2`.
+    pub const OVER_HTTP2: [Self; 3] = [Self::Lighttpd, Self::Nginx, Self::H2o];
+
+    /// Those that speak HTTP/2 in clear text and HTTP/1.1 on the same port.
+    pub const OVER_H2C: [Self; 2] = [Self::Lighttpd, Self::H2o];
+
     /// Those of the sections about bodies, each with its own way of sending them.
     pub const OF_BODIES: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::NginxPread, Self::Merecat];
 

@@ -17,13 +17,25 @@ pub enum Section {
     Servers,
     /// What cold, mixed, bodies, cpu and syscalls measure, over TLS 1.3, and armed and handshakes. Its runs are recorded as theirs.
     Tls,
+    /// What cold, mixed, bodies and cpu measure, over HTTP/2, and cold-clear, own, armed and page. Its runs are recorded as theirs.
+    Http2,
+    /// What `cold` measures, over HTTP/2 in clear text. A part of `http2`; its runs are recorded as those of `cold`.
+    #[value(skip)]
+    ColdClear,
+    /// A cached file, asked for at once with seven that were never read and behind them, on one connection: how long it takes. A part of
+    /// `http2`.
+    #[value(skip)]
+    Own,
+    /// A browser loads a page of images that were never read: how long it takes. A part of `http2`.
+    #[value(skip)]
+    Page,
     /// Files that were never read, on a disk that answers in microseconds.
     Fast,
     /// Files that were never read, on this machine's own disk, one worker per core.
     Local,
     /// Everything cached: CPU time per request.
     Cpu,
-    /// What `cpu` measures, while the loop looks at each request: something was cold a moment ago. A part of `tls`.
+    /// What `cpu` measures, while the loop looks at each request: something was cold a moment ago. A part of `tls` and `http2`.
     #[value(skip)]
     Armed,
     /// Everything cached, each request on a connection of its own: full handshakes a second. A part of `tls`.
@@ -72,11 +84,31 @@ impl Section {
         Self::Syscalls,
     ];
 
+    /// What `http2` consists of.
+    pub const OF_HTTP2: [Self; 8] = [
+        Self::Cold,
+        Self::ColdClear,
+        Self::Mixed,
+        Self::Own,
+        Self::Bodies,
+        Self::Cpu,
+        Self::Armed,
+        Self::Page,
+    ];
+
+    /// All that `--part` can name.
+    pub fn named_parts() -> impl Iterator<Item = Self> {
+        let also = |part: &Self| !Self::OF_TLS.contains(part);
+        let of_http2 = Self::OF_HTTP2.into_iter().filter(also);
+        Self::OF_TLS.into_iter().chain(of_http2)
+    }
+
     /// What it consists of; most sections are one measurement, their own.
     pub fn parts(self) -> Vec<Part> {
         let sections = match self {
             Self::Servers => &[Self::Cold, Self::Mixed][..],
             Self::Tls => &Self::OF_TLS,
+            Self::Http2 => &Self::OF_HTTP2,
             _ => &[self],
         };
         let part = |section: &Self| Part {
@@ -94,6 +126,10 @@ impl Section {
             Self::Deep => "deep",
             Self::Servers => "servers",
             Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::ColdClear => "cold-clear",
+            Self::Own => "own",
+            Self::Page => "page",
             Self::Fast => "fast",
             Self::Local => "local",
             Self::Cpu => "cpu",

@@ -1,5 +1,6 @@
 //! What the trial says at its end: one table, the figures against what they must be, a JSON file and a picture.
 
+mod http2;
 mod json;
 pub mod mark;
 mod picture;
@@ -8,6 +9,7 @@ mod ratios;
 pub mod table;
 mod tls;
 pub mod verdicts;
+mod waterfall;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,6 +34,10 @@ pub fn write(trial: &Trial, out: &Path) -> Result<()> {
             .with_context(|| format!("cannot draw {}", picture.display()))?;
     }
 
+    let page = out.join("page.svg");
+    let has_page = waterfall::draw(results, &page)
+        .with_context(|| format!("cannot draw {}", page.display()))?;
+
     let mut text = format!("\n{}\n", table::figures(results));
     if !verdicts.is_empty() {
         let _ = writeln!(text, "\n{}", table::verdicts(&verdicts));
@@ -45,6 +51,9 @@ pub fn write(trial: &Trial, out: &Path) -> Result<()> {
     let _ = writeln!(text, "figures: {}", figures.display());
     if !results.latencies.is_empty() {
         let _ = writeln!(text, "picture: {}", picture.display());
+    }
+    if has_page {
+        let _ = writeln!(text, "picture: {}", page.display());
     }
     // Whoever read the lines may have gone; the files are written.
     let _ = io::stdout().write_all(text.as_bytes());

@@ -45,7 +45,10 @@ fn panels(results: &Results) -> Vec<Panel> {
     panels.retain(measured);
     if panels.is_empty() {
         let over = |scheme| Program::all().map(move |program| (program, scheme));
-        panels = over(Scheme::Http).chain(over(Scheme::Https)).collect();
+        panels = [Scheme::Http, Scheme::Https, Scheme::Http2]
+            .into_iter()
+            .flat_map(over)
+            .collect();
         panels.retain(measured);
     }
     panels

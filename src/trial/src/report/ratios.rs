@@ -73,6 +73,39 @@ pub fn paired(results: &Results, of_what: (Section, &str), others: &[Configurati
         .collect()
 }
 
+/// What a figure is, where it was measured, and its mark.
+pub type Row<'a> = (&'a str, (Section, &'a str), Mark);
+
+/// The median of a server with the library over that of `other`, for each row that there are figures for.
+pub fn ratios_to(results: &Results, other: Configuration, rows: &[Row<'_>]) -> Vec<Verdict> {
+    let name = other.server_name();
+    let verdict = |(what, of_what, mark): &Row<'_>| {
+        ratio(results, format!("{name} {what}"), *of_what, &[other], *mark)
+    };
+    rows.iter().filter_map(verdict).collect()
+}
+
+/// The same as the median of the ratios in each pair.
+pub fn of_pairs(results: &Results, other: Configuration, rows: &[Row<'_>]) -> Vec<Verdict> {
+    let name = other.server_name();
+    let verdict = |(what, of_what, mark): &Row<'_>| {
+        let pairs = paired(results, *of_what, &[other]);
+        let what = format!("{name} {what}, median of pairs");
+        median_of(of_what.0, what, pairs, *mark)
+    };
+    rows.iter().filter_map(verdict).collect()
+}
+
+/// A server's own figures, the median of the rounds.
+pub fn of_rounds(results: &Results, server: Configuration, rows: &[Row<'_>]) -> Vec<Verdict> {
+    let name = server.server_name();
+    let verdict = |(what, of_what, mark): &Row<'_>| {
+        let rounds = results.by_round(of_what.0, server, of_what.1).into_values();
+        median_of(of_what.0, format!("{name} {what}"), rounds.collect(), *mark)
+    };
+    rows.iter().filter_map(verdict).collect()
+}
+
 /// In clear text.
 pub fn of(program: Program, variant: Variant) -> Configuration {
     Configuration::new(program, variant)

@@ -10,7 +10,7 @@ use crate::plan::{Configuration, Section};
 use crate::results::{figure, Results};
 
 /// A column: two lines of heading, the section and the figure, and how many decimals at most.
-const COLUMNS: [(&str, Section, &str, usize); 27] = [
+const COLUMNS: [(&str, Section, &str, usize); 30] = [
     ("cold\nreq/s", Section::Cold, figure::COLD_RATE, 0),
     ("stalls/\n1000", Section::Cold, figure::STALLS, 1),
     ("beside:\ncold/s", Section::Mixed, figure::COLD_RATE, 0),
@@ -25,6 +25,14 @@ const COLUMNS: [(&str, Section, &str, usize); 27] = [
     ("local\nreq/s", Section::Local, figure::COLD_RATE, 0),
     ("bodies\nMB/s", Section::Bodies, figure::BODY_RATE, 0),
     ("stalls/\n1000", Section::Bodies, figure::STALLS, 1),
+    (
+        "/con-\nnection",
+        Section::Bodies,
+        figure::STALLS_PER_CONNECTION,
+        1,
+    ),
+    ("own\np50 ms", Section::Own, figure::P50, 2),
+    ("page\nms", Section::Page, figure::PAGE_LOAD, 0),
     ("local\nMB/s", Section::BodiesLocal, figure::BODY_RATE, 0),
     ("beside\np99 ms", Section::BodiesMixed, figure::P99, 2),
     ("overlay\nreq/s", Section::Overlay, figure::COLD_RATE, 0),

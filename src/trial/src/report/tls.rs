@@ -22,37 +22,33 @@ pub fn all(results: &Results) -> Vec<Verdict> {
 
 fn against_stock(results: &Results, laio: Configuration) -> Vec<Verdict> {
     let name = laio.server_name();
-    let stock = [laio.variant(Variant::Stock)];
+    let stock = laio.variant(Variant::Stock);
     let contenders = [Variant::AioThreads, Variant::Workers16].map(|other| laio.variant(other));
-    let floor = [laio.variant(Variant::Floor)];
-    let (rate, bodies) = (figure::COLD_RATE, figure::BODY_RATE);
-    let of_medians = [
+    let to_contenders = ratio(
+        results,
+        format!("{name} cold req/s, slow disk: laio / best of aio threads, 16 workers"),
+        (Section::Cold, figure::COLD_RATE),
+        &contenders,
+        at_least(0.97, None),
+    );
+    let to_floor = [(
+        "cached p99 beside cold: laio / floor",
+        (Section::Mixed, figure::P99),
+        at_most(3.0, None),
+    )];
+    let to_stock = [
         (
             "cold req/s, slow disk: laio / stock",
-            (Section::Cold, rate),
-            &stock[..],
+            (Section::Cold, figure::COLD_RATE),
             at_least(10.0, None),
         ),
         (
-            "cold req/s, slow disk: laio / best of aio threads, 16 workers",
-            (Section::Cold, rate),
-            &contenders,
-            at_least(0.97, None),
-        ),
-        (
-            "cached p99 beside cold: laio / floor",
-            (Section::Mixed, figure::P99),
-            &floor,
-            at_most(3.0, None),
-        ),
-        (
             "MB/s of cold bodies, slow disk: laio / stock",
-            (Section::Bodies, bodies),
-            &stock,
+            (Section::Bodies, figure::BODY_RATE),
             at_least(3.0, None),
         ),
     ];
-    let of_pairs = [
+    let pairs = [
         (
             "full handshakes/s: laio / stock",
             (Section::Handshakes, figure::HANDSHAKES),
@@ -75,21 +71,13 @@ fn against_stock(results: &Results, laio: Configuration) -> Vec<Verdict> {
             at_most(1.08, None),
         ),
     ];
-    let of_medians = of_medians
-        .into_iter()
-        .filter_map(|(what, of_what, others, mark)| {
-            ratio(results, format!("{name} {what}"), of_what, others, mark)
-        });
-    let of_pairs = of_pairs.into_iter().filter_map(|(what, of_what, mark)| {
-        let pairs = paired(results, of_what, &stock);
-        median_of(
-            of_what.0,
-            format!("{name} {what}, median of pairs"),
-            pairs,
-            mark,
-        )
-    });
-    of_medians.chain(of_pairs).collect()
+    [
+        ratios_to(results, stock, &to_stock),
+        to_contenders.into_iter().collect(),
+        ratios_to(results, laio.variant(Variant::Floor), &to_floor),
+        of_pairs(results, stock, &pairs),
+    ]
+    .concat()
 }
 
 fn alone(results: &Results, laio: Configuration) -> Vec<Verdict> {
@@ -105,18 +93,15 @@ fn alone(results: &Results, laio: Configuration) -> Vec<Verdict> {
             at_most(UNCOUNTED, Some(0.0)),
         )
     });
-    let stalls = [Section::Cold, Section::Mixed, Section::Bodies].map(|section| {
-        let what = format!("{name} stalls per 1000 cold requests, {}", section.name());
-        let rounds = results.by_round(section, laio, figure::STALLS);
-        median_of(
-            section,
-            what,
-            rounds.into_values().collect(),
-            at_most(5.0, Some(0.0)),
-        )
-    });
+    let few = at_most(5.0, Some(0.0));
+    let stalls = [
+        ("stalls per 1000 cold requests, cold", Section::Cold),
+        ("stalls per 1000 cold requests, mixed", Section::Mixed),
+        ("stalls per 1000 cold requests, bodies", Section::Bodies),
+    ]
+    .map(|(what, section)| (what, (section, figure::STALLS), few));
     extra
         .into_iter()
-        .chain(stalls.into_iter().flatten())
+        .chain(of_rounds(results, laio, &stalls))
         .collect()
 }

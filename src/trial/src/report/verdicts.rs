@@ -1,5 +1,6 @@
 //! The figures that decide, each against what it must be.
 
+use super::http2;
 use super::mark::*;
 use super::ratios::*;
 use super::tls;
@@ -21,13 +22,19 @@ pub fn all(results: &Results) -> Vec<Verdict> {
         costs(results),
         counts(results),
         tls::all(results),
+        http2::all(results),
     ]
     .concat();
     // On another disk the comparison stands, the marks do not.
     let of_slow_disk = |section| {
         matches!(
             section,
-            Section::Cold | Section::Mixed | Section::Bodies | Section::BodiesMixed
+            Section::Cold
+                | Section::Mixed
+                | Section::Bodies
+                | Section::BodiesMixed
+                | Section::Own
+                | Section::Page
         )
     };
     all.retain(|verdict| results.slow_disk || !of_slow_disk(verdict.section));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ask;
+use super::{ask, http2};
 use crate::disks::Disk;
 use crate::options::Options;
 use crate::plan::{Configuration, Part, Section};
@@ -47,7 +47,11 @@ fn run_one(
     files.truncate(FILES as usize);
 
     let before = trial.stats_before(&server);
-    let outcome = ask(&server, CLIENTS, large, &files, None)?;
+    let over_http2 = configuration.scheme.is_http2();
+    let outcome = match over_http2 {
+        true => http2::ask_bodies(&server, large, &files)?,
+        false => ask(&server, CLIENTS, large, &files, None)?,
+    };
     server.check_alive()?;
     let after = trial.stats(&server);
 
@@ -56,7 +60,13 @@ fn run_one(
     run.set(figure::BODY_RATE, rate);
     run.set_outcomes(&[&learnt, &outcome]);
     if let (Some(before), Some(after)) = (before, after) {
-        run.set_stats(after.since(&before), outcome.completed);
+        let counted = after.since(&before);
+        if over_http2 {
+            let connections = f64::from(http2::BODY_CONNECTIONS);
+            let each = counted.stalled() as f64 / connections;
+            run.set(figure::STALLS_PER_CONNECTION, each);
+        }
+        run.set_stats(counted, outcome.completed);
     }
     run.complaints = server.stop()?;
     let summary = format!("{rate:>7.0} MB/s of cold bodies{}", super::trouble(&run));

@@ -4,20 +4,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ask, COLD_CONNECTIONS};
+use super::{ask_cold, COLD_CONNECTIONS};
 use crate::disks::Disk;
 use crate::opaque::Place;
 use crate::plan::{Configuration, Part, Program, Section};
 use crate::results::{figure, Run};
 use crate::trial::Trial;
 
-/// All rounds of the section `cold`, `overlay`, `fuse`, `fast` or `local`.
+/// All rounds of the section `cold`, `overlay`, `fuse`, `fast` or `local`, or of the part `cold-clear`.
 pub fn run(trial: &mut Trial, part: Part, disk: &Disk) -> Result<()> {
+    let section = match part.section {
+        // What the configuration says already.
+        Section::ColdClear => Section::Cold,
+        section => section,
+    };
     for round in 0..trial.options.rounds(part) {
         for configuration in trial.order(part, round) {
             trial.announce(part, configuration, round);
-            let ran = run_one(trial, part.section, disk, configuration, round);
-            trial.outlive(part.section, Some(configuration), round, ran)?;
+            let ran = run_one(trial, section, disk, configuration, round);
+            trial.outlive(section, Some(configuration), round, ran)?;
         }
     }
     Ok(())
@@ -44,7 +49,7 @@ fn run_one(
 
     let before = trial.stats_before(&server);
     let limit = Duration::from_secs(trial.options.seconds().into());
-    let outcome = ask(&server, COLD_CONNECTIONS, cold, &files, Some(limit))?;
+    let outcome = ask_cold(&trial.tools, &server, COLD_CONNECTIONS, cold, &files, limit)?;
     server.check_alive()?;
     let after = trial.stats(&server);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Result};
 
-use super::{ask, load_on, LEARNING};
+use super::{ask_by_protocol, http2, load_on, LEARNING};
 use crate::disks::Disk;
 use crate::files::FileSet;
 use crate::load::{self, Closed, Kind, Outcome, Request};
@@ -17,6 +17,7 @@ use crate::results::{figure, Run};
 use crate::servers::{process, Server};
 use crate::trial::Trial;
 
+/// Over HTTP/2 as many requests at a time, on fewer connections.
 const CONNECTIONS: usize = 16;
 
 /// Bursts of each server in one pair.
@@ -77,6 +78,11 @@ impl Burst {
                 if cores() > 1 {
                     process::pin(0, 1)?;
                 }
+                if server.scheme().is_http2() {
+                    let files: Vec<u32> = requests.map(|request| request.file).collect();
+                    let connections = CONNECTIONS / http2::STREAMS;
+                    return http2::ask(server, connections, http2::STREAMS, &self.set, &files);
+                }
                 let load = load_on(server, CONNECTIONS, &self.set);
                 load::run(&load, &mut Closed::new(requests, None))
             });
@@ -128,7 +134,7 @@ fn run_pairs(
         if section == Section::Armed {
             for (_, server) in servers {
                 let files = cold.next().unwrap_or_default();
-                let outcome = ask(server, 1, &disk.sets.cold, files, None)?;
+                let outcome = ask_by_protocol(server, 1, &disk.sets.cold, files)?;
                 ensure!(outcome.failures.total() == 0, "a cold request failed");
             }
         }

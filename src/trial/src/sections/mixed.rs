@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, Result};
 
-use super::{ask, bodies, load_on, COLD_CONNECTIONS, LEARNING};
+use super::{ask, ask_by_protocol, ask_cold, bodies, load_on, COLD_CONNECTIONS, LEARNING};
 use crate::disks::Disk;
 use crate::interrupt;
 use crate::load::{self, Open};
@@ -70,7 +70,7 @@ fn run_one(
     let twice = [hot.shuffled(), hot.shuffled()].concat();
     let warmed = ask(cached_server, CACHED_CONNECTIONS, hot, &twice, None)?;
     let (learning, files) = cold.split(LEARNING);
-    let learnt = ask(&server, 1, cold, &learning, None)?;
+    let learnt = ask_by_protocol(&server, 1, cold, &learning)?;
 
     let before = trial.stats_before(&server);
     let time = Duration::from_secs(seconds.into());
@@ -79,15 +79,17 @@ fn run_one(
         Section::Hung => UNTIL_HUNG,
         _ => Duration::ZERO,
     };
+    let tools = &trial.tools;
     // A thread each: a cached answer must not wait in the client for the comparison of a cold one.
     let (cold_outcome, cached, hung) = thread::scope(|scope| {
         let cold_load = scope.spawn(|| {
-            ask(
+            ask_cold(
+                tools,
                 &server,
                 cold_connections,
                 cold,
                 &files,
-                Some(head_start + time),
+                head_start + time,
             )
         });
         // By the clock, not until the cached load is done: a server that hangs as well would never be.

@@ -5,7 +5,10 @@ pub mod cold;
 pub mod cpu;
 pub mod faults;
 pub mod flat;
+pub mod http2;
 pub mod mixed;
+pub mod own;
+pub mod page;
 pub mod syscalls;
 
 use std::fmt::Write as _;
@@ -17,16 +20,13 @@ use crate::files::FileSet;
 use crate::load::{self, Closed, Load, Outcome, Request};
 use crate::plan::Section;
 use crate::results::{figure, Run};
-use crate::servers::Server;
+use crate::servers::{Server, Tools};
 
-/// Connections that ask for files that were never read.
+/// Connections that ask for files that were never read; over HTTP/2, where each has some requests at a time, these requests.
 pub const COLD_CONNECTIONS: usize = 64;
 
 /// Cold requests before the counting of stalls begins: what the library learns from.
 pub const LEARNING: u32 = 10;
-
-/// Longer than anything that a working server takes, stock and on the slow disk included.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A load of `connections` on `server`.
 pub fn load_on<'a>(server: &'a Server, connections: usize, set: &'a FileSet) -> Load<'a> {
@@ -35,7 +35,7 @@ pub fn load_on<'a>(server: &'a Server, connections: usize, set: &'a FileSet) -> 
         transport: server.transport(),
         connections,
         set,
-        patience: PATIENCE,
+        patience: load::PATIENCE,
     }
 }
 
@@ -52,6 +52,34 @@ pub fn ask(
         &load_on(server, connections, set),
         &mut Closed::new(requests, limit),
     )
+}
+
+/// The same by the protocol that the server was started for.
+pub fn ask_by_protocol(
+    server: &Server,
+    connections: usize,
+    set: &FileSet,
+    files: &[u32],
+) -> Result<Outcome> {
+    match server.scheme().is_http2() {
+        true => http2::ask(server, connections, 1, set, files),
+        false => ask(server, connections, set, files, None),
+    }
+}
+
+/// Asks for files that were never read for a time, with many requests at once, by the protocol that the server was started for.
+pub fn ask_cold(
+    tools: &Tools,
+    server: &Server,
+    connections: usize,
+    set: &FileSet,
+    files: &[u32],
+    limit: Duration,
+) -> Result<Outcome> {
+    match server.scheme().is_http2() {
+        true => http2::ask_cold(tools, server, connections, set, files, limit),
+        false => ask(server, connections, set, files, Some(limit)),
+    }
 }
 
 /// Worker processes of a server: on a disk that is fast, one is limited by its core, and there a contender gets all of them.
@@ -71,7 +99,7 @@ pub fn learn(server: &Server, set: &FileSet, workers: u32) -> Result<(Outcome, V
         1 => 1,
         _ => 4 * workers as usize,
     };
-    Ok((ask(server, connections, set, &learning, None)?, files))
+    Ok((ask_by_protocol(server, connections, set, &learning)?, files))
 }
 
 /// What went wrong in a run, for its line on the terminal; empty if nothing did.

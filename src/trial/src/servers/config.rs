@@ -43,16 +43,19 @@ pub fn render(
         true => " reuseport",
         false => "",
     };
-    let (tls, ssl) = match spec.scheme {
-        Scheme::Http => (false, ""),
-        Scheme::Https => (true, " ssl"),
+    // The others speak HTTP/2 without being told.
+    let speaks = match spec.scheme {
+        Scheme::Http => "",
+        Scheme::Https => " ssl",
+        Scheme::Http2 => " ssl http2",
+        Scheme::H2c => " http2",
     };
-    let wanted = |line: &&str| tls || !line.starts_with(TLS);
+    let wanted = |line: &&str| spec.scheme.is_over_tls() || !line.starts_with(TLS);
     let lines: Vec<&str> = template.lines().filter(wanted).collect();
     let text = lines
         .join("\n")
         .replace(TLS, "")
-        .replace("@SSL@", ssl)
+        .replace("@SPEAKS@", speaks)
         .replace("@IDENTITY@", &identity.to_string_lossy())
         .replace("@REUSEPORT@", reuseport)
         .replace("@SENDFILE@", sendfile)
@@ -72,7 +75,8 @@ mod tests {
     /// A name that nobody fills in would reach the server as a file name.
     #[test]
     fn every_name_is_filled_in() {
-        let schemes = [Scheme::Http, Scheme::Https].into_iter();
+        use Scheme::{H2c, Http, Http2, Https};
+        let schemes = [Http, Https, Http2, H2c].into_iter();
         for (program, scheme) in
             Program::all().flat_map(|program| schemes.clone().map(move |scheme| (program, scheme)))
         {

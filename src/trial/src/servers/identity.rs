@@ -23,8 +23,10 @@ const NAME: &str = "localhost";
 pub struct Identity {
     /// A file with the certificate and its key.
     pub file: PathBuf,
-    /// How clients speak to them.
+    /// How clients speak to them: HTTP/1.1, which is what they speak to who does not ask for another protocol.
     pub client: Transport,
+    /// The same for HTTP/2, and nothing else.
+    pub http2_client: Transport,
 }
 
 impl Identity {
@@ -51,8 +53,11 @@ impl Identity {
         // Each connection has a session of its own.
         config.resumption = Resumption::disabled();
         let name = ServerName::try_from(NAME)?;
+        let mut http2 = config.clone();
+        http2.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self {
             file,
+            http2_client: Transport::Tls(Arc::new(http2), name.clone()),
             client: Transport::Tls(Arc::new(config), name),
         })
     }

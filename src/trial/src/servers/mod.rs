@@ -37,6 +37,10 @@ pub struct Tools {
     pub laio: Option<PathBuf>,
     /// The server programs that there are.
     pub programs: BTreeMap<Program, PathBuf>,
+    /// Where h2load is, if it is here.
+    pub h2load: Option<PathBuf>,
+    /// Where a headless Chromium is, if one is here.
+    pub chromium: Option<PathBuf>,
     /// Where the servers in Python are.
     pub demo_servers: PathBuf,
     /// Who they are over TLS.
@@ -49,11 +53,17 @@ const LIGHTTPD_TLS: &str = "/usr/lib/lighttpd/mod_openssl.so";
 impl Tools {
     /// Can this be run here?
     pub fn has(&self, program: Program, scheme: Scheme) -> bool {
-        let speaks_it = match (program, scheme) {
-            (Program::Lighttpd, Scheme::Https) => Path::new(LIGHTTPD_TLS).exists(),
-            _ => true,
-        };
+        let needs_module = program == Program::Lighttpd && scheme.is_over_tls();
+        let speaks_it = !needs_module || Path::new(LIGHTTPD_TLS).exists();
         speaks_it && self.programs.contains_key(&program)
+    }
+
+    /// In clear text, or by this over TLS.
+    fn transport(&self, scheme: Scheme, over_tls: &Transport) -> Transport {
+        match scheme.is_over_tls() {
+            true => over_tls.clone(),
+            false => Transport::Plain,
+        }
     }
 }
 
@@ -63,6 +73,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     transport: Transport,
+    http2: Transport,
     workers: Vec<i32>,
     directory: PathBuf,
     laio: Option<PathBuf>,
@@ -94,10 +105,8 @@ impl Server {
             spec,
             child,
             address,
-            transport: match spec.scheme {
-                Scheme::Http => Transport::Plain,
-                Scheme::Https => tools.identity.client.clone(),
-            },
+            transport: tools.transport(spec.scheme, &tools.identity.client),
+            http2: tools.transport(spec.scheme, &tools.identity.http2_client),
             workers: Vec::new(),
             directory,
             laio,
@@ -172,9 +181,19 @@ impl Server {
         self.address
     }
 
-    /// How it is spoken to.
+    /// What it was started to speak.
+    pub fn scheme(&self) -> Scheme {
+        self.spec.scheme
+    }
+
+    /// How HTTP/1.1 is spoken with it.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// How HTTP/2 is.
+    pub fn http2_transport(&self) -> &Transport {
+        &self.http2
     }
 
     /// The processes that serve.
@@ -297,7 +316,7 @@ fn command(
         let script = tools.demo_servers.join(script);
         command.arg("-B").arg(script).arg(format!("--port={port}"));
         command.arg("--root").arg(docroot);
-        if spec.scheme == Scheme::Https {
+        if spec.scheme.is_over_tls() {
             command.arg("--certificate").arg(identity);
         }
     };

@@ -35,9 +35,6 @@ pub struct Recent {
     entries: Vec<Entry>,
     /// Their places, the oldest first.
     order: VecDeque<usize>,
-    /// Where among these an operation is looked for first: many requests are looked at before the first of them is handled, and
-    /// they are handled in that order.
-    handled: usize,
     turn: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
@@ -48,7 +45,6 @@ impl Default for Recent {
         Recent {
             entries: Vec::with_capacity(MOST),
             order: VecDeque::with_capacity(MOST),
-            handled: 0,
             turn: REACH + 1,
             not_understood: 0,
         }
@@ -77,7 +73,6 @@ impl Recent {
         let oldest = if has_room {
             None
         } else {
-            self.handled = self.handled.saturating_sub(1);
             self.order.pop_front()
         };
         let place = oldest.unwrap_or_else(|| {
@@ -272,11 +267,9 @@ impl Recent {
     /// Returns whether a request of this thread was found that explains it.
     pub fn attribute(&mut self, path: &[u8], hash: u64, depth: Depth, rules: &mut Rules) -> bool {
         let turn = self.turn;
-        let length = self.order.len();
-        for at in (self.handled..length).chain(0..self.handled) {
-            let Some(entry) = self.order.get(at).map(|&place| &mut self.entries[place]) else {
-                break;
-            };
+        // The newest first: each request has its own companions' votes.
+        for &place in self.order.iter().rev() {
+            let entry = &mut self.entries[place];
             if entry.until <= turn {
                 continue;
             }
@@ -287,7 +280,6 @@ impl Recent {
                     expected.depth = expected.depth.max(depth);
                     rules.confirm(expected.outcome.rule, depth);
                 }
-                self.handled = at;
                 return true;
             }
         }

@@ -111,7 +111,8 @@ impl Connection {
     }
 
     /// Whether it is in step and the next byte is the first of a frame, or of the preface.
-    pub fn is_between_frames(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_between_frames(&self) -> bool {
         matches!(self.place, Place::Preface(0) | Place::Header(0))
     }
 

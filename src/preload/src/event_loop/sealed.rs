@@ -200,7 +200,7 @@ impl EventLoop {
             let is_understood = session.reason() == Reason::None;
             let connection = connection.filter(|_| keeps && is_understood);
             let overhead = session.overhead();
-            let mut plain = 0;
+            let (mut plain, mut has_ended) = (0, false);
             session.read(bytes, count, |piece| {
                 if piece.content != Content::Application {
                     return;
@@ -208,12 +208,14 @@ impl EventLoop {
                 if piece.at == 0 {
                     plain += piece.length.saturating_sub(overhead);
                 }
+                has_ended |= piece.at + piece.bytes.len() == piece.length;
                 if let Some(connection) = connection {
                     recent.keep_sealed(connection, &piece, entry.has_frames());
                 }
             });
             let read = ReadRecords {
                 plain,
+                has_ended,
                 within: session.reading().within(),
                 reason: session.reason(),
             };
@@ -238,7 +240,8 @@ impl EventLoop {
 
     /// Something was read that nobody has looked at.
     fn has_read_unjudged(&mut self, slot: &Slot, entry: &Entry, read: &ReadRecords) {
-        if read.plain > 0 {
+        // One that has only begun is kept, and looked at when it is whole.
+        if read.has_ended {
             entry.lose_frames();
             entry.asks.store(true, Relaxed);
         }
@@ -256,6 +259,8 @@ impl EventLoop {
 struct ReadRecords {
     /// Bytes of the application's in the records that have begun.
     plain: usize,
+    /// One of them has ended.
+    has_ended: bool,
     /// Bytes of a record that is not whole yet.
     within: usize,
     reason: Reason,

@@ -6,10 +6,31 @@ use libc::{c_int, c_void};
 /// What a page is at the least.
 const PAGE: usize = 4096;
 
+/// Below the end of the main thread's stack so much is kept free for it: the kernel puts no other mapping there.
+const STACK: usize = 8 << 20;
+
+/// Whether eight bytes are on the main thread's stack, which is in use, above this frame: they can be read.
+#[inline]
+fn is_on_stack(address: *const u64) -> bool {
+    extern "C" {
+        /// Where the main thread's stack begins, by the C library's loader.
+        static __libc_stack_end: *const c_void;
+    }
+    let frame = 0_u64;
+    let here = (&raw const frame).addr();
+    // SAFETY: it is written once, before any library is loaded.
+    let end = unsafe { __libc_stack_end }.addr();
+    let last = address.addr().saturating_add(size_of::<u64>());
+    (1..STACK).contains(&end.wrapping_sub(here)) && address.addr() > here && last <= end
+}
+
 /// Whether eight bytes can be read there. Asked by a call that reads them and, of a kind that does not
 /// exist, does nothing.
 pub fn is_readable(address: *const u64) -> bool {
     const NO_SUCH_WAY: c_int = c_int::MAX;
+    if is_on_stack(address) {
+        return true;
+    }
     let _errno = errno::Guard::new();
     // SAFETY: the kernel reads eight bytes, if it can, and refuses the rest.
     let result = unsafe {
@@ -36,4 +57,19 @@ pub fn are_readable(first: *const u64, count: usize) -> bool {
     is_readable(first)
         && is_readable(last)
         && beginnings.all(|page| is_readable(first.with_addr(page)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mapped_can_be_read() {
+        let (here, there) = (7_u64, Box::new(7_u64));
+        assert!(is_readable(&here) && is_readable(&*there));
+        assert!(are_readable([0; 2000].as_ptr(), 2000));
+        for nowhere in [std::ptr::null(), 8 as *const u64, usize::MAX as *const u64] {
+            assert!(!is_readable(nowhere), "{nowhere:?}");
+        }
+    }
 }

@@ -48,7 +48,12 @@ use core::hash::{BuildHasher, Hasher};
 /// A collision, also one that somebody contrived, can only make a cold file look warm (a stall) or
 /// a warm one cold (a wasted read): answers never depend on it.
 pub fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::with_seed(0x6c61_696f).build_hasher();
+    let mut hasher = hasher();
     hasher.write(bytes);
     hasher.finish()
+}
+
+/// The same of several things, one after the other.
+pub(crate) fn hasher() -> impl Hasher {
+    foldhash::fast::FixedState::with_seed(0x6c61_696f).build_hasher()
 }

@@ -6,7 +6,7 @@
 
 mod entry;
 
-pub use entry::Sealed;
+pub use entry::{Sealed, KEPT};
 
 use crate::http2::{self, Event};
 use crate::predictions::{Depth, Predictions};
@@ -16,7 +16,7 @@ use crate::stream::OpenFile;
 use crate::tls::{Piece, HEADER};
 use arrayvec::ArrayVec;
 use core::ops::Range;
-use entry::{Entry, Expected, Known, Touched, KEPT};
+use entry::{Entry, Expected, Known, Touched};
 use std::collections::VecDeque;
 
 /// How many requests are remembered, and how many where more of them are in reach.
@@ -36,6 +36,10 @@ pub struct Recent {
     /// Their places, the oldest first.
     order: VecDeque<usize>,
     turn: u64,
+    /// Until which turn an operation may be a request's that was understood.
+    learns_until: u64,
+    /// The same for bytes that nobody has looked at yet.
+    pending_until: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
 }
@@ -46,6 +50,8 @@ impl Default for Recent {
             entries: Vec::with_capacity(MOST),
             order: VecDeque::with_capacity(MOST),
             turn: REACH + 1,
+            learns_until: 0,
+            pending_until: 0,
             not_understood: 0,
         }
     }
@@ -81,13 +87,27 @@ impl Recent {
         });
         self.order.push_back(place);
         let entry = &mut self.entries[place];
-        (entry.turn, entry.until) = (turn, turn + reach);
+        (entry.turn, entry.until, entry.name) = (turn, turn + reach, None);
         entry
     }
 
-    /// Keeps the first bytes that a client sent, to be parsed if something stalls.
-    pub fn keep_bytes(&mut self, bytes: &[u8]) {
+    /// Whether an operation of this turn can confirm or teach anything: it may be that of a request that was understood. Those of which
+    /// only the bytes were kept are asked if it stalls.
+    #[inline]
+    pub fn learns(&self) -> bool {
+        self.learns_until > self.turn
+    }
+
+    /// An operation has stalled: those that follow may teach as well.
+    pub fn has_stalled(&mut self) {
+        self.learns_until = self.learns_until.max(self.turn + REACH);
+    }
+
+    /// Keeps the first bytes that a client sent, to be parsed if something stalls. The entry that gives way is judged.
+    pub fn keep_bytes(&mut self, bytes: &[u8], rules: &mut Rules) {
+        self.pending_until = self.pending_until.max(self.turn + REACH);
         let entry = self.begin(REACH);
+        entry.judge(rules);
         entry.expects_nothing();
         let kept = &bytes[..bytes.len().min(KEPT)];
         // In place where bytes stood before, the usual case: a KiB is not moved about.
@@ -101,9 +121,32 @@ impl Recent {
         }
     }
 
+    /// The newest request is known by this elsewhere.
+    pub fn newest_is(&mut self, name: u64) {
+        if let Some(&place) = self.order.back() {
+            self.entries[place].name = Some(name);
+        }
+    }
+
+    /// What the requests are known by to which an operation of this turn may belong.
+    pub fn names(&self) -> impl Iterator<Item = u64> + '_ {
+        let in_reach = self.entries.iter().filter(|it| it.until > self.turn);
+        in_reach.filter_map(|entry| entry.name)
+    }
+
     /// Keeps one of many requests that a client has sent, for which nothing was predicted.
     pub fn keep_request(&mut self, request: &Request) {
+        self.learns_until = self.learns_until.max(self.turn + REACH_OF_MANY);
         let entry = self.begin(REACH_OF_MANY);
+        entry.expects_nothing();
+        entry.is_for(request);
+    }
+
+    /// The same with one that is asked for again and again: its operations teach nothing unless one stalls. The entry that gives way is
+    /// judged.
+    pub fn keep_repeated(&mut self, request: &Request, rules: &mut Rules) {
+        let entry = self.begin(REACH_OF_MANY);
+        entry.judge(rules);
         entry.expects_nothing();
         entry.is_for(request);
     }
@@ -126,7 +169,9 @@ impl Recent {
             }
             return;
         }
-        let entry = self.begin(if are_many { REACH_OF_MANY } else { REACH });
+        let reach = if are_many { REACH_OF_MANY } else { REACH };
+        self.pending_until = self.pending_until.max(self.turn + reach);
+        let entry = self.begin(reach);
         entry.expects_nothing();
         // In place where a record stood before, the usual case: a KiB is not moved about.
         if !matches!(entry.known, Known::Sealed(_)) {
@@ -163,6 +208,7 @@ impl Recent {
         if request.may_want_less() {
             rules.count_condition();
         }
+        self.learns_until = self.learns_until.max(self.turn + reach);
         let entry = self.begin(reach);
         entry.judge(rules);
         entry.touched = Touched::No;
@@ -181,6 +227,10 @@ impl Recent {
         mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
     ) {
         let turn = self.turn;
+        if self.pending_until <= turn {
+            return;
+        }
+        self.pending_until = turn;
         // Those that a record of several brings are behind the last of these.
         let count = self.order.len();
         // The newest first: by it a connection's keys are found to be right, and what was of its handshake is seen.

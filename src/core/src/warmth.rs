@@ -91,6 +91,65 @@ fn age(value: u64, now: u64) -> u64 {
     time(time(now).wrapping_sub(time(value)))
 }
 
+/// For how long what was in memory is taken to be there still.
+///
+/// To ask again costs some microseconds, and not to have asked a stall, a thousand times as long. So one waits the longer the more often
+/// in a row what was asked again was there, and no longer than at first as soon as something was not.
+#[derive(Debug)]
+pub struct Ttl {
+    /// At first, in milliseconds.
+    first: u64,
+    /// How many times that.
+    factor: u64,
+    /// How many times in a row all was still there.
+    in_a_row: u32,
+}
+
+/// The same at first, where memory is taken from files that are in use. At risk are no more paths than there are requests in such a
+/// time.
+const IN_DOUBT: u64 = 100;
+
+/// After so many times in a row the time doubles.
+const IN_A_ROW: u32 = 256;
+
+/// How many times the first time it is at the most.
+const MOST: u64 = 16;
+
+impl Ttl {
+    /// So many milliseconds at first.
+    pub fn new(first: u64) -> Ttl {
+        Ttl {
+            first,
+            factor: 1,
+            in_a_row: 0,
+        }
+    }
+
+    /// In milliseconds.
+    pub fn get(&self) -> u64 {
+        self.first.saturating_mul(self.factor)
+    }
+
+    /// The same where memory is taken from files that are in use.
+    pub fn in_doubt(&self) -> u64 {
+        self.first.min(IN_DOUBT).saturating_mul(self.factor)
+    }
+
+    /// Something that was in memory longer ago than that is there still.
+    pub fn was_right(&mut self) {
+        self.in_a_row += 1;
+        if self.in_a_row == IN_A_ROW {
+            self.in_a_row = 0;
+            self.factor = (2 * self.factor).min(MOST);
+        }
+    }
+
+    /// Something that was in memory is no more.
+    pub fn was_wrong(&mut self) {
+        (self.factor, self.in_a_row) = (1, 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +164,26 @@ mod tests {
         assert_eq!(table.get(path, 1_101, 100), Warmth::WasWarm);
         table.remove(path);
         assert_eq!(table.get(path, 1_000, 100), Warmth::Unknown);
+    }
+
+    #[test]
+    fn what_stays_is_asked_for_less_and_less() {
+        let mut ttl = Ttl::new(2000);
+        (1..IN_A_ROW).for_each(|_| ttl.was_right());
+        assert_eq!(ttl.get(), 2000);
+        ttl.was_right();
+        assert_eq!((ttl.get(), ttl.in_doubt()), (4000, 200));
+        (0..100 * IN_A_ROW).for_each(|_| ttl.was_right());
+        assert_eq!(ttl.get(), 2000 * MOST);
+        ttl.was_wrong();
+        assert_eq!(ttl.get(), 2000);
+        (1..IN_A_ROW).for_each(|_| ttl.was_right());
+        ttl.was_wrong();
+        ttl.was_right();
+        assert_eq!(ttl.get(), 2000);
+        let mut never = Ttl::new(0);
+        (0..100 * IN_A_ROW).for_each(|_| never.was_right());
+        assert_eq!((never.get(), never.in_doubt()), (0, 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::tls::{Piece, Place, HEADER};
 use arrayvec::ArrayVec;
 
 /// How much of a request is kept: enough for a request line and the `Host` of nearly all.
-pub(super) const KEPT: usize = 1024;
+pub const KEPT: usize = 1024;
 
 /// What is known of one request.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub(super) struct Entry {
     /// Until which turn an operation may be its.
     pub until: u64,
     pub known: Known,
+    /// What it is known by elsewhere.
+    pub name: Option<u64>,
     pub expected: ArrayVec<Expected, MAX_PREDICTIONS>,
     pub touched: Touched,
 }
@@ -119,6 +121,7 @@ impl Default for Entry {
             turn: 0,
             until: 0,
             known: Known::Nothing,
+            name: None,
             expected: ArrayVec::new(),
             touched: Touched::No,
         }

@@ -22,7 +22,7 @@ fn touch(recent: &mut Recent, rules: &mut Rules, path: &[u8]) -> bool {
 #[test]
 fn bytes_are_parsed_only_when_something_stalls() {
     let (mut recent, mut rules) = (Recent::default(), Rules::default());
-    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n");
+    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n", &mut rules);
     assert!(!touch(&mut recent, &mut rules, b"/srv/a"));
     recent.recognise(&Http, |_| None);
     assert!(touch(&mut recent, &mut rules, b"/srv/a"));
@@ -136,7 +136,7 @@ proptest! {
         rules.pin(b"/", b"/srv/www");
         let files: Vec<&String> = targets.iter().filter(|t| !t.ends_with('/')).collect();
         for target in &targets {
-            recent.keep_bytes(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+            recent.keep_bytes(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), &mut rules);
         }
         recent.recognise(&Http, |_| None);
         for index in handled.iter().filter(|_| !files.is_empty()) {
@@ -176,4 +176,39 @@ fn a_wrong_prediction_is_held_against_its_rule() {
         touch(&mut recent, &mut rules, b"/srv/c");
     }
     assert_eq!(predict(&rules, "/b").1.len(), 1);
+}
+
+#[test]
+fn only_requests_that_were_understood_and_stalls_teach() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n", &mut rules);
+    recent.newest_is(5);
+    assert!(!recent.learns());
+    assert_eq!(recent.names().collect::<Vec<_>>(), [5]);
+    recent.has_stalled();
+    assert!(recent.learns());
+    (0..REACH).for_each(|_| recent.new_iteration());
+    assert!(!recent.learns() && recent.names().next().is_none());
+    let (request, predictions) = predict(&rules, "/b");
+    recent.remember(&request, &predictions, &mut rules);
+    assert!(recent.learns() && recent.names().next().is_none());
+}
+
+/// Without it, a rule would lose the votes of all requests that are followed by repeated ones.
+#[test]
+fn bytes_that_are_kept_have_the_entry_that_gives_way_judged() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n", &mut rules);
+    recent.recognise(&Http, |_| None);
+    assert!(touch(&mut recent, &mut rules, b"/srv/a"));
+    for number in 0..20 {
+        let (request, predictions) = predict(&rules, &format!("/{number}"));
+        assert_eq!(rules.are_proven(&predictions), number >= 7, "{number}");
+        recent.remember(&request, &predictions, &mut rules);
+        touch(&mut recent, &mut rules, format!("/srv/{number}").as_bytes());
+        for _ in 0..RECENT {
+            recent.new_iteration();
+            recent.keep_bytes(b"GET /x HTTP/1.1\r\n\r\n", &mut rules);
+        }
+    }
 }

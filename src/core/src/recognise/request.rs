@@ -2,6 +2,7 @@
 
 use crate::paths::climbs;
 use arrayvec::ArrayVec;
+use core::hash::Hasher;
 
 /// Longest decoded target that is predicted for, in bytes; a longer one passes through.
 pub const MAX_TARGET: usize = 1024;
@@ -33,6 +34,19 @@ pub struct Request {
 }
 
 impl Request {
+    /// A number that all requests have which ask for the same.
+    pub fn key(&self) -> u64 {
+        let mut hasher = crate::hasher();
+        hasher.write(&self.target);
+        hasher.write_u64(self.host);
+        hasher.write_u64(self.offset);
+        // No range is so long.
+        hasher.write_u64(self.length.unwrap_or(u64::MAX));
+        let flags = [self.wants_body, self.has_body, self.conditional];
+        flags.iter().for_each(|&flag| hasher.write_u8(flag.into()));
+        hasher.finish()
+    }
+
     /// Whether the handler may read less than it does for a plain request: nothing, unless a condition is met, or a range. Or
     /// the server knows neither.
     pub fn may_want_less(&self) -> bool {

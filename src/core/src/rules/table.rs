@@ -150,6 +150,17 @@ impl Rules {
         self.rules.is_empty()
     }
 
+    /// Another number after each rule that is learnt.
+    pub fn version(&self) -> u32 {
+        self.next_serial
+    }
+
+    /// Whether all of these are proven rules' predictions: what becomes of them teaches nothing new.
+    pub fn are_proven(&self, predictions: &Predictions) -> bool {
+        let is_proven = |id| self.get(id).is_some_and(Rule::proven);
+        predictions.iter().all(|it| is_proven(it.rule))
+    }
+
     /// Adds a rule from the configuration: targets under `prefix` are files under `directory`.
     ///
     /// Returns false where it does not fit (a prefix without its slashes, too long, too many).

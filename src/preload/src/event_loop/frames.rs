@@ -4,7 +4,7 @@
 //! what is known. From the first cold request on the connection is held back, for what comes later cannot overtake it. All that
 //! is cold in one look is brought in at once, each by a job of its own, and one gate waits for all.
 
-use super::request::{peek, Cold, Look};
+use super::request::{peek, Cold, Look, Others};
 use super::state::{EventLoop, Seen, SEALED};
 use crate::fetch::pool::Urgency;
 use crate::gate::sessions::Entry;
@@ -81,10 +81,16 @@ impl EventLoop {
                 self.has_not_understood(event);
                 continue;
             };
+            let is_first_cold = self.looks.cold.is_empty();
+            let key = self.request_key();
+            if is_first_cold && self.is_frame_repeated(key) {
+                self.counters.count_alone(Counter::Http2Requests);
+                continue;
+            }
             self.predict_frame();
             let mut job = None;
-            let is_first_cold = self.looks.cold.is_empty();
-            unstaffed |= self.find_cold(&mut job, &mut urgency, is_first_cold);
+            let others = self.find_cold(&mut job, &mut urgency, is_first_cold);
+            unstaffed |= others == Others::Unstaffed;
             match job {
                 // What came before it need not wait for it.
                 Some(job) if is_first_cold && is_behind && self.looks.ends.before(at).0 > 0 => {
@@ -101,7 +107,12 @@ impl EventLoop {
                         self.pool.give_back(job);
                     }
                 }
-                None if is_first_cold => self.remember_frame(),
+                None if is_first_cold => {
+                    self.remember_frame();
+                    if others == Others::Warm && self.rules.are_proven(&self.looks.predictions) {
+                        self.can_be_repeated(key);
+                    }
+                }
                 None => {}
             }
         }

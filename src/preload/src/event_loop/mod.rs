@@ -13,6 +13,7 @@ mod holding;
 mod mapped;
 mod operation;
 mod reading;
+mod repeated;
 mod request;
 mod sealed;
 mod state;

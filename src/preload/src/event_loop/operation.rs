@@ -115,7 +115,7 @@ impl EventLoop {
     #[inline]
     pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
         let suspicious = self.suspicion.is_roused(ticks);
-        if !suspicious && !self.is_armed() {
+        if !suspicious && !(self.recent.learns() && self.is_armed()) {
             self.counters.count_alone(Counter::PassedThrough);
         } else if let Some(operation) = what() {
             self.consider(operation, suspicious.then_some(ticks));
@@ -131,7 +131,11 @@ impl EventLoop {
             .is_some_and(|ticks| self.has_blocked(operation, self.suspicion.nanoseconds(ticks)));
         if !stalled {
             self.counters.count_alone(Counter::PassedThrough);
-        } else if !was_armed {
+        } else {
+            self.forget_repeated();
+            self.recent.has_stalled();
+        }
+        if stalled || was_armed {
             self.recent.recognise(&Http, open_kept);
         }
         if stalled && operation.is_of_data() {
@@ -149,7 +153,7 @@ impl EventLoop {
         let key = warm_key(hash, depth, 0);
         self.bodies.opens_warm = operation.call == Call::Open
             && depth == Depth::Data
-            && self.pool.warm.get(key, self.now(), self.config.warm_ms) == Warmth::Warm;
+            && self.pool.warm.get(key, self.now(), self.ttl.get()) == Warmth::Warm;
         if stalled {
             self.pool.warm.remove(key);
         }
@@ -163,15 +167,20 @@ impl EventLoop {
     fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
         let armed = self.is_armed();
         let since = self.suspicion.ask();
-        let blocked = if armed {
-            // It has asked at the beginning of this iteration, so a sleep since is this call's. Blocks may
-            // have been read ahead, without waiting.
-            since.slept
+        let blocked = if armed && since.is_fresh {
+            // A sleep since the beginning of this iteration is this call's, unless a debugger has stopped it. Blocks may have been read
+            // ahead, without waiting.
+            since.slept && (since.read_blocks || !self.suspicion.is_traced(self.now()))
         } else {
-            // It has asked long ago, and a sleep may have had any reason; only where no device counts
-            // the blocks that are read is it taken for an answer.
-            since.read_blocks || since.slept && took > LONG && operation.is_opaque()
+            // The kernel was asked long ago, and a sleep may have had any reason; only where no device counts
+            // the blocks that are read is it taken for an answer. Blocks may have been a page fault's.
+            let may_be_silent = since.slept && took > LONG && operation.is_opaque();
+            since.read_blocks && !since.faulted
+                || may_be_silent && !self.suspicion.is_traced(self.now())
         };
+        if armed && !since.is_fresh && (since.slept || since.read_blocks || took > LONG) {
+            self.suspicion.watches_closely(self.now());
+        }
         if !blocked || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
             if !armed {
@@ -187,6 +196,7 @@ impl EventLoop {
         // Names stall because nobody has predicted them, data because they were taken for being there.
         if armed && self.pool.is_staffed() && operation.is_of_data() && !operation.is_opaque() {
             self.attention.doubt();
+            self.ttl.was_wrong();
         }
         operation.report("stall", took, Block::stalled);
         true
@@ -208,8 +218,11 @@ impl EventLoop {
         let _errno = errno::Guard::new();
         let armed = self.is_armed();
         let since = self.suspicion.ask();
-        // As for a stall. A disarmed loop believes its clock: what is written counts no blocks here.
-        let blocked = !armed || since.slept;
+        // As for a stall. Otherwise the clock is believed: what is written counts no blocks here.
+        let blocked = match armed && since.is_fresh {
+            true => since.slept && !self.suspicion.is_traced(self.now()),
+            false => took > LONG,
+        };
         if blocked && operation.is_on_file() {
             self.has_waited(operation, took);
         } else {

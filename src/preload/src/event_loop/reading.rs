@@ -128,7 +128,7 @@ impl EventLoop {
         if !Http::begins(bytes) && Body::may_begin(bytes) {
             slot.receives(|body| body.begin(bytes, count));
         }
-        self.recent.keep_bytes(bytes);
+        self.recent.keep_bytes(bytes, &mut self.rules);
     }
 
     /// Whether what was read is of a request's body. What comes behind it in the same read is not looked at.

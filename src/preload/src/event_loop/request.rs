@@ -40,10 +40,6 @@ pub(super) fn peek(fd: i32, slot: &Slot, bytes: &mut [u8]) -> Result<usize, Look
     }
 }
 
-/// How many milliseconds a path is taken to be in memory where memory is taken from files that are in use. At risk
-/// are no more paths than there are requests in such a time.
-const SHORT_TTL: u64 = 100;
-
 /// Requests whose files are not in memory: their jobs are in [`Looks`](super::state).
 pub(super) struct Cold {
     pub(super) urgency: Urgency,
@@ -65,10 +61,22 @@ pub(super) enum Look {
     Empty,
 }
 
+/// What was found out of one request's files, but for those that a job brings in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Others {
+    /// They are in memory.
+    Warm,
+    /// Some are not, or nobody has asked.
+    Unknown,
+    /// The same, and there is no job to be had, because no helpers have been started.
+    Unstaffed,
+}
+
 impl EventLoop {
     /// What is in a connection's socket: requests whose files are in memory, or not. `is_sound` tells that the kernel has
     /// just reported it, and no error of it: a look would take that away.
     pub(super) fn look(&mut self, fd: i32, slot: &Slot, is_sound: bool) -> Look {
+        self.ends_repeat(slot);
         if slot.is_in_body() {
             return Look::Warm;
         }
@@ -120,6 +128,11 @@ impl EventLoop {
         inflight::is_used(slot);
         // Whatever was sent before has nothing to do with the answer to this.
         slot.stream.lock().expects_nothing();
+        let key = self.repeat_key(slot, length);
+        if key.is_some_and(|key| self.is_repeated(slot, key, length)) {
+            self.counters.count_alone(Counter::Warm);
+            return Look::Warm;
+        }
         let here = length;
         if slot.partial.load(Relaxed) {
             length = self.looks.join(fd, length);
@@ -128,6 +141,7 @@ impl EventLoop {
         let (mut job, mut unstaffed) = (None, false);
         let mut urgency = Urgency::Urgent;
         let (mut at, mut first) = (0, length);
+        let mut is_settled = true;
         for number in 0..MAX_PIPELINED {
             let Some(bytes) = self
                 .looks
@@ -164,10 +178,13 @@ impl EventLoop {
             }
             self.rules
                 .predict(&self.looks.request, &mut self.looks.predictions);
+            is_settled &= number == 0 && self.rules.are_proven(&self.looks.predictions);
             if self.looks.predictions.is_empty() {
                 self.counters.count_alone(Counter::Unpredicted);
             }
-            unstaffed |= self.find_cold(&mut job, &mut urgency, true);
+            let others = self.find_cold(&mut job, &mut urgency, true);
+            unstaffed |= others == Others::Unstaffed;
+            is_settled &= others == Others::Warm;
             if job.is_none() {
                 self.recent.remember(
                     &self.looks.request,
@@ -194,27 +211,30 @@ impl EventLoop {
             None if unstaffed => Look::Unstaffed,
             None => {
                 self.counters.count_alone(Counter::Warm);
+                let is_whole = at == length && !slot.cut.load(Relaxed);
+                key.filter(|_| is_whole && is_settled)
+                    .inspect(|&key| self.can_be_repeated(key));
                 Look::Warm
             }
         }
     }
 
-    /// Adds what is cold among the predictions to the job, which is made when the first is. True where there is
-    /// none to be had, because no helpers have been started. The disk is asked only if it `is_first`.
+    /// Adds what is cold among the predictions to the job, which is made when the first is. The disk is asked only if it `is_first`.
     pub(super) fn find_cold(
         &mut self,
         job: &mut Option<Box<Job>>,
         urgency: &mut Urgency,
         is_first: bool,
-    ) -> bool {
-        let mut unstaffed = false;
+    ) -> Others {
+        let mut others = Others::Warm;
         let window = self.pool.window();
+        let ttl = self.ttl.get();
         for prediction in self.looks.predictions.iter() {
             let mut key = prediction.window_key(window);
-            let mut known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
+            let mut known = self.pool.warm.get(key, self.now(), ttl);
             if known != Warmth::Warm && prediction.key(window) != key {
                 key = prediction.key(window);
-                known = self.pool.warm.get(key, self.now(), self.config.warm_ms);
+                known = self.pool.warm.get(key, self.now(), ttl);
             }
             if known == Warmth::Warm && !self.is_past_short_ttl(key) {
                 continue;
@@ -229,6 +249,7 @@ impl EventLoop {
                     .is_multiple_of(laio_core::places::SAMPLE)
             {
                 self.counters.count_alone(Counter::BelowBreakEven);
+                others = others.max(Others::Unknown);
                 continue;
             }
             // A look at a cold file has the disk read its beginning. Behind the first one helpers look, and read no more than
@@ -241,11 +262,15 @@ impl EventLoop {
             };
             match answer {
                 Answer::Warm => {
+                    if known != Warmth::Unknown {
+                        self.ttl.was_right();
+                    }
                     self.pool.warm.insert(key, self.now());
                     continue;
                 }
                 // It was brought in, and nobody knows better.
                 Answer::Unknown if known == Warmth::Warm => continue,
+                Answer::Cold if known != Warmth::Unknown => self.ttl.was_wrong(),
                 Answer::Cold | Answer::Unknown => {}
             }
             if known == Warmth::Unknown {
@@ -259,16 +284,19 @@ impl EventLoop {
                 Some(job) => {
                     let _ = job.paths.push(prediction);
                 }
-                None if !self.pool.is_staffed() => unstaffed = true,
-                None => self.counters.count(self.pool.refusal()),
+                None if !self.pool.is_staffed() => others = Others::Unstaffed,
+                None => {
+                    self.counters.count(self.pool.refusal());
+                    others = others.max(Others::Unknown);
+                }
             }
         }
-        unstaffed
+        others
     }
 
     /// Whether what was in memory may have been taken away again, and this was not looked at just now.
-    fn is_past_short_ttl(&self, key: u64) -> bool {
-        let ttl = SHORT_TTL.min(self.config.warm_ms);
+    pub(super) fn is_past_short_ttl(&self, key: u64) -> bool {
+        let ttl = self.ttl.in_doubt();
         self.has_short_ttl() && self.pool.warm.get(key, self.now(), ttl) != Warmth::Warm
     }
 

@@ -28,6 +28,7 @@ use laio_core::config::{Config, Mode};
 use laio_core::recent::Recent;
 use laio_core::rules::Rules;
 use laio_core::stats::Counters;
+use laio_core::warmth::Ttl;
 use looks::Looks;
 use sets::Sets;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct EventLoop {
     pub(super) iteration: Iteration,
     pub(super) attention: Attention,
     pub(super) suspicion: Suspicion,
+    /// For how long what was in memory is taken to be there still.
+    pub(super) ttl: Ttl,
     /// How much it is told of at once.
     pub(super) told_at_once: Batch,
     /// Requests that are held back.
@@ -93,6 +96,7 @@ impl EventLoop {
             iteration,
             attention: Attention::until(armed_until),
             suspicion: Suspicion::new(now),
+            ttl: Ttl::new(config.warm_ms),
             told_at_once: Batch::default(),
             holding: Holding::default(),
             bodies: Bodies::default(),
@@ -182,7 +186,8 @@ impl EventLoop {
     pub(super) fn hand_over(&mut self) {
         if self.is_armed() {
             let _errno = errno::Guard::new();
-            self.suspicion.hand_over();
+            let matters = self.recent.learns() || self.has_short_ttl();
+            self.suspicion.hand_over(self.now(), matters);
         }
     }
 

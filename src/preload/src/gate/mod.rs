@@ -12,6 +12,7 @@ mod gates;
 pub mod inflight;
 pub mod loops;
 pub mod numbers;
+pub mod repeat;
 pub mod sessions;
 pub mod sets;
 pub mod slot;

@@ -1,6 +1,7 @@
 //! What is known of one connection: what its next read is to do, which of its gates are closed, what it has been told.
 
 use super::control::carry_out;
+use super::repeat::Repeat;
 use super::told::Told;
 use super::unseen::{Done, Unseen};
 use super::waker;
@@ -70,6 +71,8 @@ pub struct Slot {
     pub partial: AtomicBool,
     /// Whether the look at it has found such a part, which is to be kept when it is read, or what is no request to predict for.
     pub cut: AtomicBool,
+    /// Its last request, if that is one that is asked for again and again.
+    pub repeat: Repeat,
     /// What the client speaks (`speech`).
     pub(super) speech: AtomicU8,
     /// Whether the client's next byte is of a request's body. Written under the lock of `stream`, read without.
@@ -131,6 +134,7 @@ impl Slot {
             stream: Lock::new(Order::Stream, Stream::default()),
             partial: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            repeat: Repeat::default(),
             speech: AtomicU8::new(SILENT),
             in_body: AtomicBool::new(false),
             unseen: Unseen::default(),
@@ -157,6 +161,7 @@ impl Slot {
         self.partial.store(false, Relaxed);
         self.cut.store(false, Relaxed);
         self.in_body.store(false, Relaxed);
+        self.repeat.ends();
         self.error.store(0, Relaxed);
         self.shared.store(false, Relaxed);
         self.born.store(CHILDREN.load(Relaxed), Relaxed);
@@ -363,6 +368,15 @@ impl Slot {
         let mut stream = self.stream.lock();
         follow(&mut stream.received);
         self.in_body.store(stream.received.is_inside(), Relaxed);
+    }
+
+    /// A write of an answer that is sent without a look has returned.
+    #[inline]
+    pub fn has_sent_of_repeated(&self, written: isize) {
+        if let Ok(count @ 1..) = usize::try_from(written) {
+            self.repeat.has_sent(count);
+            self.told.is_answered();
+        }
     }
 
     /// Whether nothing is known of what waits in the socket.

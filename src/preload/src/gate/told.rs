@@ -189,6 +189,11 @@ impl Told {
         }
     }
 
+    /// A part of an answer was sent, in whatever iteration.
+    pub fn is_answered(&self) {
+        self.answering.store(true, Relaxed);
+    }
+
     /// Whether the server has ever had a byte of it.
     pub fn was_read(&self) -> bool {
         self.was_read.load(Relaxed)

@@ -166,6 +166,11 @@ fn produced(
     cut: Option<impl FnOnce(&[iovec]) -> ssize_t>,
     is_file: impl Fn() -> bool,
 ) -> ssize_t {
+    if let Some(slot) = repeats(fd, 1) {
+        let written = real();
+        slot.has_sent_of_repeated(written);
+        return written;
+    }
     let mut given = None;
     let mut looks = false;
     let transfer = gate(fd, |state, slot| {
@@ -209,6 +214,13 @@ fn is_full_pipe(fd: c_int) -> bool {
     let kind = |status: rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(status.st_mode);
     rustix::fs::fstat(pipe).map(kind) == Ok(rustix::fs::FileType::Fifo)
         && rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes > 0)
+}
+
+/// The connection, if its last request is one that is asked for again and again, and so many more bytes of the answer are sent without
+/// a look.
+#[inline]
+pub fn repeats(fd: c_int, count: size_t) -> Option<&'static Slot> {
+    table::accepted(fd).filter(|slot| slot.repeat.covers(count))
 }
 
 /// So much was written to a client connection; `then` sees how much, if it was something.

@@ -1,6 +1,6 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
-use super::body::{gate, has_produced, refuse, wrote_pipe};
+use super::body::{gate, has_produced, refuse, repeats, wrote_pipe};
 use crate::event_loop::{self, Operation, Subject, Transfer};
 use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
@@ -169,6 +169,11 @@ pub fn sent_file(
         call: Call::Sendfile,
         subject: Subject::Descriptor(from),
     };
+    if let Some(slot) = repeats(to, count) {
+        let sent = timed(real, operation);
+        slot.has_sent_of_repeated(sent);
+        return sent;
+    }
     let mut source = None;
     let transfer = gate(to, |state, slot| {
         // The kernel refuses what looks negative to it.

@@ -5,7 +5,7 @@
 //! on a machine with two. The completion thread shares the table of a program that may have been
 //! alone in it, so this wait would be ours.
 
-use super::errno;
+use super::{errno, status};
 use rustix::fd::BorrowedFd;
 use rustix::process::{getrlimit, Resource};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::Relaxed};
@@ -120,16 +120,7 @@ fn kernels_size(number: u32) -> u32 {
 
 /// The size of this process' table; nothing without `/proc`.
 fn size() -> Option<u32> {
-    use rustix::fs::{open, Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = open("/proc/self/status", flags, Mode::empty()).ok()?;
-    let mut bytes = [0; 1024];
-    let length = rustix::io::read(&file, &mut bytes).ok()?;
-    let status = String::from_utf8_lossy(bytes.get(..length)?);
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("FDSize:"))?;
-    line.trim().parse().ok()
+    status::number("FDSize:")
 }
 
 /// The application was given this number.

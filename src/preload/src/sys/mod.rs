@@ -17,5 +17,6 @@ pub mod process;
 pub mod program;
 pub mod published;
 pub mod refusals;
+pub mod status;
 pub mod sync;
 pub mod usage;

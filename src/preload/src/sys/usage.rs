@@ -21,6 +21,8 @@ pub struct Usage {
     pub sleeps: i64,
     /// How many blocks it read from a device.
     pub blocks: i64,
+    /// How many page faults have read some of them.
+    pub faults: i64,
 }
 
 /// Asks the kernel for this thread's [`Usage`].
@@ -29,6 +31,7 @@ pub fn usage() -> Usage {
     Usage {
         sleeps: usage.ru_nvcsw - SLEPT_FOR_LOCKS.get(),
         blocks: usage.ru_inblock,
+        faults: usage.ru_majflt,
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Looks {
     pub seen: Seen,
     /// The connection that speaks TLS and was read last.
     pub last_sealed: i32,
+    /// How often a file operation has stalled.
+    pub stalls: u32,
 }
 
 impl Default for Looks {
@@ -96,6 +98,7 @@ impl Default for Looks {
             records: (0..PARTIALS).map(|_| Partial::none()).collect(),
             seen: Seen::default(),
             last_sealed: NONE,
+            stalls: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whether an operation of this thread may have waited for a disk, and whether it has.
 
 use crate::sys::clock::{self, TickRate};
+use crate::sys::status;
 use crate::sys::usage::{usage, Usage};
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
@@ -11,6 +12,9 @@ const MOST_SUSPICIOUS: u64 = 16_000_000;
 
 /// So many milliseconds after it was set back to [`SUSPICIOUS`], it is again.
 const RAISED: u64 = 1000;
+
+/// So many milliseconds after a call that may have slept, the kernel is asked at the beginning of each iteration.
+const CLOSE: u64 = 1000;
 
 /// An iteration that has lasted so many nanoseconds is long for those who wait for the next one.
 const LONG_ITERATION: u64 = 1_000_000;
@@ -32,15 +36,25 @@ pub struct Suspicion {
     baseline: Usage,
     /// Waits since then, each of which may have been a sleep.
     waits: i64,
+    /// That was at the beginning of this iteration.
+    is_fresh: bool,
+    /// Until when that is so of each, in milliseconds.
+    close_until: u64,
+    /// Until when a debugger is taken to stop the thread at its calls.
+    traced_until: u64,
 }
 
 /// What the kernel has counted since it was last asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Since {
+    /// That was at the beginning of this iteration.
+    pub is_fresh: bool,
     /// The thread has slept, and not in a wait.
     pub slept: bool,
     /// Blocks were read for it.
     pub read_blocks: bool,
+    /// Some of them for page faults, or all.
+    pub faulted: bool,
 }
 
 impl Suspicion {
@@ -54,6 +68,9 @@ impl Suspicion {
             began: 0,
             baseline: usage(),
             waits: 0,
+            is_fresh: false,
+            close_until: 0,
+            traced_until: 0,
         }
     }
 
@@ -84,13 +101,32 @@ impl Suspicion {
         if now >= self.raised_until {
             self.threshold = self.tick_rate.ticks(SUSPICIOUS);
             self.raised_until = now + RAISED;
+            self.rebase();
         }
+        self.is_fresh = false;
     }
 
-    /// The application goes on with what it is told, and its requests are looked at.
-    pub fn hand_over(&mut self) {
-        self.rebase();
+    /// The application goes on with what it is told, and its requests are looked at. The kernel is asked where it `matters`: where
+    /// something of it is not known to be in memory, or something may have slept lately.
+    pub fn hand_over(&mut self, now: u64, matters: bool) {
+        if matters || now < self.close_until {
+            self.rebase();
+            self.is_fresh = true;
+        }
         self.began = clock::ticks();
+    }
+
+    /// Whether a debugger stops this thread at its calls, or may: each stop counts as a sleep.
+    pub fn is_traced(&mut self, now: u64) -> bool {
+        if now >= self.traced_until && status::is_traced() {
+            self.traced_until = now + CLOSE;
+        }
+        now < self.traced_until
+    }
+
+    /// Something may have slept, and the kernel cannot say for sure.
+    pub fn watches_closely(&mut self, now: u64) {
+        self.close_until = now + CLOSE;
     }
 
     /// The thread is about to wait, and may sleep.
@@ -103,8 +139,10 @@ impl Suspicion {
         let waits = self.waits;
         let before = self.rebase();
         Since {
+            is_fresh: self.is_fresh,
             slept: self.baseline.sleeps - before.sleeps > waits,
             read_blocks: self.baseline.blocks > before.blocks,
+            faulted: self.baseline.faults > before.faults,
         }
     }
 

@@ -117,7 +117,9 @@ impl EventLoop {
             }
         }
         if shown & READ != 0 {
-            slot.told.readable(self.iteration.number(), self.now());
+            let ended = reported & (RDHUP | ERR | HUP) != 0;
+            slot.told
+                .readable(self.iteration.number(), self.now(), ended);
         }
         if shown & WRITE != 0 {
             slot.told.writable();

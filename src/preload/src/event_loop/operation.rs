@@ -115,7 +115,8 @@ impl EventLoop {
     #[inline]
     pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
         let suspicious = self.suspicion.is_roused(ticks);
-        if !suspicious && !(self.recent.learns() && self.is_armed()) {
+        let learns = self.recent.learns() && self.is_armed();
+        if !suspicious && !learns {
             self.counters.count_alone(Counter::PassedThrough);
         } else if let Some(operation) = what() {
             self.consider(operation, suspicious.then_some(ticks));
@@ -126,7 +127,7 @@ impl EventLoop {
     fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
         let _errno = errno::Guard::new();
         self.bodies.opens_warm = false;
-        let was_armed = self.is_armed();
+        let learns = self.is_armed() && self.recent.learns();
         let stalled = suspicious
             .is_some_and(|ticks| self.has_blocked(operation, self.suspicion.nanoseconds(ticks)));
         if !stalled {
@@ -135,18 +136,16 @@ impl EventLoop {
             self.forget_repeated();
             self.recent.has_stalled();
         }
-        if stalled || was_armed {
-            self.recent.recognise(&Http, open_kept);
+        if !stalled && !learns {
+            return;
         }
+        self.recent.recognise(&Http, open_kept);
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
         }
         let Subject::Path(path, depth) = operation.subject else {
             return;
         };
-        if !stalled && !was_armed {
-            return;
-        }
         let mut room = ArrayVec::new();
         let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);

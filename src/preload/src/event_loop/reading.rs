@@ -63,7 +63,12 @@ impl EventLoop {
         if !refusable || !may_be_refused(fd) {
             return Verdict::Unseen;
         }
-        // Nothing was reported: what has come meanwhile is looked at when it is.
+        // Nothing was reported: what has come meanwhile is looked at when it is. Where all that comes will be, nobody asks.
+        let is_emptied = slot.told.is_emptied(self.iteration.number());
+        if is_emptied && !slot.told.has_ended() && slot.reports_rest(fd, false) {
+            let _ = self.refuse_read(slot);
+            return Verdict::Nothing;
+        }
         match self.look(fd, slot, false) {
             Look::Warm => return Verdict::Seen,
             // The answer of the real read, given at once: a request that arrives in between would

@@ -32,6 +32,8 @@ pub const UNSEEN: u64 = AFTER_ACCEPT + 1;
 pub struct Told {
     /// The iteration in which a wait reported that it can be read.
     readable: AtomicU64,
+    /// That was of its end as well, or of an error.
+    ended: AtomicBool,
     /// The iteration in which a read emptied it.
     emptied: AtomicU64,
     /// The iteration in which it was accepted, if nothing has happened to it since.
@@ -81,9 +83,10 @@ impl Told {
         self.registered.store(true, Relaxed);
     }
 
-    /// A wait hands out that it can be read.
-    pub fn readable(&self, iteration: u64, now: u64) {
+    /// A wait hands out that it can be read, and perhaps that it has `ended`.
+    pub fn readable(&self, iteration: u64, now: u64, ended: bool) {
         self.readable.store(iteration, Relaxed);
+        self.ended.store(ended, Relaxed);
         self.clean.store(NEVER, Relaxed);
         self.emptied.store(NEVER, Relaxed);
         self.accepted.store(NEVER, Relaxed);
@@ -108,6 +111,16 @@ impl Told {
         self.readable.load(Relaxed) == iteration
     }
 
+    /// Whether a read of this iteration has emptied it.
+    pub fn is_emptied(&self, iteration: u64) -> bool {
+        self.emptied.load(Relaxed) == iteration
+    }
+
+    /// Whether the last report was of its end as well, or of an error.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
     /// Whether a read may be answered with `EAGAIN`: nothing was reported. `in_set` tells that the loop waits
     /// in `poll` or `select`, which may know of the connection.
     pub fn may_refuse_read(&self, iteration: u64, in_set: bool) -> bool {
@@ -115,7 +128,7 @@ impl Told {
         let straight = accepted != NEVER && iteration.wrapping_sub(accepted) < AFTER_ACCEPT;
         let is_known = in_set || self.registered.load(Relaxed);
         let is_known = is_known && accepted != iteration;
-        straight && !is_known || self.emptied.load(Relaxed) == iteration
+        straight && !is_known || self.is_emptied(iteration)
     }
 
     /// Whether nothing was reported since it was accepted or emptied, which was not before the iteration `since`: from then
@@ -221,7 +234,7 @@ mod tests {
         told.registered();
         assert!(!told.may_refuse_read(2, false) && told.may_refuse_read(1, false));
         assert!(!told.may_refuse_read(1 + UNSEEN, false));
-        told.readable(1, 0);
+        told.readable(1, 0, false);
         assert!(!may_refuse(1));
         told.has_read(1, 0, 10, false);
         assert!(!may_refuse(1), "there may be more");
@@ -230,14 +243,14 @@ mod tests {
         (0..REFUSALS).for_each(|_| told.has_refused_read());
         assert!(!may_refuse(1), "it does not wait");
         assert!(told.is_clean(1, 5) && !told.is_clean(2, 5));
-        told.readable(6, 0);
+        told.readable(6, 0, false);
         assert!(!told.is_clean(1, 6), "it has not read what was reported");
     }
 
     #[test]
     fn what_a_wait_that_nobody_sees_has_reported_is_not_refused() {
         let told = Told::default();
-        told.readable(1, 0);
+        told.readable(1, 0, false);
         told.has_read(1, 0, 10, true);
         told.has_read(2, 0, 10, true);
         let may_refuse = told.may_refuse_read(2, true);
@@ -248,7 +261,7 @@ mod tests {
     #[test]
     fn a_report_is_used_up_by_the_read_that_empties_it() {
         let told = Told::default();
-        told.readable(1, 0);
+        told.readable(1, 0, false);
         told.has_read(1, 0, 10, false);
         assert!(told.is_readable(1), "there may be more");
         told.has_read(1, 0, 10, true);

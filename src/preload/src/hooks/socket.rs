@@ -4,7 +4,7 @@ use super::body::each_passed;
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
 use crate::gate::{numbers, table};
-use crate::sys::address::{are_readable, is_readable};
+use crate::sys::address::{are_readable, is_readable, is_theirs};
 use crate::sys::errno;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL};
@@ -22,7 +22,7 @@ pub fn consumed(
     }
     // SAFETY: the application's own arguments, but for the size, which is not larger.
     let part = |most: usize| unsafe { super::read::real(fd, buffer, size.min(most)) };
-    let has_room = || is_readable(buffer.cast());
+    let has_room = |is_there| is_room(buffer, is_there);
     gated(real, fd, part, has_room, || (buffer, size))
 }
 
@@ -49,7 +49,7 @@ pub fn consumed_vector(
             false => unsafe { super::readv::real(fd, vector, count) },
         }
     };
-    let has_room = || has_room(vector, count.unsigned_abs() as usize);
+    let has_room = |_| has_room(vector, count.unsigned_abs() as usize);
     let buffer = || first_of(vector, count.unsigned_abs() as usize);
     gated(real, fd, part, has_room, buffer)
 }
@@ -72,7 +72,7 @@ pub fn received(
     let part = |most: usize| unsafe {
         super::recvfrom::real(fd, buffer, size.min(most), flags, address, length)
     };
-    let has_room = || is_readable(buffer.cast());
+    let has_room = |is_there| is_room(buffer, is_there);
     gated(real, fd, part, has_room, || (buffer, size))
 }
 
@@ -125,7 +125,7 @@ fn received_parts(
         (given.msg_iov, given.msg_iovlen) = whole;
         count
     };
-    let has_room = || {
+    let has_room = |_| {
         // A message is seven words.
         let readable = are_readable(message.cast(), size_of::<msghdr>() / size_of::<u64>());
         // SAFETY: it can be read.
@@ -141,6 +141,12 @@ fn received_parts(
 /// Whether a receive takes bytes off the stream in the ordinary way.
 fn is_plain(flags: c_int) -> bool {
     flags & !(MSG_DONTWAIT | MSG_NOSIGNAL) == 0
+}
+
+/// Whether the kernel does not refuse this memory. It touches none where nothing `is_there`, and then takes any that could be the
+/// application's.
+fn is_room(buffer: *const c_void, is_there: bool) -> bool {
+    !is_there && is_theirs(buffer) || is_readable(buffer.cast())
 }
 
 /// Whether a vector is one that the kernel can fill.
@@ -166,14 +172,14 @@ fn beginning_of(first: &iovec, most: usize) -> iovec {
 }
 
 /// Reads a connection. `part` reads so many bytes of it at the most; `has_room` tells whether the call is one that the kernel does not
-/// refuse for its arguments, and is asked before it is refused for us; `buffer` tells where the kernel has put the first bytes, and is
+/// refuse for its arguments, where there are bytes or where there are none, and is asked before it is refused for us; `buffer` tells where the kernel has put the first bytes, and is
 /// asked only after a read that brought some.
 #[inline]
 fn gated(
     real: impl FnOnce() -> ssize_t,
     fd: c_int,
     part: impl FnOnce(usize) -> ssize_t,
-    has_room: impl FnOnce() -> bool,
+    has_room: impl Fn(bool) -> bool,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
     let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
@@ -183,7 +189,8 @@ fn gated(
     let verdict = verdict.unwrap_or(Verdict::PassThrough);
     let count = match verdict {
         Verdict::PassThrough => return real(),
-        Verdict::Fail(_) if !has_room() => return real(),
+        Verdict::Fail(_) if !has_room(true) => return real(),
+        Verdict::Nothing if !has_room(false) => return real(),
         Verdict::Nothing => {
             errno::set(EAGAIN);
             return -1;

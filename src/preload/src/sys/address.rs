@@ -9,17 +9,28 @@ const PAGE: usize = 4096;
 /// Below the end of the main thread's stack so much is kept free for it: the kernel puts no other mapping there.
 const STACK: usize = 8 << 20;
 
+extern "C" {
+    /// Where the main thread's stack begins, by the C library's loader.
+    static __libc_stack_end: *const c_void;
+}
+
+/// The end of the main thread's stack.
+fn stack_end() -> usize {
+    // SAFETY: it is written once, before any library is loaded.
+    unsafe { __libc_stack_end }.addr()
+}
+
+/// Whether this could be memory of the application's, mapped or not: the kernel's is beyond all stacks.
+pub fn is_theirs(address: *const c_void) -> bool {
+    address.addr() < stack_end()
+}
+
 /// Whether eight bytes are on the main thread's stack, which is in use, above this frame: they can be read.
 #[inline]
 fn is_on_stack(address: *const u64) -> bool {
-    extern "C" {
-        /// Where the main thread's stack begins, by the C library's loader.
-        static __libc_stack_end: *const c_void;
-    }
     let frame = 0_u64;
     let here = (&raw const frame).addr();
-    // SAFETY: it is written once, before any library is loaded.
-    let end = unsafe { __libc_stack_end }.addr();
+    let end = stack_end();
     let last = address.addr().saturating_add(size_of::<u64>());
     (1..STACK).contains(&end.wrapping_sub(here)) && address.addr() > here && last <= end
 }
@@ -68,8 +79,11 @@ mod tests {
         let (here, there) = (7_u64, Box::new(7_u64));
         assert!(is_readable(&here) && is_readable(&*there));
         assert!(are_readable([0; 2000].as_ptr(), 2000));
-        for nowhere in [std::ptr::null(), 8 as *const u64, usize::MAX as *const u64] {
-            assert!(!is_readable(nowhere), "{nowhere:?}");
+        for nowhere in [0, PAGE / 2, usize::MAX] {
+            assert!(
+                !is_readable(std::ptr::without_provenance(nowhere)),
+                "{nowhere}"
+            );
         }
     }
 }

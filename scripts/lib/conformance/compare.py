@@ -11,7 +11,7 @@ from contain import Run, Way
 PAIRS = 3
 
 # Reads that the library looked at before the application had them.
-LOOKS = [("lanes", "request_gate"), *(("reasons", r) for r in ("foreign", "refused", "unpredicted", "warm"))]
+LOOKS = [("lanes", "request_gate"), *(("reasons", r) for r in ("foreign", "refused", "unpredicted", "warm", "repeated"))]
 GATES = [("lanes", "request_gate"), ("lanes", "body_gate")]
 
 

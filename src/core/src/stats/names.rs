@@ -48,6 +48,8 @@ counters! {
     Unpredicted => "reasons" / "unpredicted",
     /// Requests whose predicted files were all in memory.
     Warm => "reasons" / "warm",
+    /// Requests that were asked for a moment ago, when their files were in memory: nothing of them was looked into again.
+    Repeated => "reasons" / "repeated",
     /// Requests that were passed through because the device answers faster than a gate.
     BelowBreakEven => "reasons" / "below_break_even",
     /// Requests that were passed through because the queue of jobs was full.

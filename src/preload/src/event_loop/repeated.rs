@@ -7,6 +7,7 @@
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
 use laio_core::recent::KEPT;
+use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -28,6 +29,7 @@ impl EventLoop {
         // What is beyond half a window is looked at before it is sent.
         slot.repeat
             .begins(key, self.looks.stalls, self.config.window / 2);
+        self.counters.count_alone(Counter::Repeated);
         true
     }
 
@@ -43,6 +45,7 @@ impl EventLoop {
             let request = &self.looks.request;
             self.recent.keep_repeated(request, &mut self.rules);
             self.recent.newest_is(key);
+            self.counters.count_alone(Counter::Repeated);
         }
         is_recent
     }

@@ -130,7 +130,6 @@ impl EventLoop {
         slot.stream.lock().expects_nothing();
         let key = self.repeat_key(slot, length);
         if key.is_some_and(|key| self.is_repeated(slot, key, length)) {
-            self.counters.count_alone(Counter::Warm);
             return Look::Warm;
         }
         let here = length;

@@ -1,5 +1,9 @@
 //! The settings: one table from which parsing, the documentation and `laio config` are made.
 
+mod unit;
+
+pub use unit::Unit;
+
 use core::fmt::Write as _;
 
 /// What the library does with a call that would block.
@@ -53,8 +57,8 @@ pub struct Config {
 pub enum Kind {
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// A whole number in this range, both ends included.
-    Number(u64, u64),
+    /// A whole number in this range, both ends included, of this.
+    Number(u64, u64, Unit),
     /// Any text.
     Text(&'static str),
 }
@@ -114,7 +118,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_STATS",
         kind: Kind::Text("a file name"),
         default: "",
-        meaning: "Where the counters are written as JSON when the process exits; `%p` becomes the process id. `laio stats PID` reads them at any time without it.",
+        meaning: "Where the counters are written as JSON when the process exits; `%p` becomes the process id. `laio stats` reads them at any time without it.",
         apply: |config, value| {
             config.stats = some(value);
             true
@@ -162,61 +166,59 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "LAIO_THREADS",
-        kind: Kind::Number(1, 1024),
+        kind: Kind::Number(1, 1024, Unit::Things),
         default: "64",
         meaning: "Most helper threads of one event loop, and of `laio_syscall`; they start when they are first needed and leave when idle.",
-        apply: |config, value| number(&mut config.threads, value, 1, 1024),
+        apply: |config, value| number(&mut config.threads, value, Unit::Things),
     },
     Setting {
         name: "LAIO_WINDOW",
-        kind: Kind::Number(4096, 1 << 30),
-        default: "262144",
+        kind: Kind::Number(4096, 1 << 30, Unit::Bytes),
+        default: "256K",
         meaning: "Bytes of a file that are brought into memory before its request is let through.",
-        apply: |config, value| number(&mut config.window, value, 4096, 1 << 30),
+        apply: |config, value| number(&mut config.window, value, Unit::Bytes),
     },
     Setting {
         name: "LAIO_INFLIGHT",
-        kind: Kind::Number(4096, 1 << 30),
-        default: "8388608",
+        kind: Kind::Number(4096, 1 << 30, Unit::Bytes),
+        default: "8M",
         meaning: "Bytes that are read ahead for one connection at most, and of which no answer has used anything yet. What is beyond goes as without the library.",
-        apply: |config, value| number(&mut config.inflight, value, 4096, 1 << 30),
+        apply: |config, value| number(&mut config.inflight, value, Unit::Bytes),
     },
     Setting {
         name: "LAIO_INFLIGHT_ADDRESS",
-        kind: Kind::Number(4096, crate::inflight::MOST),
-        default: "1073741824",
+        kind: Kind::Number(4096, crate::inflight::MOST, Unit::Bytes),
+        default: "1G",
         meaning: "The same for all connections of one address (of IPv6, one network of 64 bits; all of Unix sockets) in one process. Half of what was read for clients that went away is forgotten every 8 s. Behind a proxy all clients have one address; without one, 64 times `LAIO_WINDOW` is plenty.",
-        apply: |config, value| {
-            number(&mut config.inflight_address, value, 4096, crate::inflight::MOST)
-        },
+        apply: |config, value| number(&mut config.inflight_address, value, Unit::Bytes),
     },
     Setting {
         name: "LAIO_WARM_MS",
-        kind: Kind::Number(0, 3_600_000),
-        default: "2000",
-        meaning: "Milliseconds for which a path that was seen in memory is taken to be there still.",
-        apply: |config, value| number(&mut config.warm_ms, value, 0, 3_600_000),
+        kind: Kind::Number(0, 3_600_000, Unit::Milliseconds),
+        default: "2s",
+        meaning: "How long a path that was seen in memory is taken to be there still.",
+        apply: |config, value| number(&mut config.warm_ms, value, Unit::Milliseconds),
     },
     Setting {
         name: "LAIO_ARMED_MS",
-        kind: Kind::Number(0, 86_400_000),
-        default: "60000",
-        meaning: "Milliseconds without a cold file after which requests are no longer looked at, until the next stall.",
-        apply: |config, value| number(&mut config.armed_ms, value, 0, 86_400_000),
+        kind: Kind::Number(0, 86_400_000, Unit::Milliseconds),
+        default: "60s",
+        meaning: "How long after the last cold file requests are still looked at; then not until the next stall.",
+        apply: |config, value| number(&mut config.armed_ms, value, Unit::Milliseconds),
     },
     Setting {
         name: "LAIO_LONGEST_HOLD_MS",
-        kind: Kind::Number(1, 3_600_000),
-        default: "50000",
-        meaning: "Milliseconds for which a request is held back at most: then the server waits for the disk itself. Should be less than the server's timers for a request, which are 60 s and more by default.",
-        apply: |config, value| number(&mut config.longest_hold_ms, value, 1, 3_600_000),
+        kind: Kind::Number(1, 3_600_000, Unit::Milliseconds),
+        default: "50s",
+        meaning: "How long a request is held back at most: then the server waits for the disk itself. Should be less than the server's timers for a request, which are 60 s and more by default.",
+        apply: |config, value| number(&mut config.longest_hold_ms, value, Unit::Milliseconds),
     },
     Setting {
         name: "LAIO_BREAK_EVEN_US",
-        kind: Kind::Number(0, 1_000_000),
-        default: "10",
-        meaning: "A device that answers a cold request within these microseconds is waited for: a gate would cost more.",
-        apply: |config, value| number(&mut config.break_even_us, value, 0, 1_000_000),
+        kind: Kind::Number(0, 1_000_000, Unit::Microseconds),
+        default: "10us",
+        meaning: "A device that answers a cold request within this time is waited for: a gate would cost more.",
+        apply: |config, value| number(&mut config.break_even_us, value, Unit::Microseconds),
     },
 ];
 
@@ -238,6 +240,33 @@ impl core::fmt::Display for Rejected {
             f,
             "liblaio: {name}={value:?} is not {accepts}; the default is used"
         )
+    }
+}
+
+impl Setting {
+    /// Takes a value; tells whether it is one of those that are accepted.
+    fn take(&self, config: &mut Config, value: &str) -> bool {
+        let in_range = match self.kind {
+            Kind::Number(least, most, unit) => {
+                let number = unit.parse(value);
+                number.is_some_and(|number| (least..=most).contains(&number))
+            }
+            _ => true,
+        };
+        in_range && (self.apply)(config, value)
+    }
+
+    /// Whether a value is accepted.
+    pub fn accepts(&self, value: &str) -> bool {
+        self.take(&mut Config::default(), value)
+    }
+
+    /// Its name as an option of a command: `window` for `LAIO_WINDOW`, `warm` for `LAIO_WARM_MS`.
+    pub fn option(&self) -> String {
+        let name = self.name.strip_prefix("LAIO_").unwrap_or("mode");
+        let name = name.strip_suffix("_MS").unwrap_or(name);
+        let name = name.strip_suffix("_US").unwrap_or(name);
+        name.to_lowercase().replace('_', "-")
     }
 }
 
@@ -277,7 +306,7 @@ impl Config {
             let Some(value) = lookup(setting.name).filter(|value| !value.is_empty()) else {
                 continue;
             };
-            if !(setting.apply)(&mut config, &value) {
+            if !setting.take(&mut config, &value) {
                 let accepts = setting.kind.describe();
                 rejected.push(Rejected {
                     name: setting.name,
@@ -304,7 +333,7 @@ impl Kind {
     pub fn describe(&self) -> String {
         match self {
             Kind::Choice(words) => words.join(" | "),
-            Kind::Number(least, most) => format!("a whole number from {least} to {most}"),
+            Kind::Number(least, most, unit) => unit.describe(*least, *most),
             Kind::Text(what) => (*what).to_owned(),
         }
     }
@@ -336,9 +365,8 @@ fn some(value: &str) -> Option<String> {
     Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
-fn number(into: &mut u64, value: &str, least: u64, most: u64) -> bool {
-    let number = value.trim().parse().ok();
-    let number = number.filter(|number| (least..=most).contains(number));
+fn number(into: &mut u64, value: &str, unit: Unit) -> bool {
+    let number = unit.parse(value);
     *into = number.unwrap_or(*into);
     number.is_some()
 }

@@ -50,11 +50,39 @@ fn good_values_are_taken() {
     assert_eq!(config.threads, 8);
 }
 
+/// Without it, `LAIO_WINDOW=1M` would be reported, and the default used.
+#[test]
+fn sizes_and_times_may_have_units() {
+    let (config, rejected) = read(&[
+        ("LAIO_WINDOW", "1M"),
+        ("LAIO_WARM_MS", "3s"),
+        ("LAIO_ARMED_MS", "1500"),
+        ("LAIO_BREAK_EVEN_US", "1ms"),
+    ]);
+    assert_eq!(rejected, []);
+    assert_eq!((config.window, config.warm_ms), (1 << 20, 3000));
+    assert_eq!((config.armed_ms, config.break_even_us), (1500, 1000));
+    let default = Config::default();
+    assert_eq!((default.window, default.armed_ms), (262_144, 60_000));
+}
+
+#[test]
+fn every_setting_has_an_option_of_its_own() {
+    let mut options: Vec<_> = SETTINGS.iter().map(Setting::option).collect();
+    assert_eq!((&*options[0], &*options[8]), ("mode", "window"));
+    options.sort_unstable();
+    options.dedup();
+    assert_eq!(options.len(), SETTINGS.len());
+}
+
 #[test]
 fn a_bad_value_names_its_variable_and_range_and_leaves_the_default() {
     for (name, value) in [
         ("LAIO", "yes"),
         ("LAIO_THREADS", "0"),
+        ("LAIO_WINDOW", "4095"),
+        ("LAIO_WINDOW", "1MB"),
+        ("LAIO_ARMED_MS", "25h"),
         ("LAIO_MAP", "img=/x"),
     ] {
         let (config, rejected) = read(&[(name, value)]);

@@ -252,7 +252,7 @@ fn impostors() -> Result {
             bail!("the program itself: {line:?}, {:?}", child.wait()?);
         }
         let mut stats = Command::new(library::command()?)
-            .args(["stats", &child.id().to_string()])
+            .args(["stats", "--json", &child.id().to_string()])
             .stdout(File::create(scratch().join("stats.out"))?)
             .stderr(File::create(scratch().join("stats.err"))?)
             .spawn()?;

@@ -223,11 +223,11 @@ fn warm_loop_pays_nothing(state: &str) -> Result {
     Ok(())
 }
 
-/// `laio stats PID` for a live process.
+/// `laio stats --json PID` for a live process.
 fn live_statistics() -> Result {
     lighttpd(&Preload::on()?, 100, |server| {
         let output = Command::new(library::command()?)
-            .arg("stats")
+            .args(["stats", "--json"])
             .arg(server.pid().to_string())
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);

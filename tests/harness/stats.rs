@@ -34,7 +34,7 @@ impl Stats {
     pub fn of(pids: &[u32]) -> Result<Self> {
         let each = pids.iter().map(|pid| {
             let mut laio = Command::new(library::command()?);
-            let output = laio.arg("stats").arg(pid.to_string()).output()?;
+            let output = laio.args(["stats", "--json", &pid.to_string()]).output()?;
             parse(&String::from_utf8_lossy(&output.stdout))
                 .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
         });

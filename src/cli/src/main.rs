@@ -1,63 +1,73 @@
-//! `laio`: run a server under liblaio, read a process's counters, print the tables.
+//! `laio`: run a server under liblaio, look whether it can help, watch what it does.
 
-mod image;
+mod arguments;
+mod check;
+mod doctor;
+mod format;
 mod man;
-mod memory;
+mod process;
+mod report;
 mod run;
+mod settings;
+mod stats;
+mod target;
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser, Subcommand};
-use std::ffi::OsString;
+use arguments::Command;
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
-/// Run a server under liblaio, read its counters, print its tables.
-#[derive(Parser)]
-#[command(name = "laio", version, subcommand_value_name = "COMMAND")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
+/// The exit status where the command cannot do what it was asked, or was not understood.
+const FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    let is_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+    let failed = if is_run { run::FAILED } else { FAILED };
+    let arguments = match arguments::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failed } else { 0 });
+        }
+    };
+    ExitCode::from(act(arguments.command).unwrap_or_else(|error| {
+        eprintln!("laio: {error:#}");
+        failed
+    }))
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Run a program with liblaio.so preloaded, beside whatever LD_PRELOAD names already.
-    #[command(override_usage = "laio run [--library FILE] -- PROGRAM [ARGUMENT]...")]
-    Run {
-        /// The library; by default the one beside this command, or in ../lib.
-        #[arg(long, value_name = "FILE")]
-        library: Option<PathBuf>,
-        /// The program and its arguments.
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        program: Vec<OsString>,
-    },
-    /// Print the counters of a running process as JSON. Needs the right to trace it.
-    Stats {
-        /// The process.
-        pid: u32,
-    },
-    /// Print the settings, as a Markdown table.
-    Config,
-    /// Print the intercepted symbols, one a line.
-    Symbols {
-        /// As a Markdown table, with what happens there.
-        #[arg(long)]
-        markdown: bool,
-    },
-    /// Print a manual page, in roff.
-    #[command(hide = true)]
-    Man {
-        /// Which.
-        page: man::Page,
-    },
-}
-
-fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Command::Run { library, program } => run::run(library, &program)?,
-        Command::Stats { pid } => {
-            let counters = serde_json::to_string_pretty(&memory::snapshot(pid)?)?;
-            print(format!("{counters}\n"))?;
+/// Does what was asked; returns the exit status.
+fn act(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(arguments::Run {
+            library,
+            force,
+            program,
+            settings,
+        }) => {
+            let program = &program;
+            return run::run(run::Run {
+                library,
+                force,
+                settings,
+                program,
+            });
+        }
+        Command::Check { program, config } => {
+            let report = check::check(&program, config.as_deref());
+            print(report.text(report::Style::of_output()))?;
+            return Ok(report.status());
+        }
+        Command::Doctor { processes } => return doctor::doctor(&processes),
+        Command::Stats {
+            processes,
+            json,
+            watch,
+        } => return stats::stats(&processes, json, watch.map(Duration::from_secs)),
+        Command::Counters { markdown: true } => print(stats::counters::markdown())?,
+        Command::Counters { markdown: false } => {
+            print(stats::counters::text(report::Style::of_output().width))?;
         }
         Command::Config => print(laio_core::config::markdown())?,
         Command::Symbols { markdown: true } => print(laio_core::symbols::markdown())?,
@@ -65,15 +75,24 @@ fn main() -> Result<()> {
             let names = laio_core::symbols::names().map(|name| format!("{name}\n"));
             print(names.collect::<String>())?;
         }
-        Command::Man { page } => print(man::page(page, Arguments::command())?)?,
+        Command::Man { page } => print(man::page(page, arguments::command())?)?,
     }
-    Ok(())
+    Ok(0)
 }
 
 /// Writes to the standard output. Who reads it may have seen enough.
 fn print(text: impl AsRef<[u8]>) -> Result<()> {
-    match std::io::stdout().write_all(text.as_ref()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+    print_on(text).map(|_| ())
+}
+
+/// The same; tells whether anybody reads on.
+fn print_on(text: impl AsRef<[u8]>) -> Result<bool> {
+    let mut output = std::io::stdout();
+    match output
+        .write_all(text.as_ref())
+        .and_then(|()| output.flush())
+    {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        result => Ok(result.map(|()| true)?),
     }
 }

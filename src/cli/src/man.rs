@@ -49,15 +49,28 @@ fn laio(command: Command) -> Result<Vec<u8>> {
                 "A server in which no client waits for another one's cold files.",
             ),
             (
-                "LAIO=observe laio run -- lighttpd -D -f lighttpd.conf",
+                "laio check nginx",
+                "Whether the library could help nginx, and what would be in the way.",
+            ),
+            (
+                "laio run --mode observe -- lighttpd -D -f lighttpd.conf",
                 "The server as it is; what blocks it is counted.",
             ),
-            ("laio stats 4711", "What process 4711 has counted so far."),
+            (
+                "laio doctor nginx",
+                "Whether the library can do its work in the workers that run.",
+            ),
+            (
+                "laio stats --watch nginx",
+                "What they do in a second, every two seconds.",
+            ),
         ],
     );
     section(&mut rest, "EXIT STATUS", &[
-        "1 where something failed, 2 where the arguments are not understood. The program takes the place of \
-         `laio run`, and so its exit status is the program's.",
+        "The program takes the place of `laio run`, and so its exit status is the program's; 127 where there is no such \
+         program, 126 where it cannot be executed, and 125 where `laio` itself fails, or refuses to run it.",
+        "`laio check` and `laio doctor` say the worst that they found: 0 where all is well, 1 for a warning, 2 where the \
+         library cannot act. All commands end with 3 where they cannot do what they were asked, or do not understand it.",
     ]);
     section(&mut rest, "SEE ALSO", &["`liblaio`(7), `ld.so`(8)"]);
     rest.to_writer(&mut out)?;
@@ -125,7 +138,8 @@ fn liblaio() -> Result<Vec<u8>> {
     }
     section(&mut page, "NOTES", &[
         "It helps programs that are linked dynamically against glibc, wait in `epoll_wait`(2), `poll`(2) or `select`(2), \
-         and speak HTTP/1.x in the clear. TLS, HTTP/2, `io_uring` and writes to the disk are served as without it.",
+         and speak HTTP/1.x or HTTP/2, in the clear or by an OpenSSL that is a shared library. HTTP/3, `io_uring` and writes \
+         to the disk are served as without it.",
         "Behind a `seccomp`(2) filter of the program's own it does nothing.",
     ]);
     section(
@@ -181,7 +195,6 @@ fn marked(text: &str) -> Vec<Inline> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_pages_are_what_the_tables_say() {
@@ -190,7 +203,7 @@ mod tests {
             (Page::Liblaio, include_str!("../../../docs/man/liblaio.7")),
         ];
         for (which, checked_in) in pages {
-            let made = page(which, crate::Arguments::command()).unwrap();
+            let made = page(which, crate::arguments::command()).unwrap();
             assert!(made == checked_in.as_bytes(), "run scripts/generate-docs");
         }
     }

@@ -1,15 +1,47 @@
 //! Running a program under the library, and making sure that it really is.
 
+use crate::settings;
+use crate::target::{self, obstacles, Target};
 use anyhow::{bail, ensure, Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Replaces this process by the program; returns only if that fails.
-pub fn run(library: Option<PathBuf>, program: &[OsString]) -> Result<()> {
-    let (name, arguments) = program.split_first().context("no program is named")?;
-    let library = match library {
+/// The exit status of wrappers (`env`, `timeout`, `nohup`) where they fail themselves.
+pub const FAILED: u8 = 125;
+
+/// What to run, and how.
+#[derive(Debug)]
+pub struct Run<'r> {
+    /// The library, where it is named.
+    pub library: Option<PathBuf>,
+    /// Whether to run what the library cannot be loaded into.
+    pub force: bool,
+    /// Variables of the library.
+    pub settings: Vec<(&'static str, String)>,
+    /// The program and its arguments.
+    pub program: &'r [OsString],
+}
+
+/// Replaces this process by the program; returns the exit status for whoever asked, only if that fails.
+pub fn run(run: Run<'_>) -> Result<u8> {
+    let (name, arguments) = run.program.split_first().context("no program is named")?;
+    let path = match target::find(name) {
+        Ok(path) => path,
+        Err(missing) => {
+            eprintln!("laio: {missing}");
+            return Ok(missing.status());
+        }
+    };
+    if let Err(refusal) = examine(&path) {
+        ensure!(
+            run.force,
+            "{refusal:#}\nTo run it without the library's help: --force"
+        );
+        eprintln!("laio: {refusal:#}\nlaio: run all the same (--force)");
+    }
+    let library = match run.library {
         Some(library) => library,
         None => beside_this_command()?,
     };
@@ -18,14 +50,52 @@ pub fn run(library: Option<PathBuf>, program: &[OsString]) -> Result<()> {
         .with_context(|| format!("the library {} is not there", library.display()))?;
     let preload = joined(&library, std::env::var_os("LD_PRELOAD").as_deref());
     check(&library, &preload)?;
-    let error = Command::new(name)
+    let mut command = Command::new(&path);
+    command
+        .arg0(name)
         .args(arguments)
-        .env("LD_PRELOAD", preload)
-        .exec();
-    Err(error).with_context(|| format!("cannot run {}", name.display()))
+        .env("LD_PRELOAD", preload);
+    let is_chosen = |name: &OsString| run.settings.iter().any(|(chosen, _)| name == chosen);
+    let environment = std::env::vars_os().filter(|(name, _)| !is_chosen(name));
+    for mistake in settings::mistakes(environment) {
+        eprintln!("laio: {}", mistake.text);
+        // Lest the library say it once more.
+        mistake.rejected.map(|name| command.env_remove(name));
+    }
+    let error = command.envs(run.settings).exec();
+    eprintln!("laio: cannot run {}: {error}", path.display());
+    Ok(match error.kind() {
+        std::io::ErrorKind::NotFound => 127,
+        _ => 126,
+    })
 }
 
-fn beside_this_command() -> Result<PathBuf> {
+/// Whether the library can be loaded into a program.
+fn examine(path: &Path) -> Result<()> {
+    let target = match Target::inspect(path) {
+        Ok(target) => target,
+        // A program may be executed by who may not read it; and the kernel knows more formats than this command.
+        Err(error) => {
+            eprintln!("laio: {error:#}: not checked");
+            return Ok(());
+        }
+    };
+    let obstacles = obstacles(&target);
+    if obstacles.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!(
+        "the library cannot be loaded into {}",
+        target.image.display()
+    );
+    for obstacle in obstacles {
+        text += &format!("\n  {obstacle}\n  > {}", obstacle.remedy());
+    }
+    bail!(text)
+}
+
+/// The library that belongs to this command.
+pub fn beside_this_command() -> Result<PathBuf> {
     let command = std::env::current_exe().context("where is this command?")?;
     let directory = command
         .parent()

@@ -1,20 +1,83 @@
-//! The counters of a running process, read out of its memory without its knowledge.
+//! What the library has published in a running process, read out of its memory without its knowledge.
 //!
 //! What is looked at belongs to that process, which may mean harm: its mappings, and the file that goes by the library's
 //! name. Neither is believed before it has proved right.
 
-use crate::image;
-use anyhow::{bail, Context, Result};
+use super::{image, Kernel};
+use anyhow::{Context, Result};
 use laio_core::escape::Escaped;
-use laio_core::stats::{Snapshot, SIZE};
+use laio_core::stats::{version, Snapshot, SIZE};
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::fmt::{Display, Formatter, Result as Formatted};
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Mappings that are looked at, at most: one is the usual case.
 const MOST: usize = 64;
+
+/// Why nothing can be told of a process.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// There is none.
+    NoProcess(u32),
+    /// The library is not in it.
+    NotLoaded(u32, String),
+    /// It may not be looked at.
+    Forbidden(u32),
+    /// It has a library whose counters lie otherwise.
+    Version(u32, Option<String>),
+    /// Something else.
+    Other(u32, String),
+}
+
+impl Display for Unreadable {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Formatted {
+        match self {
+            Unreadable::NoProcess(pid) => write!(f, "there is no process {pid}"),
+            Unreadable::NotLoaded(pid, name) => write!(
+                f,
+                "process {pid} ({name}) runs without liblaio.so: start it by `laio run -- …`"
+            ),
+            Unreadable::Forbidden(pid) => write!(
+                f,
+                "process {pid} may not be looked at: use sudo. The process's own user may as well, where \
+                 /proc/sys/kernel/yama/ptrace_scope is 0 and the process has not changed its user"
+            ),
+            Unreadable::Version(pid, Some(version)) => write!(
+                f,
+                "process {pid} runs liblaio.so {version}, and this is laio {}: use the command that came \
+                 with the library, or restart the process",
+                env!("CARGO_PKG_VERSION")
+            ),
+            Unreadable::Version(pid, None) => write!(
+                f,
+                "process {pid} runs another version of liblaio.so: use the command that came with it, or \
+                 restart the process"
+            ),
+            Unreadable::Other(pid, why) => write!(f, "process {pid} cannot be looked at: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// A process whose counters were found.
+#[derive(Debug)]
+pub struct Attached {
+    /// The process.
+    pub kernel: Kernel,
+    /// Its program's file name.
+    pub program: String,
+    /// The library's file, as the process sees it.
+    pub library: PathBuf,
+    /// Whether there is another file by that name now, or none.
+    pub is_replaced: bool,
+    memory: File,
+    address: u64,
+}
 
 /// The beginning of a file called liblaio.so in a process's memory.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,55 +89,102 @@ struct Mapped<'m> {
     path: &'m [u8],
 }
 
-/// Reads the counters of the process with this id.
-pub fn snapshot(pid: u32) -> Result<Snapshot> {
-    let maps = fs::read(format!("/proc/{pid}/maps"))
-        .with_context(|| format!("there is no process {pid}, or it may not be looked at"))?;
-    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let program = program.file_name().unwrap_or_default().to_string_lossy();
-    let mut failed = None;
-    // A program may have mapped any file of this name, for whatever reason.
-    for mapped in mapped_libraries(&maps).take(MOST) {
-        match counters(pid, &mapped) {
-            Ok(bytes) => match Snapshot::decode(&bytes, pid, &program) {
-                Some(snapshot) => return Ok(snapshot),
-                None => failed = failed.or(Some(another_version(pid))),
-            },
-            Err(error) => failed = failed.or(Some(error)),
+impl Attached {
+    /// Finds the counters of the process with this id.
+    pub fn to(pid: u32) -> Result<Attached, Unreadable> {
+        let maps = fs::read(format!("/proc/{pid}/maps")).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => Unreadable::Forbidden(pid),
+            _ => Unreadable::NoProcess(pid),
+        })?;
+        let mut failed = None;
+        // A program may have mapped any file of this name, for whatever reason.
+        for mapped in mapped_libraries(&maps).take(MOST) {
+            match attach(pid, &mapped) {
+                Ok(attached) => return Ok(attached),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        let not_loaded = || Unreadable::NotLoaded(pid, Kernel(pid).program());
+        Err(failed.unwrap_or_else(not_loaded))
     }
-    match failed {
-        Some(error) => Err(error),
-        None => bail!("process {pid} runs without liblaio.so"),
+
+    /// The counters as they are now; nothing where the process has ended, or has become another program.
+    pub fn read(&self) -> Option<Snapshot> {
+        let bytes = self.bytes().ok()?;
+        Snapshot::decode(&bytes, self.kernel.0, &self.program, monotonic())
+    }
+
+    fn bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; SIZE];
+        self.memory.read_exact_at(&mut bytes, self.address)?;
+        Ok(bytes)
     }
 }
 
-fn another_version(pid: u32) -> anyhow::Error {
-    anyhow::anyhow!("process {pid} runs another version of liblaio.so")
+/// Milliseconds of the monotonic clock.
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
-/// What stands in the process's memory where the library has its counters.
-fn counters(pid: u32, mapped: &Mapped<'_>) -> Result<Vec<u8>> {
+fn attach(pid: u32, mapped: &Mapped<'_>) -> Result<Attached, Unreadable> {
+    let other = |error: anyhow::Error| Unreadable::Other(pid, format!("{error:#}"));
+    let address = address(pid, mapped).map_err(other)?;
+    let memory = File::open(format!("/proc/{pid}/mem")).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Unreadable::Forbidden(pid),
+        _ => Unreadable::NoProcess(pid),
+    })?;
+    let kernel = Kernel(pid);
+    let attached = Attached {
+        kernel,
+        program: kernel.program(),
+        library: PathBuf::from(OsStr::from_bytes(plain(mapped.path))),
+        is_replaced: is_replaced(pid, mapped),
+        memory,
+        address,
+    };
+    let bytes = attached.bytes().map_err(|error| other(error.into()))?;
+    match Snapshot::decode(&bytes, pid, &attached.program, monotonic()) {
+        Some(_) => Ok(attached),
+        None => Err(Unreadable::Version(pid, version(&bytes))),
+    }
+}
+
+/// Where in the process's memory the library has its counters.
+fn address(pid: u32, mapped: &Mapped<'_>) -> Result<u64> {
     let shown = Escaped(mapped.path);
     // The very file that is mapped, which may have been replaced since; and where that is not allowed, the one that
     // the process sees by this name in its own root.
-    let image = image::read(Path::new(&format!(
-        "/proc/{pid}/map_files/{}",
-        mapped.range
-    )))
-    .or_else(|_| image::read(&in_root_of(pid, mapped.path)))
-    .with_context(|| format!("cannot read {shown} as process {pid} sees it"))?;
+    let image = image::read(&mapping_of(pid, mapped))
+        .or_else(|_| image::read(&in_root_of(pid, mapped.path)))
+        .with_context(|| format!("cannot read {shown} as process {pid} sees it"))?;
     let place = image::place_of_counters(&image).with_context(|| format!("in {shown}"))?;
     let address = mapped.base.checked_add(place);
-    let address = address.with_context(|| format!("in {shown}: an address that there is not"))?;
-    let mut memory = fs::File::open(format!("/proc/{pid}/mem"))
-        .with_context(|| format!("the memory of process {pid} may not be read"))?;
-    let mut bytes = vec![0; SIZE];
-    memory
-        .seek(SeekFrom::Start(address))
-        .and_then(|_| memory.read_exact(&mut bytes))
-        .with_context(|| format!("reading process {pid}"))?;
-    Ok(bytes)
+    address.with_context(|| format!("in {shown}: an address that there is not"))
+}
+
+fn mapping_of(pid: u32, mapped: &Mapped<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/map_files/{}", mapped.range))
+}
+
+/// Whether the file by the library's name is another one than that which is mapped.
+fn is_replaced(pid: u32, mapped: &Mapped<'_>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    if plain(mapped.path) != mapped.path {
+        return true;
+    }
+    let identity = |path: &Path| fs::metadata(path).map(|status| (status.dev(), status.ino()));
+    match (
+        identity(&mapping_of(pid, mapped)),
+        identity(&in_root_of(pid, mapped.path)),
+    ) {
+        (Ok(loaded), Ok(there)) => loaded != there,
+        _ => false,
+    }
+}
+
+fn plain(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b" (deleted)").unwrap_or(path)
 }
 
 fn in_root_of(pid: u32, path: &[u8]) -> PathBuf {
@@ -88,8 +198,7 @@ fn mapped_libraries(maps: &[u8]) -> impl Iterator<Item = Mapped<'_>> {
     maps.split(|&byte| byte == b'\n').filter_map(|line| {
         // Addresses, rights, offset, device, inode, and the path behind some spaces.
         let path = line.get(line.iter().position(|&byte| byte == b'/')?..)?;
-        let name = path.strip_suffix(b" (deleted)").unwrap_or(path);
-        if name.rsplit(|&byte| byte == b'/').next() != Some(b"liblaio.so") {
+        if plain(path).rsplit(|&byte| byte == b'/').next() != Some(b"liblaio.so") {
             return None;
         }
         let mut fields = line.split(|&byte| byte == b' ');
@@ -101,6 +210,13 @@ fn mapped_libraries(maps: &[u8]) -> impl Iterator<Item = Mapped<'_>> {
         let base = u64::from_str_radix(range.split_once('-')?.0, 16).ok()?;
         Some(Mapped { range, base, path })
     })
+}
+
+/// Whether a file called liblaio.so is in a process's memory, as far as that may be asked.
+pub fn is_loaded(pid: u32) -> bool {
+    let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let is_loaded = mapped_libraries(&maps).next().is_some();
+    is_loaded
 }
 
 #[cfg(test)]
@@ -150,8 +266,9 @@ mod tests {
     /// Without it, who asks for the counters of a wrong process could be told anything.
     #[test]
     fn a_process_without_the_library_is_told_so() {
-        let said = snapshot(std::process::id()).unwrap_err().to_string();
+        let said = Attached::to(std::process::id()).unwrap_err().to_string();
         assert!(said.contains("runs without liblaio.so"), "{said}");
-        assert!(snapshot(u32::MAX).is_err());
+        let said = Attached::to(u32::MAX).unwrap_err();
+        assert_eq!(said, Unreadable::NoProcess(u32::MAX));
     }
 }

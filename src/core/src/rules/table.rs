@@ -145,7 +145,12 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Whether anything can be predicted at all.
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether nothing can be predicted at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

@@ -4,15 +4,16 @@
 //! (`laio stats PID`) without its knowledge; [`Snapshot`] is the same as JSON.
 
 use super::names::{Call, Counter};
-use super::snapshot::{RawRow, Snapshot};
-use core::mem::{offset_of, size_of};
+use super::snapshot::{Published, RawRow, Snapshot};
+use super::state::{Held, Process, StallTimes, State};
+use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Name of the section of `liblaio.so` that holds the [`Block`].
 pub const SECTION: &str = ".laio.stats";
 
 /// First bytes of a [`Block`]: the format and its version.
-pub const MAGIC: [u8; 8] = *b"LAIOST01";
+pub const MAGIC: [u8; 8] = *b"LAIOST02";
 
 /// Bytes of a [`Block`].
 pub const SIZE: usize = size_of::<Block>();
@@ -23,16 +24,62 @@ pub const LOOPS: usize = 32;
 /// Rows of the list of stalls, and of that of ungated calls.
 pub const ROWS: usize = 32;
 
-const PATH: usize = 192;
+pub(super) const PATH: usize = 192;
 
-/// The counters of one event loop. Only its thread and its helpers write here.
+/// The library's version, wherever a block lies: behind its first eight bytes in every format.
+const VERSION: [u8; 16] = {
+    let (text, mut version, mut at) = (env!("CARGO_PKG_VERSION").as_bytes(), [0; 16], 0);
+    while at < text.len() && at < version.len() {
+        version[at] = text[at];
+        at += 1;
+    }
+    version
+};
+
+/// The counters and the state of one event loop. Only its thread and its helpers write here.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct Counters([AtomicU64; Counter::ALL.len()]);
+pub struct Counters {
+    pub(super) counts: [AtomicU64; Counter::ALL.len()],
+    /// Whether a loop has this place.
+    pub(super) in_use: AtomicU64,
+    /// Until when requests are looked at, in milliseconds of the monotonic clock.
+    pub(super) armed_until: AtomicU64,
+    /// Rules that it knows, as of the last cold file.
+    pub(super) rules: AtomicU64,
+    /// What it holds back.
+    pub held: Held,
+}
 
 impl Counters {
     const fn zero() -> Counters {
-        Counters([const { AtomicU64::new(0) }; Counter::ALL.len()])
+        Counters {
+            counts: [const { AtomicU64::new(0) }; Counter::ALL.len()],
+            in_use: AtomicU64::new(0),
+            armed_until: AtomicU64::new(0),
+            rules: AtomicU64::new(0),
+            held: Held::nothing(),
+        }
+    }
+
+    /// A loop has this place from now on, and looks at requests until then.
+    pub fn begin(&self, armed_until: u64, rules: usize) {
+        self.in_use.store(1, Relaxed);
+        self.is_armed_until(armed_until, rules);
+    }
+
+    /// Its loop looks at requests until then, and knows so many rules.
+    pub fn is_armed_until(&self, milliseconds: u64, rules: usize) {
+        self.armed_until.store(milliseconds, Relaxed);
+        self.rules.store(rules as u64, Relaxed);
+    }
+
+    /// Its loop has ended.
+    pub fn end(&self) {
+        for place in [&self.in_use, &self.armed_until, &self.rules] {
+            place.store(0, Relaxed);
+        }
+        self.held.clear();
     }
 
     /// Counts one.
@@ -44,13 +91,13 @@ impl Counters {
     /// Counts `amount`.
     #[inline]
     pub fn add(&self, counter: Counter, amount: u64) {
-        self.0[counter as usize].fetch_add(amount, Relaxed);
+        self.counts[counter as usize].fetch_add(amount, Relaxed);
     }
 
     /// Counts one where only one thread does: no locked instruction.
     #[inline]
     pub fn count_alone(&self, counter: Counter) {
-        let place = &self.0[counter as usize];
+        let place = &self.counts[counter as usize];
         place.store(place.load(Relaxed).wrapping_add(1), Relaxed);
     }
 }
@@ -58,13 +105,13 @@ impl Counters {
 /// One row of a list. Written under a lock by one thread, read by anybody.
 #[derive(Debug)]
 #[repr(C)]
-struct Row {
-    count: AtomicU64,
-    total_ns: AtomicU64,
-    max_ns: AtomicU64,
-    call: AtomicU32,
-    length: AtomicU32,
-    path: [AtomicU64; PATH / 8],
+pub(super) struct Row {
+    pub(super) count: AtomicU64,
+    pub(super) total_ns: AtomicU64,
+    pub(super) max_ns: AtomicU64,
+    pub(super) call: AtomicU32,
+    pub(super) length: AtomicU32,
+    pub(super) path: [AtomicU64; PATH / 8],
 }
 
 impl Row {
@@ -83,7 +130,7 @@ impl Row {
 /// The heaviest blocked calls by call and path: a bounded list.
 #[derive(Debug)]
 #[repr(C)]
-struct Heaviest([Row; ROWS]);
+pub(super) struct Heaviest([Row; ROWS]);
 
 impl Heaviest {
     const fn empty() -> Heaviest {
@@ -145,9 +192,13 @@ impl Heaviest {
 #[repr(C)]
 pub struct Block {
     magic: [u8; 8],
-    loops: [Counters; LOOPS],
-    stalls: Heaviest,
-    ungated_calls: Heaviest,
+    version: [u8; 16],
+    /// How the process stands.
+    pub process: Process,
+    pub(super) stall_times: StallTimes,
+    pub(super) loops: [Counters; LOOPS],
+    pub(super) stalls: Heaviest,
+    pub(super) ungated_calls: Heaviest,
 }
 
 impl Block {
@@ -156,6 +207,9 @@ impl Block {
     pub const fn new() -> Block {
         Block {
             magic: MAGIC,
+            version: VERSION,
+            process: Process::new(),
+            stall_times: StallTimes::new(),
             loops: [const { Counters::zero() }; LOOPS],
             stalls: Heaviest::empty(),
             ungated_calls: Heaviest::empty(),
@@ -169,9 +223,13 @@ impl Block {
 
     /// Forgets everything: the numbers were another process's, before a fork.
     pub fn clear(&self) {
-        for place in self.loops.iter().flat_map(|counters| &counters.0) {
-            place.store(0, Relaxed);
+        for counters in &self.loops {
+            for place in &counters.counts {
+                place.store(0, Relaxed);
+            }
+            counters.end();
         }
+        self.stall_times.clear();
         for row in self.stalls.0.iter().chain(&self.ungated_calls.0) {
             row.count.store(0, Relaxed);
         }
@@ -180,6 +238,7 @@ impl Block {
     /// Enters a stall in its list; the caller sees to it that no other thread does so, nor calls
     /// [`Block::waited`], at the same time.
     pub fn stalled(&self, call: Call, path: &[u8], nanoseconds: u64) {
+        self.stall_times.enter(nanoseconds);
         self.stalls.enter(call, path, nanoseconds);
     }
 
@@ -193,12 +252,18 @@ impl Block {
         let counted = |counter: &Counter| {
             self.loops
                 .iter()
-                .map(|counters| counters.0[*counter as usize].load(Relaxed))
+                .map(|counters| counters.counts[*counter as usize].load(Relaxed))
                 .fold(0, u64::wrapping_add)
         };
         let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
         let lists = [self.stalls.rows(), self.ungated_calls.rows()];
-        Snapshot::new(pid, program, mode, &totals, lists)
+        let published = Published {
+            library: env!("CARGO_PKG_VERSION").to_owned(),
+            state: State::name_of(self.process.state.load(Relaxed)).to_owned(),
+            stall_times: self.stall_times.0.iter().map(|n| n.load(Relaxed)).collect(),
+            ..Published::default()
+        };
+        Snapshot::new(pid, program, mode, &totals, lists, published)
     }
 }
 
@@ -218,49 +283,6 @@ fn word(chunk: &[u8]) -> u64 {
     bytes[..chunk.len()].copy_from_slice(chunk);
     u64::from_le_bytes(bytes)
 }
-
-impl Snapshot {
-    /// Reads a [`Block`] out of another process's memory, given as bytes.
-    ///
-    /// Returns nothing where the bytes are not a block of this version.
-    pub fn decode(bytes: &[u8], pid: u32, program: &str) -> Option<Snapshot> {
-        if bytes.len() < SIZE || bytes[..8] != MAGIC {
-            return None;
-        }
-        let at = |offset: usize| {
-            let field = bytes.get(offset..offset + 8);
-            field.map_or(0, |field| {
-                u64::from_le_bytes(field.try_into().unwrap_or([0; 8]))
-            })
-        };
-        let counted = |counter: &Counter| {
-            let place = offset_of!(Block, loops) + *counter as usize * 8;
-            (0..LOOPS)
-                .map(|number| at(place + number * size_of::<Counters>()))
-                .fold(0, u64::wrapping_add)
-        };
-        let totals: Vec<u64> = Counter::ALL.iter().map(counted).collect();
-        let row = |row: usize| {
-            let numbers = [
-                offset_of!(Row, count),
-                offset_of!(Row, total_ns),
-                offset_of!(Row, max_ns),
-            ];
-            let call = at(row + offset_of!(Row, call)) as u32;
-            let length = (at(row + offset_of!(Row, call)) >> 32) as usize;
-            let path = row + offset_of!(Row, path);
-            let path = bytes.get(path..path + length.min(PATH)).unwrap_or_default();
-            (call, numbers.map(|offset| at(row + offset)), path.to_vec())
-        };
-        let lists = [offset_of!(Block, stalls), offset_of!(Block, ungated_calls)];
-        let lists =
-            lists.map(|list| (0..ROWS).map(move |number| row(list + number * size_of::<Row>())));
-        Some(Snapshot::new(pid, program, "unknown", &totals, lists))
-    }
-}
-
-const _: () =
-    assert!(offset_of!(Row, length) == offset_of!(Row, call) + 4 && cfg!(target_endian = "little"));
 
 #[cfg(test)]
 mod tests {
@@ -305,12 +327,6 @@ mod tests {
         assert!(stalls.iter().all(|stall| stall.path != "/light"));
     }
 
-    #[test]
-    fn bytes_that_are_no_block_are_refused() {
-        assert_eq!(Snapshot::decode(&[0; size_of::<Block>()], 1, "x"), None);
-        assert_eq!(Snapshot::decode(b"LAIOST01", 1, "x"), None);
-    }
-
     /// Without it, a path could make the terminal of whoever asks for the counters do what it says.
     #[test]
     fn paths_are_escaped() {
@@ -320,24 +336,6 @@ mod tests {
         let snapshot = HOSTILE.snapshot(1, "server", "on");
         assert_eq!(snapshot.stalls[0].path, "/srv/\\u{1b}]0;owned\\u{7}\\xff");
         assert_eq!(snapshot.ungated_calls[0].path, "host\\r\\n");
-    }
-
-    /// What is read from another process may be anything. Without it, one that is being taken apart, or means harm,
-    /// could end whoever looks.
-    #[test]
-    fn any_bytes_behind_the_magic_are_read() {
-        for byte in [0xff, 0x80, 1] {
-            let mut bytes = vec![byte; SIZE];
-            bytes[..8].copy_from_slice(&MAGIC);
-            let snapshot = Snapshot::decode(&bytes, 1, "x").unwrap();
-            assert_eq!(snapshot.stalls.len(), ROWS);
-            assert!(snapshot
-                .stalls
-                .iter()
-                .all(|row| row.path.chars().all(|c| !c.is_control())));
-            let sum: Snapshot = [snapshot.clone(), snapshot].into_iter().sum();
-            assert_eq!(sum.stalls.len(), 2 * ROWS);
-        }
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The counters: what there is to count, where it lies in memory, and how it is written.
 
 mod block;
+mod decode;
 mod names;
 mod snapshot;
+mod state;
 
 pub use block::{Block, Counters, LOOPS, MAGIC, ROWS, SECTION, SIZE};
+pub use decode::version;
 pub use names::{Call, Counter};
-pub use snapshot::{Blocked, Snapshot, VERSION};
+pub use snapshot::{Blocked, LoopNow, Published, Snapshot, VERSION};
+pub use state::{Held, Process, State, Text, STALL_BOUNDS};

@@ -28,6 +28,98 @@ pub struct Blocked {
     pub max_us: u64,
 }
 
+/// How one event loop stands, and the sums of it that are shown.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct LoopNow {
+    /// Its place among the loops of the process.
+    pub number: u64,
+    /// Whether it looks at requests before they are read.
+    pub armed: bool,
+    /// How many connections are held back now.
+    pub held: u64,
+    /// Milliseconds since the oldest of them was, to the second.
+    pub oldest_ms: u64,
+    /// Rules that it had learnt when something was cold last.
+    pub rules: u64,
+    /// Requests that it has read, as far as they were counted.
+    pub requests: u64,
+    /// Requests that were held back.
+    pub request_gate: u64,
+    /// Parts of bodies that were.
+    pub body_gate: u64,
+    /// File operations that blocked it.
+    pub stalls: u64,
+    /// Nanoseconds that it was blocked in them.
+    pub stall_time_ns: u64,
+    /// Nanoseconds that it was blocked in what the library does not hold back.
+    pub ungated_time_ns: u64,
+}
+
+/// Each is one request, as far as the library looks: reads while nothing is cold, and looks while something was.
+const REQUESTS: [Counter; 10] = [
+    Counter::Disarmed,
+    Counter::Warm,
+    Counter::RequestGate,
+    Counter::Unpredicted,
+    Counter::Refused,
+    Counter::BelowBreakEven,
+    Counter::QueueFull,
+    Counter::Unstaffed,
+    Counter::NoHelpers,
+    Counter::Full,
+];
+
+impl LoopNow {
+    pub(super) fn new(
+        number: usize,
+        counted: impl Fn(Counter) -> u64,
+        (held, oldest): (u64, Option<u64>),
+        now: u64,
+    ) -> LoopNow {
+        let requests = REQUESTS.iter().map(|counter| counted(*counter));
+        LoopNow {
+            number: number as u64,
+            held,
+            oldest_ms: oldest.map_or(0, |second| now.saturating_sub(second.saturating_mul(1000))),
+            requests: requests.fold(0, u64::wrapping_add),
+            request_gate: counted(Counter::RequestGate),
+            body_gate: counted(Counter::BodyGate),
+            stalls: counted(Counter::Stall),
+            stall_time_ns: counted(Counter::StallTime),
+            ungated_time_ns: counted(Counter::UngatedTime),
+            ..LoopNow::default()
+        }
+    }
+
+    pub(super) fn armed(mut self, armed: bool, rules: u64) -> LoopNow {
+        self.armed = armed;
+        self.rules = rules;
+        self
+    }
+}
+
+/// What a process publishes of itself beside the counters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Published {
+    /// The library's version.
+    pub library: String,
+    /// Whether it acts, and why not: the names of [`State`](super::State).
+    pub state: String,
+    /// Settings that were set and accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
+    /// System calls of the library's that were refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// Stalls by how long they took: the classes of [`STALL_BOUNDS`](super::STALL_BOUNDS), and one more.
+    pub stall_times: Vec<u64>,
+    /// The loops that there are; none at the end of a process.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<LoopNow>,
+}
+
 /// The counters of a process at one moment, as they are written in JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default)]
@@ -58,6 +150,9 @@ pub struct Snapshot {
     pub ungated_time_ns: u64,
     /// The heaviest of those.
     pub ungated_calls: Vec<Blocked>,
+    /// How the process stands.
+    #[serde(flatten)]
+    pub published: Published,
 }
 
 impl Snapshot {
@@ -67,6 +162,7 @@ impl Snapshot {
         mode: &str,
         totals: &[u64],
         [stalls, ungated_calls]: [impl Iterator<Item = RawRow>; 2],
+        published: Published,
     ) -> Snapshot {
         let group = |wanted: &str| {
             let labelled = Counter::ALL
@@ -92,6 +188,7 @@ impl Snapshot {
             stalls: by_weight(stalls),
             ungated_time_ns: totals[Counter::UngatedTime as usize],
             ungated_calls: by_weight(ungated_calls),
+            published,
         }
     }
 
@@ -142,9 +239,19 @@ impl Sum for Snapshot {
             sum.ungated_time_ns = sum.ungated_time_ns.saturating_add(other.ungated_time_ns);
             sum.stalls.extend(other.stalls);
             sum.ungated_calls.extend(other.ungated_calls);
+            sum.published.add(other.published);
             sum
         })
         .unwrap_or_default()
+    }
+}
+
+impl Published {
+    /// Of another process of the same program: its loops, and what its stalls took.
+    fn add(&mut self, other: Published) {
+        self.loops.extend(other.loops);
+        let classes = self.stall_times.iter_mut().zip(other.stall_times);
+        classes.for_each(|(sum, count)| *sum = sum.saturating_add(count));
     }
 }
 

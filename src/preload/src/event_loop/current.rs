@@ -50,6 +50,7 @@ unsafe extern "C" fn end(state: *mut c_void) {
     if program::awake() && process::is_same_process() {
         // Where the thread was cancelled in its wait.
         waker::close(state.number);
+        state.counters.end();
         loops::give_back(state.number);
         state.pool.stop();
     } else {

@@ -85,6 +85,7 @@ impl EventLoop {
         } else {
             now + config.armed_ms
         };
+        counters.begin(armed_until, rules.len());
         EventLoop {
             number,
             config,
@@ -128,7 +129,9 @@ impl EventLoop {
         if !self.is_armed() {
             self.iteration.trust_from_now();
         }
-        self.attention.stays(self.now() + self.config.armed_ms);
+        let until = self.now() + self.config.armed_ms;
+        self.attention.stays(until);
+        self.counters.is_armed_until(until, self.rules.len());
     }
 
     /// Whether a read has stalled lately although this loop looks at what it is asked for.

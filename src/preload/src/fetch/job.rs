@@ -33,6 +33,8 @@ const BUFFER: usize = 64 * 1024;
 pub struct Job {
     /// The connection and its gate's ticket; nothing where nobody waits.
     pub gate: Option<(i32, u32)>,
+    /// Where it is counted as held back.
+    pub held: Option<u8>,
     /// How often the connection's number had changed hands.
     pub owners: u32,
     /// How much it may read, and who is charged for that.
@@ -51,6 +53,7 @@ impl Job {
     /// Makes it an empty one.
     pub fn clear(&mut self) {
         self.gate = None;
+        self.held = None;
         self.charge = None;
         self.read = 0;
         self.paths.clear();

@@ -9,7 +9,8 @@ use crate::gate::sessions;
 use crate::sys::{clock, errno, forks, handler, log, process, program};
 use crate::threads::{stacks, thread};
 use crate::{event_loop, hooks};
-use laio_core::config::Config;
+use laio_core::config::{Config, Rejected, Setting, SETTINGS};
+use laio_core::stats::State;
 use libc::{c_char, c_int};
 
 /// What the C library passes to a constructor: `main`'s arguments.
@@ -34,11 +35,11 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     // A program that has more rights than whoever started it takes no orders from the environment, and is left alone.
     // SAFETY: asks the C library for a number.
     if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        program::STATS.process.is(State::Secure);
         return;
     }
-    let (config, rejected) = Config::read(|name| {
-        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-    });
+    let (config, rejected) = Config::read(variable);
+    publish(&rejected);
     rejected
         .iter()
         .for_each(|rejected| log::complain(&format!("{rejected}\n")));
@@ -54,6 +55,24 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
         handler::set_recovery(event_loop::recover);
         event_loop::prepare();
         forks::watch();
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Shows whoever looks at this process what it was told: nginx writes over its environment.
+fn publish(rejected: &[Rejected]) {
+    for Setting { name, .. } in SETTINGS {
+        let value = variable(name).filter(|value| !value.is_empty());
+        let Some(value) = value.filter(|_| rejected.iter().all(|it| it.name != *name)) else {
+            continue;
+        };
+        program::STATS
+            .process
+            .settings
+            .add_line(&format!("{name}={value}"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::process;
 use laio_core::config::{Config, Mode};
-use laio_core::stats::{Block, SECTION};
+use laio_core::stats::{Block, State, SECTION};
 use libc::c_char;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
@@ -44,10 +44,22 @@ pub fn config() -> Option<&'static Config> {
 /// From now on hooks take their lanes, unless the settings say otherwise. The program was `started_as` this.
 pub fn wake(config: Config, started_as: &[u8]) {
     let acts = may_act(&config, started_as);
+    STATS.process.is(match config.mode {
+        Mode::Off => State::Off,
+        _ if !acts => State::NotMeant,
+        mode => acting(mode),
+    });
     let _ = CONFIG.set(config);
     process::remember_pid();
     if acts {
         MODE.store(AWAKE, Relaxed);
+    }
+}
+
+fn acting(mode: Mode) -> State {
+    match mode {
+        Mode::Observe => State::Observe,
+        Mode::On | Mode::Off => State::On,
     }
 }
 
@@ -159,12 +171,14 @@ pub fn sleep() -> bool {
     let was_awake = MODE.swap(DORMANT, Relaxed) == AWAKE;
     if let Some(config) = config().filter(|_| was_awake) {
         write_stats(config);
+        STATS.process.is(State::Asleep);
     }
     was_awake
 }
 
 /// The same without counters, which are another process's.
 pub fn lie_down() {
+    STATS.process.is(State::GaveUp);
     MODE.store(DORMANT, Relaxed);
 }
 
@@ -181,6 +195,9 @@ pub fn set_filtered(filtered: bool) {
 
 /// What made the library [`sleep`] did not happen.
 pub fn wake_again() {
+    STATS
+        .process
+        .is(config().map_or(State::On, |config| acting(config.mode)));
     MODE.store(AWAKE, Relaxed);
 }
 

@@ -4,6 +4,7 @@
 //! it knows the call and not the flag. Each part of the library goes on without such a call, and the user is told once what
 //! no longer works because of it.
 
+use super::program::STATS;
 use super::{errno, log, process};
 use libc::{c_int, c_long};
 use rustix::fs::{openat2, statx, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, CWD};
@@ -72,6 +73,7 @@ impl Refusable {
     fn is_refused(&self, how: &str) {
         if !self.is_told.swap(true, Relaxed) {
             let Refusable { name, lost, .. } = self;
+            STATS.process.refused.add_line(name);
             log::complain(&format!(
                 "liblaio: {name} is refused ({how}) in process {}: {lost}\n",
                 process::pid()

@@ -9,7 +9,7 @@ pub use laio_core::stats::Snapshot as Stats;
 /// The counters of process `pid`.
 pub fn read(laio: &Path, pid: i32) -> Result<Stats> {
     let output = Command::new(laio)
-        .arg("stats")
+        .args(["stats", "--json"])
         .arg(pid.to_string())
         .env_remove("LD_PRELOAD")
         // Why it failed, not where in the command.

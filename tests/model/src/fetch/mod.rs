@@ -15,6 +15,7 @@ pub mod job {
     #[derive(Debug, Default)]
     pub struct Job {
         pub gate: Option<(i32, u32)>,
+        pub held: Option<u8>,
         pub owners: u32,
         pub charge: Option<Charge>,
         pub read: u64,

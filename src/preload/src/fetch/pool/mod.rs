@@ -17,7 +17,7 @@ use super::pins::Pins;
 use crate::gate::{numbers, table};
 use crate::sys::lock::{Lock, Order, Signal};
 use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
-use crate::sys::{descriptors, handler, memory, process, refusals};
+use crate::sys::{clock, descriptors, handler, memory, process, refusals};
 use crate::threads::executor::{Executor, Shift};
 use crate::threads::registry::{self, spawn, Employer};
 use laio_core::places::Places;
@@ -146,7 +146,10 @@ impl Pool {
 
     /// Hands a job to the helpers. The first of several wakes one, who will do them all if need be;
     /// [`Pool::before_wait`] sees to it that they are done at once.
-    pub fn submit(&self, job: Box<Job>, urgency: Urgency) {
+    pub fn submit(&self, mut job: Box<Job>, urgency: Urgency) {
+        if job.gate.is_some() {
+            job.held = Some(self.counters.held.begins(clock::milliseconds()));
+        }
         self.outstanding.fetch_add(1, SeqCst);
         self.executor.submit(job, urgency);
         self.look_after_gates();
@@ -240,6 +243,9 @@ impl Pool {
                     slot.complete(fd, ticket);
                 }
             }
+            if let Some(place) = job.held.take() {
+                self.counters.held.ends(place);
+            }
             self.outstanding.fetch_sub(1, SeqCst);
             self.give_back(job);
         }
@@ -254,6 +260,7 @@ impl Pool {
     pub fn recover(&self) {
         self.impossible.store(true, SeqCst);
         self.executor.recover();
+        self.counters.held.clear();
         self.finished.recover();
         self.free
             .take_over(|free| std::mem::forget(std::mem::take(free)));

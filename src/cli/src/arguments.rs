@@ -1,0 +1,134 @@
+//! What the command understands.
+
+use crate::{man, settings};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Keep event-driven servers responsive while files are cold: run them, check them, watch them.
+#[derive(Debug, Parser)]
+#[command(name = "laio", version, subcommand_value_name = "COMMAND")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program with liblaio.so preloaded, beside whatever LD_PRELOAD names already.
+    #[command(override_usage = "laio run [OPTION]... -- PROGRAM [ARGUMENT]...")]
+    Run(Run),
+    /// Look whether the library can help a program, before it runs.
+    Check {
+        /// The program: a name on the path, or a file.
+        program: OsString,
+        /// Its configuration, where it is not in the usual place (nginx, lighttpd).
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Look whether the library can do its work in processes that run.
+    Doctor {
+        /// Processes, by number or name; by default all that have the library.
+        #[arg(value_name = "NAME|PID")]
+        processes: Vec<String>,
+    },
+    /// Print what running processes have counted.
+    Stats {
+        /// Processes, by number or name; by default all that have the library.
+        #[arg(value_name = "NAME|PID")]
+        processes: Vec<String>,
+        /// As JSON: one object for each process.
+        #[arg(long)]
+        json: bool,
+        /// Again and again, every so many seconds: what happens in a second.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+            value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
+    },
+    /// Print what each counter means.
+    Counters {
+        /// As Markdown.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print the settings, as a Markdown table.
+    Config,
+    /// Print the intercepted symbols, one a line.
+    Symbols {
+        /// As a Markdown table, with what happens there.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print a manual page, in roff.
+    #[command(hide = true)]
+    Man {
+        /// Which.
+        page: man::Page,
+    },
+}
+
+/// What to run, and how.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The library; by default the one beside this command, or in ../lib.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// Run the program even where the library cannot be loaded into it.
+    #[arg(long)]
+    pub force: bool,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub program: Vec<OsString>,
+    /// The settings among the options.
+    #[arg(skip)]
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// All commands with their options, those that the table of settings makes among them.
+pub fn command() -> clap::Command {
+    Arguments::command().mut_subcommand("run", |run| run.args(settings::options()))
+}
+
+/// Reads a command line.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    let mut arguments =
+        Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if let (Command::Run(run), Some(matches)) =
+        (&mut arguments.command, matches.subcommand_matches("run"))
+    {
+        run.settings = settings::chosen(matches);
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn settings_are_taken_in_front_of_the_program_only() {
+        let words = "laio run --window 1M --mode observe -- server --window 2M";
+        let arguments = parse(words.split(' ').map(OsString::from)).unwrap();
+        let Command::Run(run) = arguments.command else {
+            panic!("{arguments:?}");
+        };
+        let settings = [
+            ("LAIO", "observe".to_owned()),
+            ("LAIO_WINDOW", "1M".to_owned()),
+        ];
+        assert_eq!(run.settings, settings);
+        assert_eq!(run.program, ["server", "--window", "2M"]);
+        let bad = parse("laio run --window 1Q -- x".split(' ').map(OsString::from));
+        let said = bad.unwrap_err().to_string();
+        assert!(said.contains("it takes bytes from 4K to 1G"), "{said}");
+    }
+}

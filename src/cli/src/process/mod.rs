@@ -1,0 +1,12 @@
+//! Running processes: which there are, what the kernel tells of them, and what the library has published in them.
+
+pub mod image;
+mod kernel;
+mod memory;
+mod select;
+mod standing;
+
+pub use kernel::Kernel;
+pub use memory::{Attached, Unreadable};
+pub use select::select;
+pub use standing::Standing;

@@ -3,6 +3,7 @@
 use crate::{man, settings};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Keep event-driven servers responsive while files are cold: run them, check them, watch them.
@@ -47,6 +48,32 @@ pub enum Command {
             value_parser = clap::value_parser!(u64).range(1..=3600))]
         watch: Option<u64>,
     },
+    /// Watch running processes on a live screen.
+    Top {
+        /// Processes, by number or name; by default all that have the library.
+        #[arg(value_name = "NAME|PID")]
+        processes: Vec<String>,
+        /// How often the screen changes, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value = "1",
+            value_parser = clap::value_parser!(u64).range(1..=60))]
+        every: u64,
+    },
+    /// Export the counters for monitoring, as OpenMetrics text.
+    Export {
+        /// Processes, by number or name; by default all that have the library.
+        #[arg(value_name = "NAME|PID")]
+        processes: Vec<String>,
+        /// Into a file, which is replaced as a whole: for a textfile collector.
+        #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+        file: Option<PathBuf>,
+        /// Write the file again and again, every so many seconds.
+        #[arg(long, value_name = "SECONDS", requires = "file",
+            value_parser = clap::value_parser!(u64).range(1..=86400))]
+        every: Option<u64>,
+        /// To whoever asks at http://ADDRESS/metrics, such as 127.0.0.1:9464; a loopback address.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+    },
     /// Print what each counter means.
     Counters {
         /// As Markdown.
@@ -60,6 +87,11 @@ pub enum Command {
         /// As a Markdown table, with what happens there.
         #[arg(long)]
         markdown: bool,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
     },
     /// Print a manual page, in roff.
     #[command(hide = true)]
@@ -88,7 +120,10 @@ pub struct Run {
 
 /// All commands with their options, those that the table of settings makes among them.
 pub fn command() -> clap::Command {
-    Arguments::command().mut_subcommand("run", |run| run.args(settings::options()))
+    Arguments::command().mut_subcommands(|each| match each.get_name() {
+        "run" => each.args(settings::options()),
+        _ => each,
+    })
 }
 
 /// Reads a command line.

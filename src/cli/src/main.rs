@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod doctor;
+mod export;
 mod format;
 mod man;
 mod process;
@@ -11,9 +12,11 @@ mod run;
 mod settings;
 mod stats;
 mod target;
+mod top;
 
 use anyhow::Result;
 use arguments::Command;
+use export::Destination;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,6 +68,22 @@ fn act(command: Command) -> Result<u8> {
             json,
             watch,
         } => return stats::stats(&processes, json, watch.map(Duration::from_secs)),
+        Command::Top { processes, every } => {
+            return top::top(&processes, Duration::from_secs(every));
+        }
+        Command::Export {
+            processes,
+            file,
+            every,
+            listen,
+        } => {
+            let destination = match (file, listen) {
+                (Some(file), _) => Destination::File(file, every.map(Duration::from_secs)),
+                (None, Some(address)) => Destination::Port(address),
+                (None, None) => Destination::Output,
+            };
+            return export::export(&processes, destination);
+        }
         Command::Counters { markdown: true } => print(stats::counters::markdown())?,
         Command::Counters { markdown: false } => {
             print(stats::counters::text(report::Style::of_output().width))?;
@@ -74,6 +93,11 @@ fn act(command: Command) -> Result<u8> {
         Command::Symbols { markdown: false } => {
             let names = laio_core::symbols::names().map(|name| format!("{name}\n"));
             print(names.collect::<String>())?;
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut arguments::command(), "laio", &mut script);
+            print(script)?;
         }
         Command::Man { page } => print(man::page(page, arguments::command())?)?,
     }

@@ -8,5 +8,5 @@ mod standing;
 
 pub use kernel::Kernel;
 pub use memory::{Attached, Unreadable};
-pub use select::select;
+pub use select::{select, Chosen};
 pub use standing::Standing;

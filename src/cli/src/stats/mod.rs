@@ -5,6 +5,8 @@ mod human;
 pub mod rates;
 mod watch;
 
+pub use human::shortened;
+
 use crate::process::select;
 use crate::report::Style;
 use anyhow::Result;

@@ -111,7 +111,7 @@ pub struct Run {
     #[arg(long)]
     pub force: bool,
     /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, trailing_var_arg = true)]
     pub program: Vec<OsString>,
     /// The settings among the options.
     #[arg(skip)]

@@ -1,7 +1,7 @@
 //! Whether the library can do its work in a process that runs, and what is in its way.
 
-use crate::check::{disk, shown};
-use crate::format::{count, many, time};
+use crate::check::disk;
+use crate::format::{self, count, many, time};
 use crate::process::{select, Attached, Kernel, Standing};
 use crate::report::{Level, Report, Style};
 use crate::settings;
@@ -25,7 +25,7 @@ pub fn doctor(wanted: &[String]) -> Result<u8> {
     let style = Style::of_output();
     let mut reports: Vec<_> = chosen.attached.iter().filter_map(examine).collect();
     reports.extend(chosen.failed.iter().map(|failed| {
-        let mut report = Report::about("");
+        let mut report = Report::about(format!("process {}", failed.pid()));
         report.add(Level::Fail, failed.to_string(), "");
         report
     }));
@@ -68,7 +68,7 @@ fn loaded(report: &mut Report, attached: &Attached, snapshot: &Snapshot) {
     let version = &snapshot.published.library;
     report.ok(format!(
         "loaded: {} {version}{up}",
-        shown(&attached.library)
+        format::path(&attached.library)
     ));
     if attached.is_replaced {
         report.add(

@@ -1,5 +1,8 @@
 //! Numbers as a person reads them.
 
+use laio_core::escape::Escaped;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// `31,840`.
@@ -72,6 +75,11 @@ pub fn many(number: u64, one: &str, more: &str) -> String {
         1 => format!("1 {one}"),
         _ => format!("{} {more}", count(number)),
     }
+}
+
+/// A path, whatever it holds.
+pub fn path(path: &Path) -> String {
+    Escaped(path.as_os_str().as_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! Running a program under the library, and making sure that it really is.
 
+use crate::report::wrap;
 use crate::settings;
 use crate::target::{self, obstacles, Target};
 use anyhow::{bail, ensure, Context, Result};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{Error, Read as _};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::ptr::null;
 
 /// The exit status of wrappers (`env`, `timeout`, `nohup`) where they fail themselves.
 pub const FAILED: u8 = 125;
@@ -26,7 +30,7 @@ pub struct Run<'r> {
 
 /// Replaces this process by the program; returns the exit status for whoever asked, only if that fails.
 pub fn run(run: Run<'_>) -> Result<u8> {
-    let (name, arguments) = run.program.split_first().context("no program is named")?;
+    let name = run.program.first().context("no program is named")?;
     let path = match target::find(name) {
         Ok(path) => path,
         Err(missing) => {
@@ -50,25 +54,73 @@ pub fn run(run: Run<'_>) -> Result<u8> {
         .with_context(|| format!("the library {} is not there", library.display()))?;
     let preload = joined(&library, std::env::var_os("LD_PRELOAD").as_deref());
     check(&library, &preload)?;
-    let mut command = Command::new(&path);
-    command
-        .arg0(name)
-        .args(arguments)
-        .env("LD_PRELOAD", preload);
     let is_chosen = |name: &OsString| run.settings.iter().any(|(chosen, _)| name == chosen);
-    let environment = std::env::vars_os().filter(|(name, _)| !is_chosen(name));
-    for mistake in settings::mistakes(environment) {
+    let mut environment: BTreeMap<_, _> = std::env::vars_os().collect();
+    let told = environment
+        .clone()
+        .into_iter()
+        .filter(|(name, _)| !is_chosen(name));
+    for mistake in settings::mistakes(told) {
         eprintln!("laio: {}", mistake.text);
-        // Lest the library say it once more.
-        mistake.rejected.map(|name| command.env_remove(name));
+        if mistake.is_told_twice {
+            environment.remove(&mistake.name);
+        }
     }
-    let error = command.envs(run.settings).exec();
+    environment.insert("LD_PRELOAD".into(), preload);
+    let settings = run.settings.into_iter();
+    environment.extend(settings.map(|(name, value)| (name.into(), value.into())));
+    let mut error = execute(&path, run.program, &environment);
+    if error.raw_os_error() == Some(libc::ENOEXEC) && !is_elf(&path) {
+        // A script without a first line that names its shell, as shells take it.
+        let shell = Path::new("/bin/sh");
+        let words = [shell.into(), path.clone().into()];
+        let words: Vec<_> = words.into_iter().chain(run.program[1..].to_vec()).collect();
+        error = execute(shell, &words, &environment);
+    }
     eprintln!("laio: cannot run {}: {error}", path.display());
     Ok(match error.kind() {
         std::io::ErrorKind::NotFound => 127,
         _ => 126,
     })
 }
+
+/// Becomes the program; returns only if that fails. Not by `execvp`, which has a shell read what the kernel does not know,
+/// programs for other processors among them.
+fn execute(path: &Path, words: &[OsString], environment: &BTreeMap<OsString, OsString>) -> Error {
+    let pairs = environment.iter().map(|(name, value)| {
+        let mut pair = name.clone();
+        pair.push("=");
+        pair.push(value);
+        pair
+    });
+    let text = |word: OsString| CString::new(word.into_vec());
+    let list = |words: &[CString]| {
+        let words = words.iter().map(|word| word.as_ptr());
+        words.chain([null()]).collect::<Vec<_>>()
+    };
+    let path = text(path.into());
+    let words = words
+        .iter()
+        .cloned()
+        .map(text)
+        .collect::<Result<Vec<_>, _>>();
+    let pairs = pairs.map(text).collect::<Result<Vec<_>, _>>();
+    let (Ok(path), Ok(words), Ok(pairs)) = (path, words, pairs) else {
+        return Error::other("a word of it has a byte that is zero");
+    };
+    // SAFETY: three texts, or lists of them that end with null, which live until the call returns, if it does.
+    unsafe { libc::execve(path.as_ptr(), list(&words).as_ptr(), list(&pairs).as_ptr()) };
+    Error::last_os_error()
+}
+
+fn is_elf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_err() || &magic == b"\x7fELF"
+}
+
+/// Columns of what is written to the standard error.
+const WIDTH: usize = 80;
 
 /// Whether the library can be loaded into a program.
 fn examine(path: &Path) -> Result<()> {
@@ -89,9 +141,12 @@ fn examine(path: &Path) -> Result<()> {
         target.image.display()
     );
     for obstacle in obstacles {
-        text += &format!("\n  {obstacle}\n  > {}", obstacle.remedy());
+        text.push_str("\n  ");
+        wrap(&mut text, &obstacle.to_string(), "  ", WIDTH, 2);
+        text.push_str("  > ");
+        wrap(&mut text, obstacle.remedy(), "    ", WIDTH, 4);
     }
-    bail!(text)
+    bail!(text.trim_end().to_owned())
 }
 
 /// The library that belongs to this command.

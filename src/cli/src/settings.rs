@@ -75,8 +75,10 @@ pub fn chosen(matches: &ArgMatches) -> Vec<(&'static str, String)> {
 /// Something in an environment that means nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The variable, where it is a setting whose value is not taken.
-    pub rejected: Option<&'static str>,
+    /// The variable.
+    pub name: OsString,
+    /// Whether the library would say the same.
+    pub is_told_twice: bool,
     /// A line for whoever set it.
     pub text: String,
 }
@@ -98,6 +100,7 @@ fn mistake(name: &OsString, value: &OsString) -> Option<Mistake> {
     let shown = Escaped(name.as_bytes()).to_string();
     let Some(setting) = SETTINGS.iter().find(|setting| setting.name == shown) else {
         let renamed = Config::renamed(|old| old == shown).next();
+        let is_told_twice = renamed.is_some();
         let text = match renamed {
             Some(line) => line.trim_start_matches("liblaio: ").to_owned(),
             None => format!(
@@ -106,7 +109,8 @@ fn mistake(name: &OsString, value: &OsString) -> Option<Mistake> {
             ),
         };
         return Some(Mistake {
-            rejected: None,
+            name: name.clone(),
+            is_told_twice,
             text,
         });
     };
@@ -116,7 +120,8 @@ fn mistake(name: &OsString, value: &OsString) -> Option<Mistake> {
     }
     let nearest = did_you_mean(nearest_word(setting, &value));
     Some(Mistake {
-        rejected: Some(setting.name),
+        name: name.clone(),
+        is_told_twice: true,
         text: format!(
             "{shown}={value:?} is not understood: it takes {}{nearest}; the default is used",
             plain(setting)
@@ -141,9 +146,12 @@ fn nearest_word(setting: &Setting, value: &str) -> Option<&'static str> {
 
 /// The nearest, if it is near.
 pub fn nearest<'w>(word: &str, others: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let distance = |other: &str| strsim::osa_distance(&word.to_lowercase(), &other.to_lowercase());
+    // What all names begin with makes none of them near.
+    let plain = |word: &str| word.trim_start_matches("LAIO_").to_lowercase();
+    let word = plain(word);
+    let distance = |other: &str| strsim::osa_distance(&word, &plain(other));
     let nearest = others.map(|other| (distance(other), other)).min()?;
-    (nearest.0 <= 1 + word.chars().count() / 4).then_some(nearest.1)
+    (nearest.0 <= 1 + word.chars().count() / 5).then_some(nearest.1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The file system on which documents lie, and how the library treats it.
 
-use super::shown;
+use crate::format;
 use crate::report::{Level, Report};
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -19,6 +19,8 @@ const KINDS: &[(u64, &str, Policy)] = &[
     (0x0102_1994, "tmpfs", Policy::Memory),
     (0x8584_58f6, "ramfs", Policy::Memory),
     (0x9584_58f6, "hugetlbfs", Policy::Memory),
+    (0x9fa0, "proc", Policy::Memory),
+    (0x6265_6572, "sysfs", Policy::Memory),
     (0x6573_5546, "FUSE", Policy::Server),
     (0x6969, "NFS", Policy::Server),
     (0xff53_4d42, "CIFS", Policy::Server),
@@ -46,7 +48,7 @@ pub fn look(report: &mut Report, directory: &Path) {
     thread::spawn(move || {
         answer.send(rustix::fs::statfs(&asked).map(|status| status.f_type as u64))
     });
-    let path = shown(directory);
+    let path = format::path(directory);
     let kind = match answered.recv_timeout(PATIENCE) {
         Ok(Ok(kind)) => kind,
         Ok(Err(error)) => {

@@ -1,6 +1,7 @@
 //! Whether the library can help a program, found out before that runs.
 
 mod calls;
+mod configured;
 pub mod disk;
 mod servers;
 mod tls;
@@ -8,7 +9,7 @@ mod tls;
 use crate::report::{Level, Report};
 use crate::target::{find, has_capabilities, obstacles, Libraries, Missing, Target};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Looks at a program, and at its configuration where it is known.
 pub fn check(program: &OsStr, config: Option<&Path>) -> Report {
@@ -56,7 +57,8 @@ pub fn check(program: &OsStr, config: Option<&Path>) -> Report {
             "install the package that has it",
         );
     }
-    if target.is_script() && SHELLS.iter().any(|shell| target.image.ends_with(shell)) {
+    let is_shell = target.is_script() && SHELLS.iter().any(|shell| target.image.ends_with(shell));
+    if is_shell {
         report.note("a shell script may start another program: check that one");
     }
     let serves = calls::look(&mut report, &target, &libraries);
@@ -64,7 +66,10 @@ pub fn check(program: &OsStr, config: Option<&Path>) -> Report {
         let config = servers::look(&mut report, &target, config);
         tls::look(&mut report, &target, &libraries, config);
     }
-    report.verdict = verdict(&report, serves);
+    report.verdict = match is_shell && !serves {
+        true => "verdict: check the program that the script starts".into(),
+        false => verdict(&report, serves),
+    };
     report
 }
 
@@ -116,19 +121,4 @@ fn loading(report: &mut Report, target: &Target) {
             );
         }
     }
-}
-
-/// A path as it is shown.
-pub fn shown(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    laio_core::escape::Escaped(path.as_os_str().as_bytes()).to_string()
-}
-
-/// What a configuration tells of its server.
-#[derive(Debug, Default)]
-pub struct Configured {
-    /// Directories with documents.
-    roots: Vec<PathBuf>,
-    /// A library for TLS that it loads itself: its name, and whether its keys can be had.
-    tls: Option<(String, bool)>,
 }

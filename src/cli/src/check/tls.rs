@@ -1,6 +1,6 @@
 //! Which library speaks TLS for a program, and whether it tells its keys.
 
-use super::Configured;
+use super::configured::Configured;
 use crate::report::{Level, Report};
 use crate::target::{Libraries, Target};
 

@@ -1,7 +1,6 @@
 //! The counters in the format of OpenMetrics.
 
-use super::Exported;
-use crate::process::Standing;
+use crate::process::{Kernel, Standing};
 use anyhow::Result;
 use laio_core::stats::{LoopNow, Snapshot, STALL_BOUNDS};
 use prometheus_client::collector::Collector;
@@ -11,6 +10,17 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt::Error;
 use std::time::Duration;
+
+/// A process as it is exported.
+#[derive(Debug)]
+pub struct Exported {
+    /// The process.
+    pub kernel: Kernel,
+    /// Its program.
+    pub program: String,
+    /// Its counters.
+    pub snapshot: Snapshot,
+}
 
 /// The text of these processes.
 pub fn text(processes: Vec<Exported>) -> Result<String> {
@@ -245,7 +255,6 @@ fn stalls(snapshot: &Snapshot) -> (f64, u64, Vec<(f64, u64)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Kernel;
 
     /// Without it, what a collector refuses, or takes for something else, would be seen when it is needed.
     #[test]

@@ -1,12 +1,12 @@
 //! The counters for monitoring: as OpenMetrics text, on the standard output, in a file, or on a loopback port.
 
 mod metrics;
+mod observed;
 mod serve;
 
-use crate::process::{select, Attached, Kernel};
+use crate::process::select;
 use anyhow::{Context, Result};
-use laio_core::stats::Snapshot;
-use std::collections::BTreeMap;
+use observed::Observed;
 use std::fs::{remove_file, rename, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -30,8 +30,7 @@ pub fn export(wanted: &[String], destination: Destination) -> Result<u8> {
     let mut observed = Observed::new(wanted);
     match destination {
         Destination::Output => {
-            let chosen = select(wanted)?;
-            chosen.complain()?;
+            select(wanted)?.complain()?;
             crate::print(observed.text()?)?;
         }
         Destination::File(path, every) => loop {
@@ -44,47 +43,6 @@ pub fn export(wanted: &[String], destination: Destination) -> Result<u8> {
         Destination::Port(address) => serve::serve(address, &mut observed)?,
     }
     Ok(0)
-}
-
-/// A process as it is exported.
-#[derive(Debug)]
-pub struct Exported {
-    kernel: Kernel,
-    program: String,
-    snapshot: Snapshot,
-}
-
-/// The processes that are looked at: they come and go.
-#[derive(Debug)]
-pub struct Observed<'w> {
-    wanted: &'w [String],
-    attached: BTreeMap<u32, Attached>,
-}
-
-impl<'w> Observed<'w> {
-    fn new(wanted: &'w [String]) -> Observed<'w> {
-        Observed {
-            wanted,
-            attached: BTreeMap::new(),
-        }
-    }
-
-    /// Their counters now; none where there are no such processes.
-    pub fn text(&mut self) -> Result<String> {
-        let found = select(self.wanted).map_or_else(|_| Vec::new(), |chosen| chosen.attached);
-        self.attached = found
-            .into_iter()
-            .map(|attached| (attached.kernel.0, attached))
-            .collect();
-        let each = self.attached.values().filter_map(|attached| {
-            Some(Exported {
-                kernel: attached.kernel,
-                program: attached.program.clone(),
-                snapshot: attached.read()?,
-            })
-        });
-        metrics::text(each.collect())
-    }
 }
 
 /// Replaces a file as a whole: a collector may read it at any moment.

@@ -1,6 +1,6 @@
 //! The numbers on a loopback port.
 
-use super::Observed;
+use super::observed::Observed;
 use anyhow::{anyhow, ensure, Result};
 use std::net::SocketAddr;
 use tiny_http::{Header, Method, Response, Server};

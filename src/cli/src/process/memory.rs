@@ -3,7 +3,8 @@
 //! What is looked at belongs to that process, which may mean harm: its mappings, and the file that goes by the library's
 //! name. Neither is believed before it has proved right.
 
-use super::{image, Kernel};
+use super::image;
+use super::kernel::Kernel;
 use anyhow::{Context, Result};
 use laio_core::escape::Escaped;
 use laio_core::stats::{version, Snapshot, SIZE};
@@ -63,6 +64,19 @@ impl Display for Unreadable {
 }
 
 impl std::error::Error for Unreadable {}
+
+impl Unreadable {
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        match self {
+            Unreadable::NoProcess(pid)
+            | Unreadable::NotLoaded(pid, _)
+            | Unreadable::Forbidden(pid)
+            | Unreadable::Version(pid, _)
+            | Unreadable::Other(pid, _) => *pid,
+        }
+    }
+}
 
 /// A process whose counters were found.
 #[derive(Debug)]

@@ -7,6 +7,6 @@ mod select;
 mod standing;
 
 pub use kernel::Kernel;
-pub use memory::{Attached, Unreadable};
-pub use select::{select, Chosen};
+pub use memory::Attached;
+pub use select::{select, select_new, Chosen};
 pub use standing::Standing;

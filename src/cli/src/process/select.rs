@@ -1,7 +1,7 @@
 //! The processes that somebody means by numbers and names.
 
-use super::memory::is_loaded;
-use super::{Attached, Kernel, Unreadable};
+use super::kernel::Kernel;
+use super::memory::{is_loaded, Attached, Unreadable};
 use crate::settings::nearest;
 use anyhow::{bail, Result};
 use std::fs;
@@ -17,6 +17,11 @@ pub struct Chosen {
 
 /// Finds the processes of these numbers and names; of none, all that have the library and may be looked at.
 pub fn select(wanted: &[String]) -> Result<Chosen> {
+    select_new(wanted, |_| false)
+}
+
+/// The same without those that are known already: to find the counters of one takes longer than to read them.
+pub fn select_new(wanted: &[String], is_known: impl Fn(u32) -> bool) -> Result<Chosen> {
     let mut chosen = Chosen::default();
     let mut pids = Vec::new();
     if wanted.is_empty() {
@@ -30,6 +35,7 @@ pub fn select(wanted: &[String]) -> Result<Chosen> {
     }
     pids.sort_unstable();
     pids.dedup();
+    pids.retain(|pid| !is_known(*pid));
     for pid in pids {
         match Attached::to(pid) {
             Ok(attached) => chosen.attached.push(attached),

@@ -2,11 +2,13 @@
 
 use crate::format::{bytes, count, many, time};
 use crate::process::{Attached, Standing};
-use crate::report::Style;
+use crate::report::{wrap, Style};
 use laio_core::stats::{Blocked, Snapshot};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
+
+const INDENT: &str = "            ";
 
 /// Rows of a list that are shown.
 const ROWS: usize = 8;
@@ -35,7 +37,8 @@ pub fn text(attached: &Attached, snapshot: &Snapshot, style: Style) -> String {
         style.dim(&right)
     );
     for (label, value) in lines(attached, snapshot) {
-        let _ = writeln!(text, "  {label:<10}{value}");
+        let _ = write!(text, "  {label:<10}");
+        wrap(&mut text, &value, INDENT, style.width, INDENT.len());
     }
     list(&mut text, "heaviest stalls", &snapshot.stalls, style);
     list(

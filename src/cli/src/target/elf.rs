@@ -1,6 +1,6 @@
 //! What an ELF file says of itself.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 use object::elf::{FileHeader64, DT_NEEDED, EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, PT_INTERP};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, FileKind, Object as _, ObjectSymbol as _};
@@ -54,7 +54,8 @@ fn name_of(machine: u16) -> String {
 impl Elf {
     /// Reads it.
     pub fn parse(bytes: &[u8]) -> Result<Elf> {
-        match FileKind::parse(bytes).context("it is no ELF file and no script")? {
+        let kind = FileKind::parse(bytes).unwrap_or(FileKind::Coff);
+        match kind {
             FileKind::Elf64 => Elf::parse_64(bytes),
             FileKind::Elf32 => {
                 let machine = bytes

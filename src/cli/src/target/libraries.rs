@@ -1,6 +1,7 @@
 //! The libraries of a program.
 
-use super::{Elf, Target};
+use super::elf::Elf;
+use super::program::Target;
 use crate::process::image;
 use anyhow::{ensure, Context, Result};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Whether the library can be loaded into a program.
 
-use super::Target;
+use super::program::Target;
 use rustix::fs::{getxattr, statvfs, StatVfsMountFlags};
 use std::fmt::{Display, Formatter, Result as Formatted};
 use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,6 @@
 //! What is on the screen: processes and their rates, and what stalled lately.
 
-use crate::process::{select, Attached, Chosen};
+use crate::process::{select_new, Attached, Chosen};
 use crate::stats::rates::{Rates, Sample};
 use laio_core::stats::Blocked;
 use std::cmp::Reverse;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 const RECENT: usize = 100;
 
 /// How often new processes are looked for.
-const SEARCH: Duration = Duration::from_secs(3);
+const SEARCH: Duration = Duration::from_secs(5);
 
 /// What lines are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +141,7 @@ impl<'w> Model<'w> {
     fn add(&mut self, chosen: Chosen) {
         self.hidden = chosen.failed.len();
         for attached in chosen.attached {
-            let known = self
-                .lines
-                .iter()
-                .any(|line| line.attached.kernel == attached.kernel);
-            if let (false, Some(last)) = (known, Sample::of(&attached)) {
+            if let Some(last) = Sample::of(&attached) {
                 let rates = Rates::between(&last, &last);
                 self.lines.push(Line {
                     attached,
@@ -163,7 +159,8 @@ impl<'w> Model<'w> {
         }
         if self.searched.elapsed() > SEARCH {
             self.searched = Instant::now();
-            if let Ok(chosen) = select(self.wanted) {
+            let is_known = |pid| self.lines.iter().any(|line| line.attached.kernel.0 == pid);
+            if let Ok(chosen) = select_new(self.wanted, is_known) {
                 self.add(chosen);
             }
         }

@@ -40,10 +40,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model<'_>) {
 fn title(model: &Model<'_>) -> Text<'static> {
     let loops: usize = model.lines.iter().map(Line::loops).sum();
     let mut text = format!(
-        "  {}, {}, every {}",
+        "  {}, {}, every {} s",
         many(model.lines.len() as u64, "process", "processes"),
         many(loops as u64, "event loop", "event loops"),
-        time(model.every)
+        model.every.as_secs_f64()
     );
     if model.hidden > 0 {
         text += &format!(", {} cannot be read", model.hidden);

@@ -1,7 +1,9 @@
 //! lighttpd.
 
+use super::timers::short_timer;
 use super::tokens::{included, read, words};
-use super::{short_timer, Configured};
+
+use crate::check::configured::Configured;
 use crate::report::{Level, Report};
 use std::io::Result;
 use std::path::{Path, PathBuf};

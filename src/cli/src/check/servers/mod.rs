@@ -2,18 +2,18 @@
 
 mod lighttpd;
 mod nginx;
+mod timers;
 mod tokens;
 
-use super::{disk, shown, Configured};
+use super::configured::Configured;
+use super::disk;
+use crate::format;
 use crate::report::{Level, Report};
 use crate::target::Target;
 use std::path::{Path, PathBuf};
 
 /// Directories that are looked at, at most.
 const MOST_ROOTS: usize = 8;
-
-/// How long the library holds a request back at most, by default: shorter timers of a server end that.
-const LONGEST_HOLD: u64 = 50;
 
 /// Reads a configuration and tells of it.
 type Reader = fn(&mut Report, &Path) -> std::io::Result<Configured>;
@@ -40,7 +40,7 @@ pub fn look(report: &mut Report, target: &Target, config: Option<&Path>) -> Conf
     }
     match read(report, &path) {
         Ok(configured) => {
-            report.ok(format!("configuration read: {}", shown(&path)));
+            report.ok(format!("configuration read: {}", format::path(&path)));
             for root in configured.roots.iter().take(MOST_ROOTS) {
                 disk::look(report, root);
             }
@@ -49,7 +49,10 @@ pub fn look(report: &mut Report, target: &Target, config: Option<&Path>) -> Conf
         Err(error) => {
             report.add(
                 Level::Warn,
-                format!("the configuration {} cannot be read: {error}", shown(&path)),
+                format!(
+                    "the configuration {} cannot be read: {error}",
+                    format::path(&path)
+                ),
                 "name another one with -c",
             );
             Configured::default()
@@ -68,15 +71,5 @@ fn general(report: &mut Report, name: &str) {
              back: LAIO=observe shows them",
         ),
         _ => {}
-    }
-}
-
-/// A timer that ends before the library lets a request through.
-fn short_timer(report: &mut Report, name: &str, seconds: u64) {
-    if seconds > 0 && seconds < LONGEST_HOLD {
-        report.note(format!(
-            "{name} is {seconds} s: a request that is held back for longer is let through then, and the \
-             server waits for the disk"
-        ));
     }
 }

@@ -1,0 +1,103 @@
+//! A program that was found: which file the kernel runs, and what that is.
+
+use super::elf::Elf;
+use super::find::find;
+use crate::process::image;
+use anyhow::{Context, Result};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Scripts whose interpreters are scripts, at most; the kernel has a limit, too.
+const DEPTH: usize = 4;
+
+/// A program that was found.
+#[derive(Debug)]
+pub struct Target {
+    /// The file that was named.
+    pub path: PathBuf,
+    /// The file that the kernel runs: another one where that is a script.
+    pub image: PathBuf,
+    /// What that is.
+    pub elf: Elf,
+}
+
+impl Target {
+    /// Finds out what a file is.
+    pub fn inspect(path: &Path) -> Result<Target> {
+        let mut image = path.to_path_buf();
+        for _ in 0..DEPTH {
+            let bytes = image::read(&image)
+                .with_context(|| format!("{} cannot be read", image.display()))?;
+            match interpreter(&bytes) {
+                Some(words) => image = interpreter_file(&words)?,
+                None => {
+                    let elf = Elf::parse(&bytes)
+                        .with_context(|| format!("{} is no program", image.display()))?;
+                    let path = path.to_path_buf();
+                    return Ok(Target { path, image, elf });
+                }
+            }
+        }
+        anyhow::bail!("{} is a script of a script of a script", path.display())
+    }
+
+    /// Whether it is a script.
+    pub fn is_script(&self) -> bool {
+        self.path != self.image
+    }
+
+    /// The file name that was named.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        laio_core::escape::Escaped(name.as_bytes()).to_string()
+    }
+}
+
+/// The words behind `#!`.
+fn interpreter(bytes: &[u8]) -> Option<Vec<OsString>> {
+    let line = bytes.strip_prefix(b"#!")?;
+    let line = line.split(|&byte| byte == b'\n').next()?;
+    let words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    Some(
+        words
+            .map(|word| OsStr::from_bytes(word).to_owned())
+            .collect(),
+    )
+}
+
+/// The file of an interpreter; of `env`, that of what it starts.
+fn interpreter_file(words: &[OsString]) -> Result<PathBuf> {
+    let first = words.first().context("the script names no interpreter")?;
+    let is_env = Path::new(first).file_name() == Some(OsStr::new("env"));
+    let is_plain =
+        |word: &&OsString| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'=');
+    let named = match words[1..].iter().find(is_plain) {
+        Some(second) if is_env => second,
+        _ => first,
+    };
+    find(named).map_err(|missing| anyhow::anyhow!("the script's interpreter: {missing}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_found() {
+        let words = |line: &str| interpreter(line.as_bytes());
+        assert_eq!(
+            words("#!/bin/sh -e\nexit"),
+            Some(vec!["/bin/sh".into(), "-e".into()])
+        );
+        assert_eq!(words("\x7fELF"), None);
+        let file = |line: &str| interpreter_file(&words(line).unwrap());
+        assert_eq!(file("#! /bin/sh\n").unwrap(), Path::new("/bin/sh"));
+        assert!(file("#!/usr/bin/env -S A=1 sh\n").unwrap().ends_with("sh"));
+        let error = file("#!/usr/bin/env no-such-program\n").unwrap_err();
+        assert!(error.to_string().contains("no-such-program"));
+        assert!(file("#!\n").is_err());
+    }
+}

@@ -260,8 +260,9 @@ fn directories(report: &mut Report, snapshot: &Snapshot) {
     let pinned = pinned.filter_map(|pair| Some(PathBuf::from(pair.split_once('=')?.1)));
     let mut seen: Vec<PathBuf> = Vec::new();
     for directory in pinned.chain(stalled) {
-        let under = seen.iter().any(|other| directory.starts_with(other));
-        if !under && directory.is_absolute() && seen.len() < MOST_DIRECTORIES {
+        // One beneath another may be on another disk.
+        let is_new = directory.is_absolute() && !seen.contains(&directory);
+        if is_new && seen.len() < MOST_DIRECTORIES {
             disk::look(report, &directory);
             seen.push(directory);
         }

@@ -2,6 +2,7 @@
 //! says is kept in `snapshots`; after a change, `INSTA_UPDATE=always` writes them anew.
 
 mod check;
+mod hang;
 mod live;
 mod run;
 mod said;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         Test::new("nginx while it runs", live::nginx).needs(nginx),
         Test::new("lighttpd while it runs", live::lighttpd).needs(lighttpd),
         Test::new("processes that cannot be read", live::unreadable),
+        Test::new("what is held back while a disk hangs", hang::held)
+            .needs(Need::Root)
+            .needs(lighttpd),
         Test::new("a program that is left alone", live::inactive).needs(lighttpd),
         Test::new("numbers on a port and in a file", live::exported).needs(lighttpd),
         Test::new("top", screen::top).needs(lighttpd).needs(tmux),

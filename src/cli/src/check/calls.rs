@@ -51,13 +51,28 @@ const UNSEEN: &[&str] = &[
     "name_to_handle_at",
 ];
 
-/// Tells what is seen and what is not; returns whether it is an event-driven server.
-pub fn look(report: &mut Report, target: &Target, libraries: &Libraries) -> bool {
+/// Whether a program is an event-driven server, by its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// Something else decides, which this is.
+    Depends(&'static str),
+}
+
+/// Tells what is seen and what is not.
+pub fn look(report: &mut Report, target: &Target, libraries: &Libraries) -> Serves {
+    let level = match target.is_interpreter() {
+        true => Level::Note,
+        false => Level::Warn,
+    };
     let waits = found(target, libraries, WAITS);
     match &waits {
         Some(waits) => report.ok(format!("waits in {waits}: requests can be held back there")),
         None => report.add(
-            Level::Warn,
+            level,
             "waits neither in epoll_wait nor in poll nor in select",
             "",
         ),
@@ -65,10 +80,15 @@ pub fn look(report: &mut Report, target: &Target, libraries: &Libraries) -> bool
     let accepts = found(target, libraries, &["accept"]);
     match &accepts {
         Some(accepts) => report.ok(format!("accepts clients by {accepts}")),
-        None => report.add(Level::Warn, "accepts no clients", ""),
+        None => report.add(level, "accepts no clients", ""),
     }
     if waits.is_none() || accepts.is_none() {
-        return false;
+        return match target.is_interpreter() {
+            true => Serves::Depends(
+                "the modules that its script loads: laio doctor tells while it runs",
+            ),
+            false => Serves::No,
+        };
     }
     match found(target, libraries, FILES) {
         Some(files) => report.ok(format!("file calls that are seen: {files}")),
@@ -91,8 +111,12 @@ pub fn look(report: &mut Report, target: &Target, libraries: &Libraries) -> bool
             unseen.join(" ")
         ));
     }
-    io_uring(report, target, libraries);
-    true
+    match io_uring(report, target, libraries) {
+        true => {
+            Serves::Depends("its libuv, which may use io_uring: laio doctor tells while it runs")
+        }
+        false => Serves::Yes,
+    }
 }
 
 /// The names by which a program reaches operations: its own, or else those of the first library that does.
@@ -119,7 +143,8 @@ fn found(target: &Target, libraries: &Libraries, operations: &[&str]) -> Option<
     })
 }
 
-fn io_uring(report: &mut Report, target: &Target, libraries: &Libraries) {
+/// Tells of io_uring, and whether connections may be registered by it.
+fn io_uring(report: &mut Report, target: &Target, libraries: &Libraries) -> bool {
     let has_libuv = |elf: &crate::target::Elf| elf.mentions.contains(&"UV_USE_IO_URING");
     let by_libuv = has_libuv(&target.elf) || libraries.found.iter().any(|(.., elf)| has_libuv(elf));
     if by_libuv {
@@ -127,7 +152,7 @@ fn io_uring(report: &mut Report, target: &Target, libraries: &Libraries) {
             Level::Warn,
             "has libuv with io_uring: from libuv 1.49 on connections are registered by it, which no hook \
              sees, so nothing is held back",
-            "none, but an older libuv (before 1.49: Node 22 and older)",
+            "none, but an older libuv",
         );
     } else if let Some(library) = libraries.named("liburing.so") {
         report.add(
@@ -136,4 +161,5 @@ fn io_uring(report: &mut Report, target: &Target, libraries: &Libraries) {
             "where the server has a switch for it, use epoll",
         );
     }
+    by_libuv
 }

@@ -7,7 +7,8 @@ mod servers;
 mod tls;
 
 use crate::report::{Level, Report};
-use crate::target::{find, has_capabilities, obstacles, Libraries, Missing, Target};
+use crate::target::{find, has_capabilities, is_set_id, obstacles, Libraries, Missing, Target};
+use calls::Serves;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -57,31 +58,34 @@ pub fn check(program: &OsStr, config: Option<&Path>) -> Report {
             "install the package that has it",
         );
     }
-    let is_shell = target.is_script() && SHELLS.iter().any(|shell| target.image.ends_with(shell));
-    if is_shell {
+    if target.is_shell_script() {
         report.note("a shell script may start another program: check that one");
     }
     let serves = calls::look(&mut report, &target, &libraries);
-    if serves {
+    if serves != Serves::No {
         let config = servers::look(&mut report, &target, config);
         tls::look(&mut report, &target, &libraries, config);
     }
-    report.verdict = match is_shell && !serves {
-        true => "verdict: check the program that the script starts".into(),
-        false => verdict(&report, serves),
+    report.verdict = match serves {
+        Serves::No if target.is_shell_script() => {
+            "verdict: check the program that the script starts".into()
+        }
+        _ => verdict(&report, serves),
     };
     report
 }
 
-/// Shells, which hand over to other programs.
-const SHELLS: [&str; 4] = ["sh", "bash", "dash", "zsh"];
-
 const CANNOT: &str = "verdict: the library cannot act in it";
 
-fn verdict(report: &Report, serves: bool) -> String {
+fn verdict(report: &Report, serves: Serves) -> String {
+    if let (Serves::Depends(on), true) = (serves, report.worst() < Level::Fail) {
+        return format!("verdict: it depends on {on}");
+    }
     match (report.worst(), report.of(Level::Warn).count()) {
         (Level::Fail, _) => CANNOT.into(),
-        _ if !serves => "verdict: no event-driven server: the library does nothing in it".into(),
+        _ if serves == Serves::No => {
+            "verdict: no event-driven server: the library does nothing in it".into()
+        }
         (_, 0) => "verdict: the library can act in it".into(),
         (_, 1) => "verdict: the library can act in it; one thing to look at".into(),
         (_, warnings) => {
@@ -112,6 +116,14 @@ fn loading(report: &mut Report, target: &Target) {
         report.ok(format!(
             "the library can be loaded: linked dynamically, for {processor} and glibc"
         ));
+        if is_set_id(&target.image) {
+            report.add(
+                Level::Warn,
+                "it is set-user-ID or set-group-ID: where another user starts it, the dynamic linker ignores \
+                 LD_PRELOAD",
+                "start it as the user whose rights it needs, without the bit",
+            );
+        }
         if has_capabilities(&target.image) {
             report.add(
                 Level::Warn,

@@ -127,6 +127,12 @@ fn secure_execution(image: &Path) -> Option<Obstacle> {
     (has_capabilities(image) && !user.is_root()).then_some(Obstacle::Capabilities)
 }
 
+/// Whether a program runs as its file's user or group.
+pub fn is_set_id(image: &Path) -> bool {
+    let mode = std::fs::metadata(image).map_or(0, |status| status.mode());
+    mode & 0o4000 != 0 || mode & 0o2010 == 0o2010
+}
+
 /// Whether a file has capabilities.
 pub fn has_capabilities(image: &Path) -> bool {
     let mut room = [0; 64];

@@ -11,6 +11,13 @@ use std::path::{Path, PathBuf};
 /// Scripts whose interpreters are scripts, at most; the kernel has a limit, too.
 const DEPTH: usize = 4;
 
+const SHELLS: [&str; 4] = ["sh", "bash", "dash", "zsh"];
+
+/// Programs that run others' scripts, by the beginning of their names.
+const INTERPRETERS: [&str; 9] = [
+    "python", "pypy", "ruby", "perl", "php", "node", "lua", "java", "beam",
+];
+
 /// A program that was found.
 #[derive(Debug)]
 pub struct Target {
@@ -45,6 +52,19 @@ impl Target {
     /// Whether it is a script.
     pub fn is_script(&self) -> bool {
         self.path != self.image
+    }
+
+    /// Whether a shell reads it, which hands over to other programs.
+    pub fn is_shell_script(&self) -> bool {
+        self.is_script() && SHELLS.iter().any(|shell| self.image.ends_with(shell))
+    }
+
+    /// Whether its calls are those of modules that a script has loaded.
+    pub fn is_interpreter(&self) -> bool {
+        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
+        INTERPRETERS
+            .iter()
+            .any(|interpreter| name.starts_with(interpreter))
     }
 
     /// The file name that was named.

@@ -57,9 +57,10 @@ pub struct LoopNow {
 }
 
 /// Each is one request, as far as the library looks: reads while nothing is cold, and looks while something was.
-const REQUESTS: [Counter; 10] = [
+const REQUESTS: [Counter; 11] = [
     Counter::Disarmed,
     Counter::Warm,
+    Counter::Repeated,
     Counter::RequestGate,
     Counter::Unpredicted,
     Counter::Refused,

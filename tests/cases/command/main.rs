@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         Test::new("top ends with its process", screen::ends)
             .needs(lighttpd)
             .needs(tmux),
+        Test::new("top ends with its terminal", screen::terminal_goes)
+            .needs(lighttpd)
+            .needs(tmux),
         Test::new("top without a terminal", screen::no_terminal),
     ]);
     laio_tests::run(tests)

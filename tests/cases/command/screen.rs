@@ -142,6 +142,38 @@ pub fn ends() -> Result {
     Ok(())
 }
 
+/// The terminal goes, and tells nobody: whoever reads it finds an end, again and again.
+pub fn terminal_goes() -> Result {
+    let server = serve(Kind::Lighttpd, &Preload::on()?)?;
+    let pid = server.pid();
+    let line = format!(
+        "trap '' HUP; exec {} top {pid}",
+        library::command()?.display()
+    );
+    let terminal = Terminal::run(&line)?;
+    terminal.shows(&format!("lighttpd {pid}"))?;
+    let screen: u32 = terminal
+        .tmux(&["display-message", "-p", "#{pane_pid}"])?
+        .trim()
+        .parse()?;
+    drop(terminal);
+    let begin = Instant::now();
+    while is_alive(screen) {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(15),
+            "it goes on without a terminal"
+        );
+        sleep(Duration::from_millis(50));
+    }
+    server.stop(pid, libc::SIGTERM).map(|_| ())
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
 /// Where there is none, it says what to use instead.
 pub fn no_terminal() -> Result {
     let answer = said(&mut laio(&["top"])?)?;

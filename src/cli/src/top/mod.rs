@@ -8,7 +8,7 @@ use anyhow::{ensure, Result};
 use model::Model;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::DefaultTerminal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub fn top(wanted: &[String], every: Duration) -> Result<u8> {
     }
     let mut model = Model::new(wanted, chosen, every);
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP, SIGINT] {
+    // A terminal that has gone needs nothing put back: by SIGHUP it just ends.
+    for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&ended))?;
     }
     let mut terminal = ratatui::try_init()?;
@@ -68,13 +69,31 @@ fn is_key_waiting(time: Duration, ended: &AtomicBool) -> Result<bool> {
     let until = Instant::now() + time;
     loop {
         let rest = until.saturating_duration_since(Instant::now());
-        if event::poll(rest.min(PATIENCE))? {
+        wait(rest.min(PATIENCE))?;
+        // Keys, and changes of the terminal's size.
+        if event::poll(Duration::ZERO)? {
             return Ok(true);
         }
         if rest.is_zero() || ended.load(Relaxed) {
             return Ok(false);
         }
     }
+}
+
+/// Waits until something is typed, or for so long. Fails where the terminal is none any more: whoever reads it then is told of
+/// its end again and again, and `event::poll` would never come back.
+fn wait(time: Duration) -> Result<()> {
+    let mut terminal = libc::pollfd {
+        fd: libc::STDIN_FILENO,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let milliseconds = libc::c_int::try_from(time.as_millis())?;
+    // SAFETY: one entry, which this function owns.
+    let count = unsafe { libc::poll(&raw mut terminal, 1, milliseconds) };
+    let has_gone = terminal.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0;
+    ensure!(count <= 0 || !has_gone, "the terminal has gone");
+    Ok(())
 }
 
 /// Acts on a key; tells whether to go on.

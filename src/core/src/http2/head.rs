@@ -151,9 +151,17 @@ impl Head {
             (Said::Nothing, Said::Known(name)) if !self.has_unknown => name,
             _ => 0,
         };
+        if request.host == 0 {
+            request.text.has_no_host();
+        }
         request.has_body = false;
         Outcome::Request
     }
+}
+
+/// Whether a byte of a target does not begin its query.
+pub(super) fn is_of_path(byte: &u8) -> bool {
+    !matches!(byte, b'?' | b'#')
 }
 
 fn host(value: Value) -> Said<u64> {

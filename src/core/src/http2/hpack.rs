@@ -1,6 +1,6 @@
 //! Header blocks (RFC 7541, 6), of which only the fields that decide what is asked for are decoded.
 
-use super::head::{Head, Method, Name, Value};
+use super::head::{is_of_path, Head, Method, Name, Value};
 use super::huffman;
 use super::table::Table;
 use crate::recognise::{decode_target_of, hash_host, is_condition, range, Request};
@@ -34,6 +34,7 @@ pub(super) fn decode(
     request: &mut Request,
 ) -> Result<Head, Broken> {
     let mut head = Head::default();
+    request.text.clear();
     (request.offset, request.length, request.conditional) = (0, None, false);
     let (mut rest, mut is_first) = (block, true);
     while let Some(&first) = rest.first() {
@@ -62,7 +63,7 @@ pub(super) fn decode(
         let value = text(&mut rest)?.value(name, request)?;
         head.take(name, value, request);
         if is_added {
-            table.add(name, value, &request.target);
+            table.add(name, value, request);
         }
     }
     Ok(head)
@@ -117,7 +118,7 @@ fn indexed(index: usize, table: &Table, request: &mut Request) -> Result<(Name, 
         1 | 38 => Value::Host(hash_host(b"")),
         50 => Value::Range(None),
         1..=STATIC => Value::Other,
-        _ => return Ok(table.get(index - STATIC - 1, &mut request.target)),
+        _ => return Ok(table.get(index - STATIC - 1, request)),
     };
     Ok((static_name(index), value))
 }
@@ -173,21 +174,27 @@ impl Text<'_> {
                     _ => Method::Other,
                 })
             }),
-            Name::Authority | Name::Host => {
-                self.short(|name| Value::Host(name.map_or(0, hash_host)))
-            }
+            Name::Authority | Name::Host => self.short(|name| {
+                request.text.set_host(name.unwrap_or_default());
+                Value::Host(name.map_or(0, hash_host))
+            }),
             Name::Range => self.short(|ranges| Value::Range(ranges.and_then(range))),
         }
     }
 
-    /// Decodes a path into the request, without its query.
+    /// Puts a path into the request, as it is and decoded without its query.
     fn path(self, request: &mut Request) -> Result<Value, Broken> {
-        let is_path = |byte: &u8| !matches!(byte, b'?' | b'#');
-        let target = &mut request.target;
-        let decoded = match self {
-            Text::Plain(path) => decode_target_of(path.iter().copied().take_while(is_path), target),
-            Text::Coded(path) => {
-                decode_target_of(huffman::Bytes::new(path).take_while(is_path), target)
+        let Request { text, target, .. } = request;
+        match self {
+            Text::Plain(path) => text.set_target(path.iter().copied()),
+            Text::Coded(path) => text.set_target(huffman::Bytes::new(path)),
+        }
+        let decoded = match (text.target(), self) {
+            (Some(path), _) | (None, Text::Plain(path)) => {
+                decode_target_of(path.iter().copied().take_while(is_of_path), target)
+            }
+            (None, Text::Coded(path)) => {
+                decode_target_of(huffman::Bytes::new(path).take_while(is_of_path), target)
             }
         };
         match self {

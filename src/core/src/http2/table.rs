@@ -3,8 +3,9 @@
 //! Entries are counted from the newest one, so those that the client has removed since need not be: no right client names
 //! them. What was added before somebody looked, or is too long ago, is unknown.
 
-use super::head::{Method, Name, Value};
-use crate::recognise::Target;
+use super::head::{is_of_path, Method, Name, Value};
+use crate::recognise::{decode_target_of, hash_host, Request, MAX_HOST};
+use arrayvec::ArrayVec;
 use std::collections::VecDeque;
 
 /// Entries that are kept: all that fit in a table of the size that any server allows at first (RFC 7541, 4.1; RFC 9113, 6.5.2).
@@ -31,9 +32,14 @@ enum Kind {
     Get,
     Head,
     OtherMethod,
+    /// As it was sent, with its query.
     Path,
+    /// Decoded, without it: the whole was too long.
+    DecodedPath,
     RefusedPath,
     Host,
+    /// Its hash.
+    HashOfHost,
     NoRange,
     OpenRange,
     Range,
@@ -75,15 +81,15 @@ impl Table {
         self.entries.get(place)
     }
 
-    /// A whole entry; a path is put into `target`.
-    pub(super) fn get(&self, index: usize, target: &mut Target) -> (Name, Value) {
+    /// A whole entry; a path and a host are put into the request.
+    pub(super) fn get(&self, index: usize, request: &mut Request) -> (Name, Value) {
         let Some(entry) = self.entry(index) else {
             return (Name::Unknown, Value::Unknown);
         };
-        (entry.name, self.value(entry, target).unwrap_or_default())
+        (entry.name, self.value(entry, request).unwrap_or_default())
     }
 
-    fn value(&self, entry: &Entry, target: &mut Target) -> Option<Value> {
+    fn value(&self, entry: &Entry, request: &mut Request) -> Option<Value> {
         let at = entry.at.wrapping_sub(self.before) as usize;
         let end = at.checked_add(usize::from(entry.length))?;
         // Its text is not kept any more.
@@ -98,13 +104,27 @@ impl Table {
             Kind::OtherMethod => Value::Method(Method::Other),
             Kind::RefusedPath => Value::Path(false),
             Kind::Path => {
-                target.clear();
+                let path = || self.text.range(at..end).copied();
+                request.text.set_target(path());
+                decode_target_of(path().take_while(is_of_path), &mut request.target).ok()?;
+                Value::Path(true)
+            }
+            Kind::DecodedPath => {
+                request.target.clear();
                 for byte in self.text.range(at..end) {
-                    target.try_push(*byte).ok()?;
+                    request.target.try_push(*byte).ok()?;
                 }
                 Value::Path(true)
             }
-            Kind::Host => Value::Host(self.word(at)?),
+            Kind::Host => {
+                let mut host = ArrayVec::<u8, MAX_HOST>::new();
+                for byte in self.text.range(at..end) {
+                    host.try_push(*byte).ok()?;
+                }
+                request.text.set_host(&host);
+                Value::Host(hash_host(&host))
+            }
+            Kind::HashOfHost => Value::Host(self.word(at)?),
             Kind::NoRange => Value::Range(None),
             Kind::OpenRange => Value::Range(Some((self.word(at)?, None))),
             Kind::Range => Value::Range(Some((self.word(at)?, Some(self.word(at + 8)?)))),
@@ -119,8 +139,9 @@ impl Table {
         Some(u64::from_ne_bytes(word))
     }
 
-    /// The client adds an entry; its path stands in `target`.
-    pub(super) fn add(&mut self, name: Name, value: Value, target: &Target) {
+    /// The client adds an entry; its path or host stands in the request.
+    pub(super) fn add(&mut self, name: Name, value: Value, request: &Request) {
+        let text = &request.text;
         match value {
             Value::Unknown => self.push(name, Kind::Unknown, &[]),
             Value::Other => self.push(name, Kind::Other, &[]),
@@ -128,8 +149,14 @@ impl Table {
             Value::Method(Method::Head) => self.push(name, Kind::Head, &[]),
             Value::Method(Method::Other) => self.push(name, Kind::OtherMethod, &[]),
             Value::Path(false) => self.push(name, Kind::RefusedPath, &[]),
-            Value::Path(true) => self.push(name, Kind::Path, target),
-            Value::Host(hash) => self.push(name, Kind::Host, &hash.to_ne_bytes()),
+            Value::Path(true) => match text.target() {
+                Some(target) => self.push(name, Kind::Path, target),
+                None => self.push(name, Kind::DecodedPath, &request.target),
+            },
+            Value::Host(hash) => match text.host_and_port() {
+                Some(host) if host.len() <= MAX_HOST => self.push(name, Kind::Host, host),
+                _ => self.push(name, Kind::HashOfHost, &hash.to_ne_bytes()),
+            },
             Value::Range(None) => self.push(name, Kind::NoRange, &[]),
             Value::Range(Some((offset, None))) => {
                 self.push(name, Kind::OpenRange, &offset.to_ne_bytes());

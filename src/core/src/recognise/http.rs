@@ -1,6 +1,7 @@
 //! HTTP/1.0 and HTTP/1.1 `GET` and `HEAD`.
 
 use super::request::{decode_target, Recogniser, Request, Unrecognised};
+use super::text::{without_port, MAX_HOST};
 use arrayvec::ArrayVec;
 
 /// Headers that are looked at; a request with more is predicted for by its request line alone.
@@ -13,9 +14,6 @@ const CONDITIONS: [&[u8]; 4] = [
     b"if-match",
     b"if-unmodified-since",
 ];
-
-/// Longest host name that is told apart from others, the limit of DNS.
-pub(crate) const MAX_HOST: usize = 255;
 
 /// The recogniser of HTTP/1.x.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +44,12 @@ impl Recogniser for Http {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
         (request.conditional, request.has_body) = (false, false);
+        let mut is_whole = false;
         let taken = match head.parse(bytes) {
-            Ok(httparse::Status::Complete(taken)) => taken,
+            Ok(httparse::Status::Complete(taken)) => {
+                is_whole = true;
+                taken
+            }
             // What stands in the fields so far is what counts: the target decides, not the rest.
             Ok(httparse::Status::Partial) => bytes.len(),
             Err(httparse::Error::TooManyHeaders) => {
@@ -66,6 +68,9 @@ impl Recogniser for Http {
             .position(|&byte| byte == b'?' || byte == b'#')
             .unwrap_or(path.len());
         decode_target(&path[..end], &mut request.target)?;
+        let text = &mut request.text;
+        text.begin(&bytes[..taken], is_whole);
+        text.has_target(bytes, path);
         request.wants_body = head.method == Some("GET");
         let mut names = None;
         (request.offset, request.length) = (0, None);
@@ -77,8 +82,10 @@ impl Recogniser for Http {
             if header.name.eq_ignore_ascii_case("host") {
                 // Servers that do not refuse two of them differ in which they take.
                 let host = hash_host(header.value);
-                if names.replace(host).is_some_and(|other| other != host) {
-                    return Err(Unrecognised::Refused);
+                match names.replace(host) {
+                    Some(other) if other != host => return Err(Unrecognised::Refused),
+                    Some(_) => text.has_no_host(),
+                    None => text.has_host(bytes, header.value),
                 }
             } else if announces_body(header) {
                 request.has_body = true;
@@ -87,6 +94,9 @@ impl Recogniser for Http {
             } else if is_condition(header.name.as_bytes()) {
                 request.conditional = true;
             }
+        }
+        if let Some(authority) = authority {
+            text.has_host(bytes, authority);
         }
         request.host = authority.map(hash_host).or(names).unwrap_or(0);
         Ok(skipped + taken)
@@ -132,12 +142,7 @@ fn split_absolute_form(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
 /// Hash of a host name, in lower case and without a port; 0 for an empty or overlong one.
 pub(crate) fn hash_host(value: &[u8]) -> u64 {
     let mut name = ArrayVec::<u8, MAX_HOST>::new();
-    // The port stands behind the last colon, except inside the brackets of an IPv6 literal.
-    let end = match memchr::memrchr(b':', value) {
-        Some(colon) if !value[colon..].contains(&b']') => colon,
-        _ => value.len(),
-    };
-    for byte in value[..end].trim_ascii() {
+    for byte in without_port(value).trim_ascii() {
         if name.try_push(byte.to_ascii_lowercase()).is_err() {
             return 0;
         }

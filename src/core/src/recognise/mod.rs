@@ -6,11 +6,12 @@
 mod body;
 mod http;
 mod request;
+mod text;
 
 pub use body::Body;
 pub use http::Http;
 pub(crate) use http::{hash_host, is_condition, range};
 pub(crate) use request::decode_target_of;
-pub use request::{
-    decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED, MAX_TARGET,
-};
+pub use request::{decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED};
+pub(crate) use text::MAX_HOST;
+pub use text::{Text, MAX_TARGET};

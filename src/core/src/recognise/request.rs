@@ -1,11 +1,9 @@
 //! What a client asks for, as far as it decides which file is read.
 
+use super::text::{Text, MAX_TARGET};
 use crate::paths::climbs;
 use arrayvec::ArrayVec;
 use core::hash::Hasher;
-
-/// Longest decoded target that is predicted for, in bytes; a longer one passes through.
-pub const MAX_TARGET: usize = 1024;
 
 /// Most requests recognised in one look at a connection (pipelining).
 pub const MAX_PIPELINED: usize = 8;
@@ -13,8 +11,8 @@ pub const MAX_PIPELINED: usize = 8;
 /// A decoded target, fit to be appended to a directory.
 pub type Target = ArrayVec<u8, MAX_TARGET>;
 
-/// What a client asks for, as far as it decides which file is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a client asks for, as far as it decides which file is read. It is large: `clone_from` copies only what is there.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The percent-decoded path: begins with `/`, holds no NUL and no `..` component.
     pub target: Target,
@@ -31,6 +29,37 @@ pub struct Request {
     /// Whether a header asks for the bytes only if the file has changed, or not changed. Most often the
     /// answer has none of them.
     pub conditional: bool,
+    /// Whether it came by TLS. A recogniser does not know.
+    pub is_secure: bool,
+    /// What it says, byte for byte.
+    pub text: Text,
+}
+
+impl Clone for Request {
+    fn clone(&self) -> Request {
+        let mut request = Request::default();
+        request.clone_from(self);
+        request
+    }
+
+    fn clone_from(&mut self, source: &Request) {
+        let Request {
+            target,
+            host,
+            offset,
+            length,
+            wants_body,
+            has_body,
+            conditional,
+            is_secure,
+            text,
+        } = self;
+        target.clone_from(&source.target);
+        text.clone_from(&source.text);
+        (*host, *offset, *length) = (source.host, source.offset, source.length);
+        (*wants_body, *has_body) = (source.wants_body, source.has_body);
+        (*conditional, *is_secure) = (source.conditional, source.is_secure);
+    }
 }
 
 impl Request {

@@ -24,12 +24,15 @@ fn outcome(block: &[u8]) -> Result<(Outcome, Request), Broken> {
 }
 
 fn get(target: &[u8], host: &[u8]) -> Request {
-    Request {
+    let mut request = Request {
         target: target.iter().copied().collect(),
         host: crate::hash(host),
         wants_body: true,
         ..Request::default()
-    }
+    };
+    request.text.set_target(target.iter().copied());
+    request.text.set_host(host);
+    request
 }
 
 /// A literal that is not added, its name in the static table.

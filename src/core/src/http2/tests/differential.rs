@@ -139,12 +139,14 @@ fn expected(fields: &[Field]) -> (Outcome, Request) {
         b"HEAD" => false,
         _ => return (Outcome::NotUnderstood(Unrecognised::Foreign), request),
     };
+    request.text.set_target(path.iter().copied());
     let path = path.split(|byte| b"?#".contains(byte)).next().unwrap();
     if let Err(reason) = decode_target(path, &mut request.target) {
         return (Outcome::NotUnderstood(reason), request);
     }
     let host = value(b":authority").or(value(b"host"));
     request.host = host.map_or(0, hash_host);
+    request.text.set_host(host.unwrap_or_default());
     let span = value(b"range").and_then(range);
     (request.offset, request.length) = span.unwrap_or((0, None));
     request.conditional = fields.iter().any(|(name, _)| is_condition(name));
@@ -156,6 +158,11 @@ enum Verdict {
     Right,
     Unknown,
     Wrong,
+}
+
+/// What is not known is not guessed.
+fn is_said(got: Option<&[u8]>, wanted: Option<&[u8]>) -> bool {
+    got.is_none() || got == wanted
 }
 
 fn judge(got: Outcome, request: &Request, expected: &(Outcome, Request)) -> Verdict {
@@ -172,6 +179,8 @@ fn judge(got: Outcome, request: &Request, expected: &(Outcome, Request)) -> Verd
             let may_be = (known[0] || request.host == 0)
                 && (known[1] || !request.conditional)
                 && (is_right_span || span == (0, None))
+                && is_said(request.text.target(), wanted.text.target())
+                && is_said(request.text.host_and_port(), wanted.text.host_and_port())
                 && (&request.target, request.wants_body) == (&wanted.target, wanted.wants_body);
             match known == [true; 2] && is_right_span {
                 _ if !may_be => Verdict::Wrong,

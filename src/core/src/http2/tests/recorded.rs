@@ -61,6 +61,8 @@ fn expected(line: &str) -> (Event, Option<Request>) {
         conditional: condition == "conditional",
         ..Request::default()
     };
+    request.text.set_target(path.bytes());
+    request.text.set_host(authority.as_bytes());
     let path = path.split(['?', '#']).next().unwrap();
     decode_target(path.as_bytes(), &mut request.target).unwrap();
     (Event::Request { stream }, Some(request))
@@ -117,7 +119,10 @@ fn from_any_record_on_none_is_wrong() {
                 }
                 in_part += 1;
                 // What is not known is as if it were not there.
-                right.host *= u64::from(request.host != 0);
+                if request.host == 0 {
+                    right.host = 0;
+                    right.text.has_no_host();
+                }
                 right.conditional &= request.conditional;
                 if request.offset == 0 {
                     (right.offset, right.length) = (0, request.length);

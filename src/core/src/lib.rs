@@ -1,7 +1,7 @@
 //! The decisions of liblaio, without a single system call.
 //!
 //! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
-//! [`rules`] makes [`predictions`] of the files that its handler will touch, [`warmth`] remembers
+//! [`rules`] makes [`predictions`] of the files that its handler will touch, with [`cache`] for those of nginx's caches, [`warmth`] remembers
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod cache;
 pub mod config;
 pub mod escape;
 pub mod gate;

@@ -8,6 +8,7 @@ mod entry;
 
 pub use entry::{Sealed, KEPT};
 
+use crate::cache::{CacheFile, Caches};
 use crate::http2::{self, Event};
 use crate::predictions::{Depth, Predictions};
 use crate::recognise::{Recogniser, Request};
@@ -28,6 +29,17 @@ const REACH: u64 = 3;
 
 /// The same where a client may ask for many things at once: lighttpd handles eight of them at a time.
 const REACH_OF_MANY: u64 = 64;
+
+/// Whether an operation is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribution {
+    /// A request of this thread explains it.
+    Explained,
+    /// None does.
+    Unexplained,
+    /// The file is a cache's by its looks: what stands in it may tell.
+    CacheFile,
+}
 
 /// The last requests, newest last.
 #[derive(Debug)]
@@ -242,11 +254,11 @@ impl Recent {
             if entry.until <= turn {
                 continue;
             }
-            let mut are_many = false;
+            let (mut are_many, mut is_sealed) = (false, false);
             let bytes = match &mut entry.known {
                 Known::Bytes(bytes) => bytes.as_slice(),
                 Known::Sealed(sealed) => {
-                    are_many = sealed.are_many;
+                    (are_many, is_sealed) = (sealed.are_many, true);
                     let is_whole = sealed.bytes.len() == sealed.length;
                     match is_whole.then(|| open(sealed)).flatten() {
                         // Of a handshake.
@@ -268,6 +280,7 @@ impl Recent {
             }
             let mut request = Request::default();
             let recognised = recogniser.recognise(bytes, &mut request);
+            request.is_secure = is_sealed;
             // Another request may follow it.
             if recognised != Ok(bytes.len()) {
                 self.not_understood = self.not_understood.max(entry.turn);
@@ -282,7 +295,10 @@ impl Recent {
     /// Finds the requests in a record of HTTP/2 that was read in the turn `read_in`.
     fn recognise_many(&mut self, bytes: &[u8], read_in: u64) {
         let mut connection = http2::Connection::late();
-        let mut request = Request::default();
+        let mut request = Request {
+            is_secure: true,
+            ..Request::default()
+        };
         let mut rest = bytes;
         while let Some(event) = connection.next(&mut rest, &mut request) {
             match event {
@@ -312,10 +328,23 @@ impl Recent {
         }
     }
 
+    /// The requests that an operation may be for, unless a cache's file was opened for them: the newest first.
+    pub fn in_reach(&self) -> impl Iterator<Item = &Request> {
+        let entries = self.order.iter().rev().map(|&place| &self.entries[place]);
+        let open = |entry: &&Entry| entry.until > self.turn && !entry.has_cache_file();
+        entries.filter(open).filter_map(Entry::request)
+    }
+
     /// An operation on `path` took place: confirms the rule that predicted it, or learns one.
     ///
-    /// Returns whether a request of this thread was found that explains it.
-    pub fn attribute(&mut self, path: &[u8], hash: u64, depth: Depth, rules: &mut Rules) -> bool {
+    /// Tells whether a request of this thread was found that explains it.
+    pub fn attribute(
+        &mut self,
+        path: &[u8],
+        hash: u64,
+        depth: Depth,
+        rules: &mut Rules,
+    ) -> Attribution {
         let turn = self.turn;
         // The newest first: each request has its own companions' votes.
         for &place in self.order.iter().rev() {
@@ -324,14 +353,24 @@ impl Recent {
                 continue;
             }
             if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
+                if Caches::is_one(expected.outcome.rule) {
+                    expected.outcome.came_true = true;
+                    if let Known::Request(request) = &entry.known {
+                        rules.caches.came_true(expected.outcome.rule, request);
+                    }
+                    return Attribution::Explained;
+                }
                 entry.touched = Touched::Yes;
                 if !expected.outcome.came_true || depth > expected.depth {
                     expected.outcome.came_true = true;
                     expected.depth = expected.depth.max(depth);
                     rules.confirm(expected.outcome.rule, depth);
                 }
-                return true;
+                return Attribution::Explained;
             }
+        }
+        if depth == Depth::Data && self.is_of_cache(path) {
+            return Attribution::CacheFile;
         }
         // The request that explains it best, and of several the newest: in one iteration many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
@@ -359,7 +398,7 @@ impl Recent {
             }
         }
         let Some((index, lesson)) = best else {
-            return false;
+            return Attribution::Unexplained;
         };
         let entry = &mut self.entries[index];
         // It may have been for what was not understood. Then it teaches only what is most convincing, and only
@@ -369,11 +408,11 @@ impl Recent {
                 if entry.touched == Touched::No {
                     entry.touched = Touched::Perhaps;
                 }
-                return true;
+                return Attribution::Explained;
             }
         }
         let Some(outcome) = rules.learn(lesson) else {
-            return false;
+            return Attribution::Unexplained;
         };
         entry.touched = Touched::Yes;
         let expected = Expected {
@@ -382,7 +421,16 @@ impl Recent {
             outcome,
         };
         let _ = entry.expected.try_push(expected);
-        true
+        Attribution::Explained
+    }
+
+    /// Whether a path is a cache file's by its looks, and no request names it.
+    fn is_of_cache(&self, path: &[u8]) -> bool {
+        CacheFile::of(path).is_some_and(|file| {
+            let names =
+                |request: &Request| memchr::memmem::find(&request.target, file.name).is_some();
+            !self.in_reach().any(names)
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is remembered of one request, in whatever form it was read.
 
+use crate::cache::Caches;
 use crate::predictions::{Depth, Prediction, MAX_PREDICTIONS};
 use crate::recognise::Request;
 use crate::rules::{Outcome, Rules};
@@ -12,6 +13,10 @@ pub const KEPT: usize = 1024;
 
 /// What is known of one request.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few, and they are made once"
+)]
 pub(super) enum Known {
     Nothing,
     /// The first bytes, not looked at yet.
@@ -143,8 +148,29 @@ impl Entry {
         }
     }
 
+    pub fn request(&self) -> Option<&Request> {
+        match &self.known {
+            Known::Request(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Whether a file was opened for it that was predicted to be a cache's.
+    pub fn has_cache_file(&self) -> bool {
+        let mut all = self.expected.iter().map(|expected| &expected.outcome);
+        all.any(|outcome| outcome.came_true && Caches::is_one(outcome.rule))
+    }
+
     /// Counts for and against the rules that predicted for it.
     pub fn judge(&self, rules: &mut Rules) {
+        if let (Touched::Yes, false, Known::Request(request)) =
+            (self.touched, self.has_cache_file(), &self.known)
+        {
+            let mut all = self.expected.iter().map(|expected| expected.outcome.rule);
+            if all.any(Caches::is_one) {
+                rules.caches.was_answered_otherwise(request);
+            }
+        }
         if self.touched != Touched::No {
             let outcomes: ArrayVec<Outcome, MAX_PREDICTIONS> = self
                 .expected

@@ -2,6 +2,7 @@
 
 use super::lesson::{self, Lesson};
 use super::shape::{shape, Shape, MAX_DIRECTORY};
+use crate::cache::Caches;
 use crate::paths::{up_to_last_slash, MAX_PATH};
 use crate::predictions::{Depth, Predictions, RuleId, MAX_PREDICTIONS};
 use crate::recognise::{Request, MAX_TARGET};
@@ -132,6 +133,8 @@ pub struct Rules {
     next_serial: u32,
     /// Conditional requests for which data is still expected.
     unmet: u32,
+    /// Those by which the files of caches are named.
+    pub caches: Caches,
 }
 
 impl Default for Rules {
@@ -140,6 +143,7 @@ impl Default for Rules {
             rules: Vec::with_capacity(MAX_RULES),
             next_serial: 0,
             unmet: 0,
+            caches: Caches::default(),
         }
     }
 }
@@ -152,7 +156,7 @@ impl Rules {
 
     /// Whether nothing can be predicted at all.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && self.caches.is_empty()
     }
 
     /// Another number after each rule that is learnt.
@@ -186,7 +190,7 @@ impl Rules {
     ///
     /// A rule for the request's host is narrower than one for every host, a longer prefix than a shorter one.
     /// What is proven comes first, so that nothing unproven takes its room.
-    pub fn predict(&self, request: &Request, into: &mut Predictions) {
+    pub fn predict(&mut self, request: &Request, into: &mut Predictions) {
         into.clear();
         let for_data = request.wants_body && (!request.conditional || self.unmet > 0);
         let length = request.length.filter(|_| self.unmet == 0);
@@ -222,6 +226,8 @@ impl Rules {
         for rule in chosen {
             rule.predict(request, for_data, length, into);
         }
+        let by_range = self.unmet == 0;
+        self.caches.predict(request, (for_data, by_range), into);
     }
 
     fn get(&self, id: RuleId) -> Option<&Rule> {

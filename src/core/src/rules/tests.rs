@@ -39,7 +39,7 @@ fn vote(rules: &mut Rules, outcome: Outcome, came_true: bool, times: u32) {
     }
 }
 
-fn predicted(rules: &Rules, host: u64, target: &str) -> Vec<String> {
+fn predicted(rules: &mut Rules, host: u64, target: &str) -> Vec<String> {
     let mut predictions = Predictions::default();
     rules.predict(&request(host, target), &mut predictions);
     let path = |p: Prediction<'_>| String::from_utf8(p.path.to_vec()).unwrap();
@@ -57,8 +57,11 @@ fn a_document_root() {
         (said.path, said.directory()),
         (&b"/srv/www/d1/g.html"[..], &b"/srv/www/"[..])
     );
-    assert_eq!(predicted(&rules, 0, "/x/y/z.png"), ["/srv/www/x/y/z.png"]);
-    assert!(predicted(&rules, 0, "/x/").is_empty());
+    assert_eq!(
+        predicted(&mut rules, 0, "/x/y/z.png"),
+        ["/srv/www/x/y/z.png"]
+    );
+    assert!(predicted(&mut rules, 0, "/x/").is_empty());
 }
 
 #[test]
@@ -68,7 +71,7 @@ fn a_document_root_that_is_the_working_directory() {
         let mut room = ArrayVec::new();
         let path = from_here(path.as_bytes(), &mut room);
         learn(&mut rules, target, std::str::from_utf8(path).unwrap()).unwrap();
-        assert_eq!(predicted(&rules, 0, "/x/y.png"), ["./x/y.png"]);
+        assert_eq!(predicted(&mut rules, 0, "/x/y.png"), ["./x/y.png"]);
     }
     for path in ["/srv/f", "./f", ""] {
         let mut room = ArrayVec::new();
@@ -83,28 +86,37 @@ fn an_alias_beats_the_root_below_its_prefix() {
     let mut rules = Rules::default();
     let root = learn(&mut rules, "/a.html", "/srv/www/a.html").unwrap();
     let alias = learn(&mut rules, "/img/x.png", "/data/images/x.png").unwrap();
-    assert_eq!(predicted(&rules, 0, "/b.html"), ["/srv/www/b.html"]);
+    assert_eq!(predicted(&mut rules, 0, "/b.html"), ["/srv/www/b.html"]);
     // Until it is proven, the other one stays.
     assert_eq!(
-        predicted(&rules, 0, "/img/y.png"),
+        predicted(&mut rules, 0, "/img/y.png"),
         ["/srv/www/img/y.png", "/data/images/y.png"]
     );
     vote(&mut rules, alias, true, PROVEN);
-    assert_eq!(predicted(&rules, 0, "/img/y.png"), ["/data/images/y.png"]);
+    assert_eq!(
+        predicted(&mut rules, 0, "/img/y.png"),
+        ["/data/images/y.png"]
+    );
     vote(&mut rules, root, true, PROVEN);
-    assert_eq!(predicted(&rules, 0, "/img/y.png"), ["/data/images/y.png"]);
+    assert_eq!(
+        predicted(&mut rules, 0, "/img/y.png"),
+        ["/data/images/y.png"]
+    );
 }
 
 #[test]
 fn index_files_companions_and_siblings() {
     let mut rules = Rules::default();
     learn(&mut rules, "/", "/srv/www/index.html").unwrap();
-    assert_eq!(predicted(&rules, 0, "/sub/"), ["/srv/www/sub/index.html"]);
+    assert_eq!(
+        predicted(&mut rules, 0, "/sub/"),
+        ["/srv/www/sub/index.html"]
+    );
     learn(&mut rules, "/a.css", "/srv/www/a.css").unwrap();
     learn(&mut rules, "/a.css", "/srv/www/a.css.gz").unwrap();
     learn(&mut rules, "/a.css", "/srv/www/.htpasswd").unwrap();
     assert_eq!(
-        predicted(&rules, 0, "/d/b.css"),
+        predicted(&mut rules, 0, "/d/b.css"),
         [
             "/srv/www/d/b.css",
             "/srv/www/d/b.css.gz",
@@ -122,8 +134,8 @@ fn listings() {
     ] {
         let mut rules = Rules::default();
         teach(&mut rules, &request(0, target), path, Depth::Listing).unwrap();
-        assert_eq!(predicted(&rules, 0, "/c/"), ["/srv/www/c"]);
-        assert_eq!(predicted(&rules, 0, "/"), ["/srv/www"]);
+        assert_eq!(predicted(&mut rules, 0, "/c/"), ["/srv/www/c"]);
+        assert_eq!(predicted(&mut rules, 0, "/"), ["/srv/www"]);
     }
 }
 
@@ -145,19 +157,19 @@ fn virtual_hosts_part_ways() {
         let again = teach(&mut rules, &request(host, "/c"), path, Depth::Data).unwrap();
         assert!(!again.is_new);
     }
-    assert_eq!(predicted(&rules, 2, "/b"), ["/srv/one/b", "/srv/two/b"]);
+    assert_eq!(predicted(&mut rules, 2, "/b"), ["/srv/one/b", "/srv/two/b"]);
     vote(&mut rules, one.unwrap(), true, PROVEN);
     vote(&mut rules, two.unwrap(), true, PROVEN);
-    assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
-    assert_eq!(predicted(&rules, 2, "/b"), ["/srv/two/b"]);
-    assert_eq!(predicted(&rules, 3, "/b"), ["/srv/one/b"]);
+    assert_eq!(predicted(&mut rules, 1, "/b"), ["/srv/one/b"]);
+    assert_eq!(predicted(&mut rules, 2, "/b"), ["/srv/two/b"]);
+    assert_eq!(predicted(&mut rules, 3, "/b"), ["/srv/one/b"]);
 }
 
 #[test]
 fn a_relative_document_root() {
     let mut rules = Rules::default();
     learn(&mut rules, "/d/f", "./d/f").unwrap();
-    assert_eq!(predicted(&rules, 0, "/e/g"), ["./e/g"]);
+    assert_eq!(predicted(&mut rules, 0, "/e/g"), ["./e/g"]);
 }
 
 #[test]
@@ -165,12 +177,12 @@ fn a_rule_that_stops_being_right_loses_its_vote() {
     let mut rules = Rules::default();
     let said = learn(&mut rules, "/a", "/srv/a").unwrap();
     vote(&mut rules, said, false, 12);
-    assert!(predicted(&rules, 0, "/b").is_empty());
+    assert!(predicted(&mut rules, 0, "/b").is_empty());
     learn(&mut rules, "/b", "/new/b").unwrap();
-    assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
+    assert_eq!(predicted(&mut rules, 0, "/c"), ["/new/c"]);
     // Its place is another rule's by now.
     vote(&mut rules, said, true, 1);
-    assert_eq!(predicted(&rules, 0, "/c"), ["/new/c"]);
+    assert_eq!(predicted(&mut rules, 0, "/c"), ["/new/c"]);
 }
 
 /// Without it, a narrow rule that is wrong kept the right one silent until it had missed four times as often as it
@@ -182,7 +194,7 @@ fn a_rule_that_stands_in_the_way_of_a_right_one_steps_aside() {
     let alias = learn(&mut rules, "/img/x", "/data/x").unwrap();
     vote(&mut rules, root, true, 20);
     vote(&mut rules, alias, true, 40);
-    assert_eq!(predicted(&rules, 0, "/img/y"), ["/data/y"]);
+    assert_eq!(predicted(&mut rules, 0, "/img/y"), ["/data/y"]);
     for _ in 0..3 {
         let missed = Outcome {
             came_true: false,
@@ -194,7 +206,10 @@ fn a_rule_that_stands_in_the_way_of_a_right_one_steps_aside() {
         };
         rules.judge(&[missed, right], true);
     }
-    assert_eq!(predicted(&rules, 0, "/img/y"), ["/srv/img/y", "/data/y"]);
+    assert_eq!(
+        predicted(&mut rules, 0, "/img/y"),
+        ["/srv/img/y", "/data/y"]
+    );
 }
 
 /// Without it, the document root's rule lost its vote by the requests of a host that has a root of its own.
@@ -210,7 +225,7 @@ fn a_narrower_rule_excuses_a_broader_one() {
         };
         rules.judge(&[missed, host], true);
     }
-    assert_eq!(predicted(&rules, 1, "/b"), ["/srv/one/b"]);
+    assert_eq!(predicted(&mut rules, 1, "/b"), ["/srv/one/b"]);
     // The other way round it is charged, since nothing else can end a wrong rule.
     for _ in 0..100 {
         let missed = Outcome {
@@ -219,7 +234,7 @@ fn a_narrower_rule_excuses_a_broader_one() {
         };
         rules.judge(&[missed, all], true);
     }
-    assert_eq!(predicted(&rules, 2, "/b"), ["/srv/one/b"]);
+    assert_eq!(predicted(&mut rules, 2, "/b"), ["/srv/one/b"]);
 }
 
 #[test]
@@ -228,13 +243,13 @@ fn depth_follows_the_deepest_look() {
     let request = request(0, "/a");
     let rule = teach(&mut rules, &request, "/srv/a", Depth::Name).unwrap();
     let mut predictions = Predictions::default();
-    let mut depth = |rules: &Rules, request: &Request| {
+    let mut depth = |rules: &mut Rules, request: &Request| {
         rules.predict(request, &mut predictions);
         predictions.iter().next().unwrap().depth
     };
-    assert_eq!(depth(&rules, &request), Depth::Name);
+    assert_eq!(depth(&mut rules, &request), Depth::Name);
     rules.confirm(rule.rule, Depth::Data);
-    assert_eq!(depth(&rules, &request), Depth::Data);
+    assert_eq!(depth(&mut rules, &request), Depth::Data);
     let head = Request {
         wants_body: false,
         ..request.clone()
@@ -246,7 +261,7 @@ fn depth_follows_the_deepest_look() {
     // Neither is held against the rule when the handler opens the file all the same.
     rules.confirm(rule.rule, Depth::Data);
     for request in [&head, &conditional] {
-        assert_eq!(depth(&rules, request), Depth::Name);
+        assert_eq!(depth(&mut rules, request), Depth::Name);
     }
 }
 
@@ -258,7 +273,7 @@ fn pinned_rules_stay() {
     for n in 0..2 * MAX_RULES {
         learn(&mut rules, &format!("/p{n}/f"), &format!("/q{n}/f"));
     }
-    assert_eq!(predicted(&rules, 0, "/img/x"), ["/data/images/x"]);
+    assert_eq!(predicted(&mut rules, 0, "/img/x"), ["/data/images/x"]);
 }
 
 proptest! {
@@ -272,7 +287,7 @@ proptest! {
         let mut rules = Rules::default();
         if learn(&mut rules, &tail, &path).is_some() {
             let path = String::from_utf8(without_last_slash(path.as_bytes()).to_vec()).unwrap();
-            prop_assert!(predicted(&rules, 0, &tail).contains(&path));
+            prop_assert!(predicted(&mut rules, 0, &tail).contains(&path));
         } else {
             prop_assert!(false, "nothing learnt from {} and {}", tail, path);
         }

@@ -122,6 +122,8 @@ counters! {
     /// Paths whose data was not brought in as a whole, because one window is read for the requests that a client sends at
     /// once.
     PathsLeftOut => "jobs" / "paths_left_out",
+    /// Keys read in files of caches, which tell how the files are named.
+    CacheKeys => "jobs" / "cache_keys",
     /// Bytes of files that helpers read.
     BytesWarmed => "jobs" / "bytes",
     /// Bytes of files that helpers read for clients that went away, or were sent nothing as far as was seen.

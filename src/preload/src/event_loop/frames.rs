@@ -57,6 +57,7 @@ impl EventLoop {
         let bytes = std::mem::take(&mut self.looks.sealed);
         let mut frames = std::mem::take(&mut self.looks.frames);
         entry.copy_frames(&mut frames);
+        self.looks.request.is_secure = entry.is_sealed();
         let was_in_step = frames.is_in_step();
         let mut rest = bytes.get(..length).unwrap_or_default();
         let mut urgency = Urgency::Urgent;
@@ -149,6 +150,7 @@ impl EventLoop {
         if remembers {
             let bytes = std::mem::take(&mut self.looks.sealed);
             entry.copy_frames(&mut self.looks.frames);
+            self.looks.request.is_secure = entry.is_sealed();
             self.follow_frames(bytes.get(..length).unwrap_or_default(), true);
             self.looks.sealed = bytes;
         }
@@ -170,6 +172,7 @@ impl EventLoop {
             return;
         }
         entry.swap_frames(&mut self.looks.frames);
+        self.looks.request.is_secure = entry.is_sealed();
         let mut asks = self.follow_frames(bytes.get(judged..).unwrap_or_default(), predicts);
         if bytes.len() < count {
             asks = true;

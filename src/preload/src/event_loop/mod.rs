@@ -17,6 +17,7 @@ mod repeated;
 mod request;
 mod sealed;
 mod state;
+mod study;
 pub mod time;
 
 pub use body::Transfer;

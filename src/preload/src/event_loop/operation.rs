@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::{warm_key, Depth};
+use laio_core::recent::Attribution;
 use laio_core::recognise::Http;
 use laio_core::stats::{Block, Call, Counter};
 use laio_core::warmth::Warmth;
@@ -143,6 +144,9 @@ impl EventLoop {
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
         }
+        if stalled {
+            self.rules.caches.has_stalled();
+        }
         let Subject::Path(path, depth) = operation.subject else {
             return;
         };
@@ -156,9 +160,12 @@ impl EventLoop {
         if stalled {
             self.pool.warm.remove(key);
         }
-        let explained = self.recent.attribute(path, hash, depth, &mut self.rules);
-        if stalled && !explained {
+        let attribution = self.recent.attribute(path, hash, depth, &mut self.rules);
+        if stalled && attribution != Attribution::Explained {
             self.counters.count(Counter::Unexplained);
+        }
+        if attribution == Attribution::CacheFile {
+            self.study(path);
         }
     }
 

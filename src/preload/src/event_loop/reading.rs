@@ -211,6 +211,7 @@ impl EventLoop {
         (length, unseen): (usize, usize),
         remembers: bool,
     ) {
+        self.looks.request.is_secure = slot.session(fd).is_some();
         let mut at = 0;
         for _ in 0..MAX_PIPELINED {
             let Some(bytes) = self

@@ -132,6 +132,7 @@ impl EventLoop {
         if key.is_some_and(|key| self.is_repeated(slot, key, length)) {
             return Look::Warm;
         }
+        self.looks.request.is_secure = slot.session(fd).is_some();
         let here = length;
         if slot.partial.load(Relaxed) {
             length = self.looks.join(fd, length);

@@ -7,6 +7,7 @@ mod holding;
 mod iteration;
 mod looks;
 mod sets;
+mod studies;
 mod suspicion;
 
 pub use looks::{Seen, LOOK, SEALED};
@@ -32,6 +33,7 @@ use laio_core::warmth::Ttl;
 use looks::Looks;
 use sets::Sets;
 use std::sync::Arc;
+use studies::Studies;
 use suspicion::Suspicion;
 
 /// The state of one event loop.
@@ -45,6 +47,8 @@ pub struct EventLoop {
     pub(super) rules: Rules,
     /// The last requests, from which that is learnt.
     pub(super) recent: Recent,
+    /// Files of caches, from which that is learnt, too.
+    pub(super) studies: Studies,
     pub(super) looks: Looks,
     pub(super) iteration: Iteration,
     pub(super) attention: Attention,
@@ -93,6 +97,7 @@ impl EventLoop {
             pool: Arc::new(Pool::new(counters, config.threads, config.window)),
             rules,
             recent: Recent::default(),
+            studies: Studies::default(),
             looks: Looks::default(),
             iteration,
             attention: Attention::until(armed_until),
@@ -151,6 +156,7 @@ impl EventLoop {
         self.sets.close_left_over(self.number);
         if self.pool.is_staffed() {
             let _errno = errno::Guard::new();
+            self.ask_for_key();
             let submitted = std::mem::take(&mut self.submitted);
             self.pool.before_wait(&mut self.batch, submitted);
         } else if self.is_armed() && self.config.mode == Mode::On && !handler::may_be_running() {
@@ -183,6 +189,7 @@ impl EventLoop {
         self.recent.new_iteration();
         self.bodies.begin_iteration();
         self.suspicion.begin_iteration(self.now());
+        self.look_at_key();
     }
 
     /// The application goes on with what it is told.

@@ -1,5 +1,6 @@
 //! What a helper does: brings everything that a handler will want into memory.
 
+use super::cache_key::CacheKey;
 use super::file_system::{self, Kind, Status};
 use super::pins::Pins;
 use super::residency::STRIDE;
@@ -47,6 +48,8 @@ pub struct Job {
     pub part: Option<Source>,
     /// The same, where the application has mapped the file.
     pub memory: Option<Range<usize>>,
+    /// A cache file whose key the loop wants to know.
+    pub key: Option<Arc<CacheKey>>,
 }
 
 impl Job {
@@ -59,6 +62,7 @@ impl Job {
         self.paths.clear();
         self.part = None;
         self.memory = None;
+        self.key = None;
     }
 }
 
@@ -166,6 +170,13 @@ impl<'p> Worker<'p> {
                 self.counters.count(Counter::PathsRefused);
                 0
             }
+        }
+    }
+
+    /// Reads the key of a cache file.
+    pub fn read_key(&self, key: &CacheKey) {
+        if key.read() {
+            self.counters.count(Counter::CacheKeys);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything here goes by raw system calls, never through the library's own hooks.
 
+pub mod cache_key;
 pub mod completion;
 pub mod file_system;
 pub mod job;

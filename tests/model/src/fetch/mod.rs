@@ -24,6 +24,8 @@ pub mod job {
         /// The connection whose body is.
         pub part: Option<i32>,
         pub memory: Option<Range<usize>>,
+        /// Of nobody's.
+        pub key: Option<()>,
     }
 
     impl Job {
@@ -63,6 +65,8 @@ pub mod job {
             kernel::bring_in(*fd);
             0
         }
+
+        pub fn read_key(&self, _: &()) {}
 
         pub fn populate(&self, _: Range<usize>) -> u64 {
             0

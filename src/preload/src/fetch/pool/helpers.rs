@@ -100,6 +100,9 @@ impl Pool {
     /// before its server has answered: else a few bytes of pipelined requests would have any number of files read. Returns
     /// how many bytes were.
     fn bring_in(&self, worker: &mut Worker<'_>, job: &Job) -> u64 {
+        if let Some(key) = &job.key {
+            worker.read_key(key);
+        }
         let window = self.window();
         let all = job.charge.as_ref().map_or(0, |charge| charge.bytes);
         let mut left = all;

@@ -54,6 +54,8 @@ pub struct Recent {
     pending_until: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
+    /// One that is being recognised: it is large, and the stack may be small.
+    request: Option<Box<Request>>,
 }
 
 impl Default for Recent {
@@ -65,6 +67,7 @@ impl Default for Recent {
             learns_until: 0,
             pending_until: 0,
             not_understood: 0,
+            request: Some(Box::default()),
         }
     }
 }
@@ -243,6 +246,9 @@ impl Recent {
             return;
         }
         self.pending_until = turn;
+        let Some(mut request) = self.request.take() else {
+            return;
+        };
         // Those that a record of several brings are behind the last of these.
         let count = self.order.len();
         // The newest first: by it a connection's keys are found to be right, and what was of its handshake is seen.
@@ -275,35 +281,32 @@ impl Recent {
                 let bytes: ArrayVec<u8, KEPT> = bytes.iter().copied().collect();
                 entry.known = Known::Nothing;
                 let read_in = entry.turn;
-                self.recognise_many(&bytes, read_in);
+                self.recognise_many(&bytes, read_in, &mut request);
                 continue;
             }
-            let mut request = Request::default();
             let recognised = recogniser.recognise(bytes, &mut request);
             request.is_secure = is_sealed;
             // Another request may follow it.
             if recognised != Ok(bytes.len()) {
                 self.not_understood = self.not_understood.max(entry.turn);
             }
-            entry.known = match recognised {
-                Ok(_) => Known::Request(request),
-                Err(_) => Known::Nothing,
-            };
+            match recognised {
+                Ok(_) => entry.is_for(&request),
+                Err(_) => entry.known = Known::Nothing,
+            }
         }
+        self.request = Some(request);
     }
 
     /// Finds the requests in a record of HTTP/2 that was read in the turn `read_in`.
-    fn recognise_many(&mut self, bytes: &[u8], read_in: u64) {
+    fn recognise_many(&mut self, bytes: &[u8], read_in: u64, request: &mut Request) {
         let mut connection = http2::Connection::late();
-        let mut request = Request {
-            is_secure: true,
-            ..Request::default()
-        };
+        request.is_secure = true;
         let mut rest = bytes;
-        while let Some(event) = connection.next(&mut rest, &mut request) {
+        while let Some(event) = connection.next(&mut rest, request) {
             match event {
                 Event::Request { .. } => {
-                    self.keep_request(&request);
+                    self.keep_request(request);
                     let newest = self.order.back().map(|&place| &mut self.entries[place]);
                     newest.into_iter().for_each(|entry| entry.turn = read_in);
                 }

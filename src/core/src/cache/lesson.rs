@@ -9,15 +9,9 @@ const LEAST_HOST: usize = 3;
 /// A shorter end of a target may, too.
 const LEAST_TAIL: usize = 3;
 
-/// A template by which a request has this key, and how many bytes of the target are in it.
-#[derive(Clone, Debug)]
-pub(super) struct Lesson {
-    pub template: Template,
-    pub likeness: usize,
-}
-
-/// Lays a key beside a request; nothing where they have nothing to do with each other.
-pub(super) fn lesson(key: &[u8], request: &Request) -> Option<Lesson> {
+/// Lays a key beside a request, and makes the template by which it is the request's: how many bytes of the target are in it, or
+/// nothing where they have nothing to do with each other.
+pub(super) fn lesson(key: &[u8], request: &Request, template: &mut Template) -> Option<usize> {
     let text = &request.text;
     let target = text.target()?;
     let (path, query) = text.path_and_query()?;
@@ -41,18 +35,15 @@ pub(super) fn lesson(key: &[u8], request: &Request) -> Option<Lesson> {
         Part::DecodedPath => decoded,
         _ => target,
     };
-    let mut template = Template::behind(form.get(..left_out)?)?;
+    template.begin(form.get(..left_out)?)?;
     let unsaid = match part {
         Part::Target => b"",
         _ => query,
     };
-    take_apart(&mut template, key.get(..at)?, request, b"")?;
+    take_apart(template, key.get(..at)?, request, b"")?;
     template.push(part)?;
-    take_apart(&mut template, key.get(at + length..)?, request, unsaid)?;
-    Some(Lesson {
-        template,
-        likeness: length,
-    })
+    take_apart(template, key.get(at + length..)?, request, unsaid)?;
+    Some(length)
 }
 
 /// Where a form of the target stands in a key: the last place, and as a whole. A lone slash stands in nearly all.
@@ -136,7 +127,12 @@ fn begins_with_scheme(piece: &[u8], request: &Request, hosts: &[&[u8]]) -> bool 
 
 /// Where `known` differs from the `new` template in one literal only: the same with the header, cookie or argument that
 /// explains the difference.
-pub(super) fn by_header(known: &Template, new: &Template, request: &Request) -> Option<Template> {
+pub(super) fn by_header(
+    known: &Template,
+    new: &Template,
+    request: &Request,
+    template: &mut Template,
+) -> Option<()> {
     if known.prefix != new.prefix || known.parts().len() != new.parts().len() {
         return None;
     }
@@ -160,7 +156,7 @@ pub(super) fn by_header(known: &Template, new: &Template, request: &Request) -> 
     let pairs = old.iter().rev().zip(literal.iter().rev());
     let behind = pairs.take(room).take_while(same).count();
     let (part, start, end) = explains(request, literal, before, literal.len() - behind)?;
-    let mut template = Template::behind(&new.prefix)?;
+    template.begin(&new.prefix)?;
     for (number, other) in new.parts().iter().enumerate() {
         if number == place {
             template.push_literal(&literal[..start])?;
@@ -170,7 +166,7 @@ pub(super) fn by_header(known: &Template, new: &Template, request: &Request) -> 
             template.push_of(new, *other)?;
         }
     }
-    Some(template)
+    Some(())
 }
 
 /// A header, cookie or argument whose value stands in a literal where it covers this range of it.

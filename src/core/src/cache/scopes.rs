@@ -18,11 +18,12 @@ pub(super) enum Answers {
 
 /// What is known of sites, by their host, and of parts of them, by the target's first component.
 #[derive(Clone, Debug)]
-pub(super) struct Scopes(Box<[Option<(u64, Answers)>; SCOPES]>);
+pub(super) struct Scopes(Box<[Option<(u64, Answers)>]>);
 
 impl Default for Scopes {
     fn default() -> Scopes {
-        Scopes(Box::new([None; SCOPES]))
+        // Made where it lies: the stack may be small.
+        Scopes(vec![None; SCOPES].into_boxed_slice())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The caches of one event loop's server, as far as they are known.
 
 use super::file::{path_of, CacheFile, Levels, Name};
-use super::lesson::{by_header, lesson, Lesson};
+use super::lesson::{by_header, lesson};
 use super::scopes::{Answers, Scopes};
 use super::template::Template;
 use crate::predictions::{Depth, Predictions, RuleId};
@@ -84,6 +84,8 @@ pub struct Caches {
     scopes: Scopes,
     next_serial: u32,
     sampled: u32,
+    /// What a lesson makes, and what a header makes of that: the stack may be small.
+    made: Box<[Template; 2]>,
 }
 
 impl Default for Caches {
@@ -94,6 +96,7 @@ impl Default for Caches {
             scopes: Scopes::default(),
             next_serial: 0,
             sampled: 0,
+            made: Box::default(),
         }
     }
 }
@@ -186,27 +189,53 @@ impl Caches {
     }
 
     /// A file was opened, for one of these requests, and has this key.
-    pub fn learn(&mut self, file: &CacheFile<'_>, key: &[u8], requests: &[Request]) -> Learnt {
-        let lessons = requests
-            .iter()
-            .filter_map(|request| Some((request, lesson(key, request)?)));
-        // Of equals the first is the newest.
-        let best = lessons.reduce(|best, other| match other.1.likeness > best.1.likeness {
-            true => other,
-            false => best,
-        });
-        let (Some((request, lesson)), Some(name)) = (best, file.digits()) else {
+    pub fn learn<'r>(
+        &mut self,
+        file: &CacheFile<'_>,
+        key: &[u8],
+        requests: impl Iterator<Item = &'r Request> + Clone,
+    ) -> Learnt {
+        let mut most = 0;
+        for request in requests.clone() {
+            let likeness = lesson(key, request, &mut self.made[0]);
+            most = most.max(likeness.unwrap_or(0));
+        }
+        let (Some(name), 1..) = (file.digits(), most) else {
             return Learnt::Nothing;
         };
-        if let Some(serial) = self.judge(file, &name, request) {
-            self.scopes.set(request, Answers::Rule(serial));
-            return Learnt::Known;
+        // Of those that have as much in common with the key, one for which it is what it should be; else the newest.
+        let (mut known, mut explained, mut newest) = (None, None, None);
+        for request in requests {
+            if lesson(key, request, &mut self.made[0]) != Some(most) {
+                continue;
+            }
+            newest = newest.or(Some(request));
+            if self.is_known(file, &name, request) {
+                known = Some(request);
+                break;
+            }
+            if explained.is_none() && self.explain_by_header(file, &name, request) {
+                explained = Some(request);
+            }
         }
-        let Some(serial) = self.insert(file, &name, request, lesson) else {
+        let Some(request) = known.or(explained).or(newest) else {
+            return Learnt::Nothing;
+        };
+        let (serial, learnt) = match self.judge(file, &name, request) {
+            Some(serial) => (Some(serial), Learnt::Known),
+            None => (self.insert(file, &name, request, key), Learnt::New),
+        };
+        let Some(serial) = serial else {
             return Learnt::Nothing;
         };
         self.scopes.set(request, Answers::Rule(serial));
-        Learnt::New
+        learnt
+    }
+
+    /// Whether a rule has a request's file be this one.
+    fn is_known(&self, file: &CacheFile<'_>, name: &Name, request: &Request) -> bool {
+        let mut rules = self.rules.iter().filter(|rule| rule.is_of(file));
+        rules.any(|rule| rule.template.name(request) == Some(*name))
     }
 
     /// Counts for and against the rules that say something of a request whose file this is. Tells which is right.
@@ -231,24 +260,35 @@ impl Caches {
         right.map(|(_, serial)| serial)
     }
 
+    /// Whether a header explains in what the lesson differs from what is known of the cache.
+    fn explain_by_header(&mut self, file: &CacheFile<'_>, name: &Name, request: &Request) -> bool {
+        let [lesson, template] = &mut *self.made;
+        let mut known = self.rules.iter().filter(|rule| rule.is_of(file));
+        known.any(|rule| {
+            by_header(&rule.template, lesson, request, template).is_some()
+                && template.name(request) == Some(*name)
+        })
+    }
+
     fn insert(
         &mut self,
         file: &CacheFile<'_>,
         name: &Name,
         request: &Request,
-        lesson: Lesson,
+        key: &[u8],
     ) -> Option<u32> {
-        let known = self.rules.iter().filter(|rule| rule.is_of(file));
-        let by_header =
-            known.filter_map(|rule| by_header(&rule.template, &lesson.template, request));
-        let is_right = |template: &Template| template.name(request) == Some(*name);
-        let template = by_header.chain([lesson.template.clone()]).find(is_right)?;
+        lesson(key, request, &mut self.made[0])?;
+        let is_explained = self.explain_by_header(file, name, request);
+        let template = &self.made[usize::from(is_explained)];
+        if template.name(request) != Some(*name) {
+            return None;
+        }
         let directory = ArrayVec::try_from(file.directory).ok()?;
         self.next_serial = self.next_serial.wrapping_add(1);
         let rule = Rule {
             directory,
             levels: file.levels.clone(),
-            template,
+            template: template.clone(),
             serial: self.next_serial,
             hits: 1,
             wrong: 0,

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 
 /// Parts of a template at the most, and bytes of what is the same for all requests.
 const MAX_PARTS: usize = 12;
-const MAX_LITERALS: usize = 384;
+const MAX_LITERALS: usize = 256;
 const MAX_PREFIX: usize = 128;
 
 /// A part of a key.
@@ -64,12 +64,12 @@ pub(super) fn hash_name(name: &[u8]) -> u64 {
 }
 
 impl Template {
-    /// One without parts, for targets that begin so.
-    pub fn behind(prefix: &[u8]) -> Option<Template> {
-        Some(Template {
-            prefix: ArrayVec::try_from(prefix).ok()?,
-            ..Template::default()
-        })
+    /// Makes it one without parts, for targets that begin so.
+    pub fn begin(&mut self, prefix: &[u8]) -> Option<()> {
+        self.prefix.clear();
+        self.literals.clear();
+        self.parts.clear();
+        self.prefix.try_extend_from_slice(prefix).ok()
     }
 
     /// Appends a part that is no literal; nothing where there is no room.

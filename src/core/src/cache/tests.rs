@@ -32,7 +32,7 @@ pub(super) fn path(key: &str) -> String {
 /// The server opens the file with this key, for one of these requests.
 fn learn_in(caches: &mut Caches, path: &str, key: &str, requests: &[Request]) -> Learnt {
     let file = CacheFile::of(path.as_bytes()).unwrap();
-    caches.learn(&file, key.as_bytes(), requests)
+    caches.learn(&file, key.as_bytes(), requests.iter())
 }
 
 pub(super) fn learn(caches: &mut Caches, key: &str, request: &Request) -> Learnt {

@@ -6,8 +6,11 @@ use core::ops::Range;
 /// Longest decoded target that is predicted for, in bytes; a longer one passes through.
 pub const MAX_TARGET: usize = 1024;
 
-/// How much of a head is kept, or of HTTP/2 the target and two host names.
-const MAX_TEXT: usize = MAX_TARGET + 2 * MAX_HOST + 2;
+/// The longest target of HTTP/2 that is kept, before it is decoded and with its query.
+const MAX_KEPT: usize = 512;
+
+/// How much of a head is kept, or of HTTP/2 of target and host. Requests lie on stacks that may be small.
+const MAX_TEXT: usize = MAX_KEPT + MAX_HOST + 1;
 
 /// Longest host name that is told apart from others, the limit of DNS.
 pub(crate) const MAX_HOST: usize = 255;
@@ -106,11 +109,14 @@ impl Text {
 
     /// The target of a request of HTTP/2.
     pub(crate) fn set_target(&mut self, target: impl Iterator<Item = u8>) {
-        self.target = self.append(target, MAX_TARGET);
+        self.target = self.append(target, MAX_KEPT);
     }
 
-    /// The host of one.
+    /// The host of one. Where two say the same the first stays.
     pub(crate) fn set_host(&mut self, host: &[u8]) {
+        if self.host.1 > 0 {
+            return;
+        }
         self.host = self.append(host.trim_ascii().iter().copied(), MAX_HOST);
     }
 

@@ -162,6 +162,7 @@ impl EventLoop {
         } else if self.is_armed() && self.config.mode == Mode::On && !handler::may_be_running() {
             let _errno = errno::Guard::new();
             self.pool.start();
+            self.ask_for_key();
         }
     }
 

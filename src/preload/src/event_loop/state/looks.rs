@@ -62,7 +62,7 @@ pub struct Looks {
     /// What is looked at.
     pub bytes: Box<[u8; LOOK]>,
     /// The request that was found last.
-    pub request: Request,
+    pub request: Box<Request>,
     /// What its handler will touch.
     pub predictions: Predictions,
     partials: Vec<Partial>,
@@ -87,7 +87,7 @@ impl Default for Looks {
     fn default() -> Looks {
         Looks {
             bytes: Box::new([0; LOOK]),
-            request: Request::default(),
+            request: new_request(),
             predictions: Predictions::default(),
             partials: Vec::with_capacity(PARTIALS),
             cold: VecDeque::with_capacity(MOST_COLD),
@@ -101,6 +101,12 @@ impl Default for Looks {
             stalls: 0,
         }
     }
+}
+
+/// Made apart from all else, for it is large and the stack may be small.
+#[inline(never)]
+pub fn new_request() -> Box<Request> {
+    Box::default()
 }
 
 /// Keeps more of what was kept of a connection, or begins to. False where there is no memory for it.

@@ -27,10 +27,18 @@ pub struct Studies {
     stage: Stage,
     key: Arc<CacheKey>,
     /// The first `count` are those that the file may be for.
-    requests: Box<[Request]>,
+    requests: Vec<Request>,
     count: usize,
     pause: u64,
     next: u64,
+}
+
+/// Made apart from all else, for they are large and the stack may be small.
+#[inline(never)]
+fn new_requests() -> Vec<Request> {
+    let mut requests = Vec::new();
+    requests.resize_with(MOST_REQUESTS, Request::default);
+    requests
 }
 
 impl Default for Studies {
@@ -38,7 +46,7 @@ impl Default for Studies {
         Studies {
             stage: Stage::default(),
             key: Arc::default(),
-            requests: std::iter::repeat_n(Request::default(), MOST_REQUESTS).collect(),
+            requests: new_requests(),
             count: 0,
             pause: LEAST_PAUSE,
             next: 0,
@@ -86,11 +94,8 @@ impl Studies {
     }
 
     /// Its answer, and the requests: the newest first.
-    pub fn answer(&self) -> (&CacheKey, &[Request]) {
-        (
-            &self.key,
-            self.requests.get(..self.count).unwrap_or_default(),
-        )
+    pub fn answer(&self) -> (&CacheKey, impl Iterator<Item = &Request> + Clone) {
+        (&self.key, self.requests.iter().take(self.count))
     }
 
     /// The study is over.

@@ -5,6 +5,7 @@
 //! configure it, and which counters it writes.
 
 mod ask;
+pub mod backend;
 pub mod cold;
 pub mod cold_site;
 pub mod demo;

@@ -251,7 +251,8 @@ impl Server {
     /// The processes that serve requests.
     pub fn serving(&self, kind: Kind) -> Result<Vec<u32>> {
         match kind {
-            Kind::Nginx => self.children(),
+            // Those that look after its caches serve nobody.
+            Kind::Nginx => Ok(self.children()?.into_iter().filter(is_worker).collect()),
             _ => Ok(vec![self.pid()]),
         }
     }
@@ -330,6 +331,11 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+fn is_worker(pid: &u32) -> bool {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    !line.starts_with("nginx: cache ")
 }
 
 /// Whether anybody listens there, without a connection to it.

@@ -335,7 +335,7 @@ impl Drop for Server {
 
 fn is_worker(pid: &u32) -> bool {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    !line.starts_with("nginx: cache ")
+    line.starts_with("nginx: worker ")
 }
 
 /// Whether anybody listens there, without a connection to it.

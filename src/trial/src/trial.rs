@@ -147,6 +147,9 @@ impl Trial {
     }
 
     fn run_part(&mut self, part: Part, disk: &Disk) -> Result<()> {
+        if part.of == Section::Caches && !self.configurations(part).is_empty() {
+            sections::caches::fill(self, disk)?;
+        }
         match part.section {
             Section::Cold | Section::ColdClear | Section::Fast | Section::Local => {
                 sections::cold::run(self, part, disk)
@@ -178,7 +181,7 @@ impl Trial {
             Section::Flat => sections::flat::run(self, part, disk),
             Section::Faults => sections::faults::run(self, part, disk),
             // They are their parts.
-            Section::Servers | Section::Tls | Section::Http2 => Ok(()),
+            Section::Servers | Section::Caches | Section::Tls | Section::Http2 => Ok(()),
         }
     }
 
@@ -273,6 +276,11 @@ impl Trial {
         stats
     }
 
+    /// Says what is done before anything runs.
+    pub fn say_what(&self, what: &str) {
+        self.progress.say(what);
+    }
+
     /// Says what is running now.
     pub fn announce(&self, part: Part, configuration: Configuration, round: u32) {
         let of = self.options.rounds(part);
@@ -329,10 +337,11 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 19] = [
+const SECTIONS: [(Section, Kind); 20] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
+    (Section::Caches, Kind::Slow),
     (Section::Tls, Kind::Slow),
     (Section::Http2, Kind::Slow),
     (Section::Bodies, Kind::Slow),

@@ -10,13 +10,17 @@ pub use section::{Part, Section};
 
 /// The configurations that a part of a section compares.
 pub fn configurations(part: Part) -> Vec<Configuration> {
-    use Program::{Lighttpd, Merecat, Nginx, NginxPread};
+    use Program::{Lighttpd, Merecat, Nginx, NginxCache, NginxPread};
     use Variant::{AioThreads, Floor, Laio, Stock, Workers16};
     match part.of {
         // Beside cold traffic a stock server's cached clients wait as the cold ones do.
         Section::Servers => match part.section {
             Section::Mixed => of(&Program::OTHERS, &[Laio, Floor]),
             _ => of(&Program::OTHERS, &[Stock, Laio]),
+        },
+        Section::Caches => match part.section {
+            Section::Mixed => of(&[NginxCache], &[AioThreads, Workers16, Laio, Floor]),
+            _ => of(&[NginxCache], &[Stock, Laio, AioThreads, Workers16]),
         },
         Section::Tls => over_tls(part.section),
         Section::Http2 => over_http2(part.section),

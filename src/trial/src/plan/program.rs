@@ -12,6 +12,8 @@ pub enum Program {
     Nginx,
     /// nginx with `sendfile off`: bodies by `pread` and `writev`.
     NginxPread,
+    /// nginx with `proxy_cache`: its files are named by the hash of what was asked for.
+    NginxCache,
     /// merecat, thttpd's maintained descendant: `poll`, bodies from mapped files.
     Merecat,
     /// webfs: `select`.
@@ -87,7 +89,7 @@ impl Program {
     pub fn all() -> impl Iterator<Item = Self> {
         Self::MAIN
             .into_iter()
-            .chain([Self::NginxPread])
+            .chain([Self::NginxPread, Self::NginxCache])
             .chain(Self::OTHERS)
     }
 
@@ -97,6 +99,7 @@ impl Program {
             Self::Lighttpd => "lighttpd",
             Self::Nginx => "nginx",
             Self::NginxPread => "nginx-pread",
+            Self::NginxCache => "nginx-cache",
             Self::Merecat => "merecat",
             Self::Webfs => "webfs",
             Self::H2o => "h2o",
@@ -108,13 +111,18 @@ impl Program {
 
     /// Can it have several workers? The others are run as the one process that they are.
     pub(super) fn has_workers(self) -> bool {
-        matches!(self, Self::Nginx | Self::NginxPread)
+        self.is_nginx()
+    }
+
+    /// Is it nginx, however it is configured?
+    pub fn is_nginx(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxPread | Self::NginxCache)
     }
 
     /// The command that runs it.
     pub fn command(self) -> &'static str {
         match self {
-            Self::NginxPread => "nginx",
+            Self::NginxPread | Self::NginxCache => "nginx",
             Self::Webfs => "webfsd",
             // They are written for the system's own.
             Self::Asyncio | Self::Selectors => "/usr/bin/python3",

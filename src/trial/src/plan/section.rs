@@ -15,6 +15,8 @@ pub enum Section {
     Deep,
     /// What cold and mixed measure, for other servers than lighttpd and nginx. Its runs are recorded as theirs.
     Servers,
+    /// The same for nginx with `proxy_cache`, all of whose answers are cached. Its runs are recorded as theirs.
+    Caches,
     /// What cold, mixed, bodies, cpu and syscalls measure, over TLS 1.3, and armed and handshakes. Its runs are recorded as theirs.
     Tls,
     /// What cold, mixed, bodies and cpu measure, over HTTP/2, and cold-clear, own, armed and page. Its runs are recorded as theirs.
@@ -106,7 +108,7 @@ impl Section {
     /// What it consists of; most sections are one measurement, their own.
     pub fn parts(self) -> Vec<Part> {
         let sections = match self {
-            Self::Servers => &[Self::Cold, Self::Mixed][..],
+            Self::Servers | Self::Caches => &[Self::Cold, Self::Mixed][..],
             Self::Tls => &Self::OF_TLS,
             Self::Http2 => &Self::OF_HTTP2,
             _ => &[self],
@@ -125,6 +127,7 @@ impl Section {
             Self::Mixed => "mixed",
             Self::Deep => "deep",
             Self::Servers => "servers",
+            Self::Caches => "caches",
             Self::Tls => "tls",
             Self::Http2 => "http2",
             Self::ColdClear => "cold-clear",

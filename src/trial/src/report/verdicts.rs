@@ -66,6 +66,15 @@ fn rates(results: &Results) -> Vec<Verdict> {
         let name = format!("nginx cold req/s, {disk}: laio / best of the others");
         all.extend(ratio(results, name, (section, rate), &others, mark));
     }
+    for (variant, least) in [(Variant::AioThreads, 6.0), (Variant::Workers16, 0.97)] {
+        let name = format!(
+            "nginx-cache cold hits/s, slow disk: laio / {}",
+            variant.name()
+        );
+        let others = [of(Program::NginxCache, variant)];
+        let mark = at_least(least, None);
+        all.extend(ratio(results, name, (Section::Cold, rate), &others, mark));
+    }
     for program in Program::MAIN {
         let name = format!(
             "{} cold req/s, fast disk: laio / stock, median of rounds",

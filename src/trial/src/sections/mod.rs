@@ -1,6 +1,7 @@
 //! The sections of the trial. Each takes turns through its configurations in every round and records a run of each.
 
 pub mod bodies;
+pub mod caches;
 pub mod cold;
 pub mod cpu;
 pub mod faults;

@@ -1,6 +1,7 @@
 //! A server's configuration, from the templates in `demo-servers/`.
 //!
-//! A line that begins with `@TLS@` is for servers that speak TLS.
+//! A line that begins with `@TLS@` is for servers that speak TLS, one with `@CACHE@` for those that cache another one's answers, and
+//! one with `@FILES@` for those that do not.
 
 use std::path::Path;
 
@@ -12,6 +13,8 @@ const H2O: &str = include_str!("../../../../demo-servers/h2o.conf.in");
 const MERECAT: &str = include_str!("../../../../demo-servers/merecat.conf.in");
 
 const TLS: &str = "@TLS@";
+const CACHE: &str = "@CACHE@";
+const FILES: &str = "@FILES@";
 
 /// The configuration's text; none for a server that has its command line only.
 pub fn render(
@@ -22,7 +25,7 @@ pub fn render(
     identity: &Path,
 ) -> Option<String> {
     let template = match spec.program {
-        Program::Nginx | Program::NginxPread => NGINX,
+        Program::Nginx | Program::NginxPread | Program::NginxCache => NGINX,
         Program::Lighttpd => LIGHTTPD,
         Program::H2o => H2O,
         Program::Merecat => MERECAT,
@@ -50,11 +53,26 @@ pub fn render(
         Scheme::Http2 => " ssl http2",
         Scheme::H2c => " http2",
     };
-    let wanted = |line: &&str| spec.scheme.is_over_tls() || !line.starts_with(TLS);
+    let caches = spec.program == Program::NginxCache;
+    let conditions = [
+        (TLS, spec.scheme.is_over_tls()),
+        (CACHE, caches),
+        (FILES, !caches),
+    ];
+    let wanted = |line: &&str| {
+        let mut all = conditions.iter();
+        all.all(|(mark, is_met)| *is_met || !line.starts_with(mark))
+    };
     let lines: Vec<&str> = template.lines().filter(wanted).collect();
     let text = lines
         .join("\n")
         .replace(TLS, "")
+        .replace(CACHE, "")
+        .replace(FILES, "")
+        .replace(
+            "@ANSWERS@",
+            &docroot.with_file_name("cache").to_string_lossy(),
+        )
         .replace("@SPEAKS@", speaks)
         .replace("@IDENTITY@", &identity.to_string_lossy())
         .replace("@REUSEPORT@", reuseport)

@@ -144,7 +144,7 @@ impl Server {
     fn find_workers(&self) -> Vec<i32> {
         let main = self.child.id() as i32;
         match self.spec.program {
-            Program::Nginx | Program::NginxPread => process::children(main),
+            program if program.is_nginx() => process::nginx_workers(main),
             _ => vec![main],
         }
     }
@@ -243,14 +243,15 @@ impl Server {
     fn complaints(&self) -> Vec<String> {
         let read = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
         let log = match self.spec.program {
-            Program::Lighttpd | Program::Nginx | Program::NginxPread | Program::H2o => {
-                read("error.log")
-            }
+            Program::Lighttpd | Program::H2o => read("error.log"),
+            program if program.is_nginx() => read("error.log"),
             _ => read("output.log"),
         };
         let says = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
         let serious = |line: &&str| match self.spec.program {
-            Program::Nginx | Program::NginxPread => says(line, &["[alert]", "[emerg]", "[crit]"]),
+            Program::Nginx | Program::NginxPread | Program::NginxCache => {
+                says(line, &["[alert]", "[emerg]", "[crit]"])
+            }
             Program::Lighttpd => !says(line, &["server started", "server stopped"]),
             Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
             Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
@@ -321,7 +322,7 @@ fn command(
         }
     };
     match spec.program {
-        Program::Nginx | Program::NginxPread => {
+        Program::Nginx | Program::NginxPread | Program::NginxCache => {
             _ = command.arg("-c").arg(&path).arg("-p").arg(directory)
         }
         Program::Lighttpd => _ = command.arg("-D").arg("-f").arg(&path),

@@ -71,6 +71,16 @@ pub fn children(pid: i32) -> Vec<i32> {
     children
 }
 
+/// The processes of an nginx that serve; those that look after its caches do not.
+pub fn nginx_workers(master: i32) -> Vec<i32> {
+    let mut all = children(master);
+    all.retain(|pid| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.starts_with("nginx: worker ")
+    });
+    all
+}
+
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold spaces and parentheses.

@@ -5,10 +5,11 @@
 //! them: the first stall does.
 
 mod entry;
+mod reach;
 
-pub use entry::{Sealed, KEPT};
+pub use entry::{Attribution, Sealed, KEPT};
 
-use crate::cache::{CacheFile, Caches};
+use crate::cache::Caches;
 use crate::http2::{self, Event};
 use crate::predictions::{Depth, Predictions};
 use crate::recognise::{Recogniser, Request};
@@ -29,17 +30,6 @@ const REACH: u64 = 3;
 
 /// The same where a client may ask for many things at once: lighttpd handles eight of them at a time.
 const REACH_OF_MANY: u64 = 64;
-
-/// Whether an operation is explained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attribution {
-    /// A request of this thread explains it.
-    Explained,
-    /// None does.
-    Unexplained,
-    /// The file is a cache's by its looks: what stands in it may tell.
-    CacheFile,
-}
 
 /// The last requests, newest last.
 #[derive(Debug)]
@@ -76,12 +66,6 @@ impl Recent {
     /// A new turn of the event loop begins.
     pub fn new_iteration(&mut self) {
         self.turn += 1;
-    }
-
-    /// A client has sent what is no request that can be predicted for: its operations must not be taken for
-    /// another one's.
-    pub fn has_not_understood(&mut self) {
-        self.not_understood = self.turn;
     }
 
     /// The place for a new entry: the oldest one's, unless that is in reach still and there is room for another. It
@@ -321,23 +305,6 @@ impl Recent {
         }
     }
 
-    /// A handler has waited for the data of a file: was it that of a request for less than all of it?
-    pub fn waited_for_data(&self, rules: &mut Rules) {
-        let is_conditional =
-            |entry: &Entry| matches!(&entry.known, Known::Request(it) if it.may_want_less());
-        let mut in_reach = self.entries.iter().filter(|entry| entry.until > self.turn);
-        if in_reach.any(is_conditional) {
-            rules.expect_data_for_conditions();
-        }
-    }
-
-    /// The requests that an operation may be for, unless a cache's file was opened for them: the newest first.
-    pub fn in_reach(&self) -> impl Iterator<Item = &Request> {
-        let entries = self.order.iter().rev().map(|&place| &self.entries[place]);
-        let open = |entry: &&Entry| entry.until > self.turn && !entry.has_cache_file();
-        entries.filter(open).filter_map(Entry::request)
-    }
-
     /// An operation on `path` took place: confirms the rule that predicted it, or learns one.
     ///
     /// Tells whether a request of this thread was found that explains it.
@@ -425,15 +392,6 @@ impl Recent {
         };
         let _ = entry.expected.try_push(expected);
         Attribution::Explained
-    }
-
-    /// Whether a path is a cache file's by its looks, and no request names it.
-    fn is_of_cache(&self, path: &[u8]) -> bool {
-        CacheFile::of(path).is_some_and(|file| {
-            let names =
-                |request: &Request| memchr::memmem::find(&request.target, file.name).is_some();
-            !self.in_reach().any(names)
-        })
     }
 }
 

@@ -11,6 +11,17 @@ use arrayvec::ArrayVec;
 /// How much of a request is kept: enough for a request line and the `Host` of nearly all.
 pub const KEPT: usize = 1024;
 
+/// Whether an operation is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribution {
+    /// A request of this thread explains it.
+    Explained,
+    /// None does.
+    Unexplained,
+    /// The file is a cache's by its looks: what stands in it may tell.
+    CacheFile,
+}
+
 /// What is known of one request.
 #[derive(Clone, Debug)]
 #[expect(

@@ -190,7 +190,7 @@ fn only_requests_that_were_understood_and_stalls_teach() {
     assert!(recent.learns());
     (0..REACH).for_each(|_| recent.new_iteration());
     assert!(!recent.learns() && recent.names().next().is_none());
-    let (request, predictions) = predict(&rules, "/b");
+    let (request, predictions) = predict(&mut rules, "/b");
     recent.remember(&request, &predictions, &mut rules);
     assert!(recent.learns() && recent.names().next().is_none());
 }
@@ -203,7 +203,7 @@ fn bytes_that_are_kept_have_the_entry_that_gives_way_judged() {
     recent.recognise(&Http, |_| None);
     assert!(touch(&mut recent, &mut rules, b"/srv/a"));
     for number in 0..20 {
-        let (request, predictions) = predict(&rules, &format!("/{number}"));
+        let (request, predictions) = predict(&mut rules, &format!("/{number}"));
         assert_eq!(rules.are_proven(&predictions), number >= 7, "{number}");
         recent.remember(&request, &predictions, &mut rules);
         touch(&mut recent, &mut rules, format!("/srv/{number}").as_bytes());

@@ -9,11 +9,14 @@
 //! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
 //! place only after eight of its predictions have come true, and more than four times as many as have not.
 
+mod conditions;
 mod lesson;
+mod outcome;
 mod shape;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use lesson::Lesson;
-pub use table::{Outcome, Rules};
+pub use outcome::Outcome;
+pub use table::Rules;

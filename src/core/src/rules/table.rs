@@ -1,6 +1,7 @@
 //! The rules of one event loop.
 
 use super::lesson::{self, Lesson};
+use super::outcome::Outcome;
 use super::shape::{shape, Shape, MAX_DIRECTORY};
 use crate::cache::Caches;
 use crate::paths::{up_to_last_slash, MAX_PATH};
@@ -22,9 +23,6 @@ pub(super) const PROVEN: u32 = 8;
 /// Unproven rules that predict the same kind of path for a request, at most. One that does not predict is not charged for
 /// what it would have missed, so that fewer would let a stranger have a rule proven behind another one.
 const BESIDE: usize = 4;
-
-/// For how many conditional requests data is expected after a handler has read for one.
-const UNMET: u32 = 64;
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -115,24 +113,13 @@ impl Rule {
     }
 }
 
-/// What became of one rule's prediction for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The rule.
-    pub rule: RuleId,
-    /// Whether the handler touched the path.
-    pub came_true: bool,
-    /// Whether the rule was made of this very request, which counts already.
-    pub is_new: bool,
-}
-
 /// The rules of one event loop.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
     next_serial: u32,
     /// Conditional requests for which data is still expected.
-    unmet: u32,
+    pub(super) unmet: u32,
     /// Those by which the files of caches are named.
     pub caches: Caches,
 }
@@ -245,17 +232,6 @@ impl Rules {
         if let Some(rule) = self.get_mut(id) {
             rule.depth = rule.depth.max(depth);
         }
-    }
-
-    /// A handler has waited for data, perhaps because a condition was not met: for a while conditional requests are
-    /// taken for plain ones. Otherwise a client could have every cold file stall by a condition that it makes up.
-    pub fn expect_data_for_conditions(&mut self) {
-        self.unmet = UNMET;
-    }
-
-    /// A conditional request was predicted for.
-    pub fn count_condition(&mut self) {
-        self.unmet = self.unmet.saturating_sub(1);
     }
 
     /// Counts for and against the rules that predicted for one request: which of their paths did the handler touch?

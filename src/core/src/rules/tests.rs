@@ -1,5 +1,6 @@
 //! Tests of what is learnt and predicted; what strangers can do to it is in `crate::strangers`.
 
+use super::outcome::Outcome;
 use super::table::*;
 use crate::paths::{climbs, from_here, without_last_slash, MAX_PATH};
 use crate::predictions::{Depth, Prediction, Predictions};

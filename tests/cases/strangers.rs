@@ -265,7 +265,7 @@ fn impostors() -> Result {
         println!("{}: {status}: {first}", preload.name);
         if preload.is_stock() {
             // The copies have nothing behind them, whichever is tried.
-            if status.code() != Some(1) || said.is_empty() || said.contains("panicked") {
+            if status.code() != Some(3) || said.is_empty() || said.contains("panicked") {
                 bail!("{status}: {said}");
             }
         } else if !status.success() {

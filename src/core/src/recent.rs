@@ -4,16 +4,16 @@
 //! later, and a server that is asked for many things at once by one client may do some of them at a time. While nothing has been cold for a while, only the bytes are kept here and nobody parses
 //! them: the first stall does.
 
+mod attribution;
 mod entry;
 mod reach;
 
 pub use entry::{Attribution, Sealed, KEPT};
 
-use crate::cache::Caches;
 use crate::http2::{self, Event};
-use crate::predictions::{Depth, Predictions};
+use crate::predictions::Predictions;
 use crate::recognise::{Recogniser, Request};
-use crate::rules::{Lesson, Rules};
+use crate::rules::Rules;
 use crate::stream::OpenFile;
 use crate::tls::{Piece, HEADER};
 use arrayvec::ArrayVec;
@@ -42,6 +42,8 @@ pub struct Recent {
     learns_until: u64,
     /// The same for bytes that nobody has looked at yet.
     pending_until: u64,
+    /// The same for requests for which nothing was predicted, since they were asked for a moment ago.
+    repeated_until: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
     /// One that is being recognised: it is large, and the stack may be small.
@@ -56,6 +58,7 @@ impl Default for Recent {
             turn: REACH + 1,
             learns_until: 0,
             pending_until: 0,
+            repeated_until: 0,
             not_understood: 0,
             request: Some(Box::default()),
         }
@@ -105,6 +108,7 @@ impl Recent {
     /// Keeps the first bytes that a client sent, to be parsed if something stalls. The entry that gives way is judged.
     pub fn keep_bytes(&mut self, bytes: &[u8], rules: &mut Rules) {
         self.pending_until = self.pending_until.max(self.turn + REACH);
+        self.repeated_until = self.repeated_until.max(self.turn + REACH);
         let entry = self.begin(REACH);
         entry.judge(rules);
         entry.expects_nothing();
@@ -144,6 +148,7 @@ impl Recent {
     /// The same with one that is asked for again and again: its operations teach nothing unless one stalls. The entry that gives way is
     /// judged.
     pub fn keep_repeated(&mut self, request: &Request, rules: &mut Rules) {
+        self.repeated_until = self.repeated_until.max(self.turn + REACH_OF_MANY);
         let entry = self.begin(REACH_OF_MANY);
         entry.judge(rules);
         entry.expects_nothing();
@@ -303,95 +308,6 @@ impl Recent {
         if !connection.is_in_step() {
             self.not_understood = self.not_understood.max(read_in);
         }
-    }
-
-    /// An operation on `path` took place: confirms the rule that predicted it, or learns one.
-    ///
-    /// Tells whether a request of this thread was found that explains it.
-    pub fn attribute(
-        &mut self,
-        path: &[u8],
-        hash: u64,
-        depth: Depth,
-        rules: &mut Rules,
-    ) -> Attribution {
-        let turn = self.turn;
-        // The newest first: each request has its own companions' votes.
-        for &place in self.order.iter().rev() {
-            let entry = &mut self.entries[place];
-            if entry.until <= turn {
-                continue;
-            }
-            if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
-                if Caches::is_one(expected.outcome.rule) {
-                    expected.outcome.came_true = true;
-                    if let Known::Request(request) = &entry.known {
-                        rules.caches.came_true(expected.outcome.rule, request);
-                    }
-                    return Attribution::Explained;
-                }
-                entry.touched = Touched::Yes;
-                if !expected.outcome.came_true || depth > expected.depth {
-                    expected.outcome.came_true = true;
-                    expected.depth = expected.depth.max(depth);
-                    rules.confirm(expected.outcome.rule, depth);
-                }
-                return Attribution::Explained;
-            }
-        }
-        if depth == Depth::Data && self.is_of_cache(path) {
-            return Attribution::CacheFile;
-        }
-        // The request that explains it best, and of several the newest: in one iteration many are handled.
-        let mut best: Option<(usize, Lesson<'_>)> = None;
-        let mut doubtful = self.not_understood + REACH > turn;
-        for &index in self.order.iter().rev() {
-            let entry = &self.entries[index];
-            if entry.until <= turn {
-                continue;
-            }
-            let request = match &entry.known {
-                Known::Request(request) => request,
-                Known::Bytes(_) | Known::Sealed(_) => {
-                    doubtful = true;
-                    continue;
-                }
-                Known::Nothing => continue,
-            };
-            if let Some(lesson) = rules.lesson(request, path, depth) {
-                if best
-                    .as_ref()
-                    .is_none_or(|(_, best)| lesson.is_better_than(best))
-                {
-                    best = Some((index, lesson));
-                }
-            }
-        }
-        let Some((index, lesson)) = best else {
-            return Attribution::Unexplained;
-        };
-        let entry = &mut self.entries[index];
-        // It may have been for what was not understood. Then it teaches only what is most convincing, and only
-        // where nothing is known: a server whose every iteration has such clients learns all the same.
-        if let (true, Known::Request(request)) = (doubtful, &entry.known) {
-            if !lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson) {
-                if entry.touched == Touched::No {
-                    entry.touched = Touched::Perhaps;
-                }
-                return Attribution::Explained;
-            }
-        }
-        let Some(outcome) = rules.learn(lesson) else {
-            return Attribution::Unexplained;
-        };
-        entry.touched = Touched::Yes;
-        let expected = Expected {
-            hash,
-            depth,
-            outcome,
-        };
-        let _ = entry.expected.try_push(expected);
-        Attribution::Explained
     }
 }
 

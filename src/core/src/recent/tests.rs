@@ -1,4 +1,5 @@
 use super::*;
+use crate::predictions::Depth;
 use crate::recognise::Http;
 use proptest::prelude::*;
 

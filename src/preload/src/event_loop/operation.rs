@@ -140,7 +140,9 @@ impl EventLoop {
         if !stalled && !learns {
             return;
         }
-        self.recent.recognise(&Http, open_kept);
+        if stalled {
+            self.recent.recognise(&Http, open_kept);
+        }
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
         }
@@ -160,6 +162,13 @@ impl EventLoop {
         if stalled {
             self.pool.warm.remove(key);
         }
+        if !stalled && self.recent.has_repeated() {
+            let is_awaited = self.recent.confirms(hash, depth, &mut self.rules);
+            if is_awaited || self.was_predicted(hash, depth) {
+                return;
+            }
+        }
+        self.recent.recognise(&Http, open_kept);
         let attribution = self.recent.attribute(path, hash, depth, &mut self.rules);
         if stalled && attribution != Attribution::Explained {
             self.counters.count(Counter::Unexplained);

@@ -6,6 +6,7 @@
 
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
+use laio_core::predictions::{warm_key, Depth};
 use laio_core::recent::KEPT;
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
@@ -77,6 +78,16 @@ impl EventLoop {
         if is_recent && !self.has_short_ttl() {
             self.pool.warm.insert(key, then);
         }
+    }
+
+    /// Whether a path is one that was predicted lately. An operation on it that nobody awaits is taken for that of a repeated request,
+    /// where there are some in reach, and teaches nothing.
+    pub(super) fn was_predicted(&self, hash: u64, depth: Depth) -> bool {
+        let is_known = |depth| {
+            let key = warm_key(hash, depth, 0);
+            self.pool.warm.get(key, self.now(), self.ttl.get()) != Warmth::Unknown
+        };
+        is_known(depth) || is_known(Depth::Data)
     }
 
     /// Something has stalled: what is known of the requests whose it may have been holds no more.

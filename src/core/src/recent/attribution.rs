@@ -1,0 +1,112 @@
+//! Which request an operation was for.
+
+use super::entry::{Attribution, Expected, Known, Touched};
+use super::{Recent, REACH};
+use crate::cache::Caches;
+use crate::predictions::Depth;
+use crate::rules::{Lesson, Rules};
+
+impl Recent {
+    /// Whether an operation of this turn may be that of a request that was asked for a moment ago, for which nothing was predicted.
+    pub fn has_repeated(&self) -> bool {
+        self.repeated_until > self.turn
+    }
+
+    /// An operation on the path with this hash took place: whether it was predicted, which is counted for the rule that did.
+    pub fn confirms(&mut self, hash: u64, depth: Depth, rules: &mut Rules) -> bool {
+        let turn = self.turn;
+        // The newest first: each request has its own companions' votes.
+        for &place in self.order.iter().rev() {
+            let entry = &mut self.entries[place];
+            if entry.until <= turn {
+                continue;
+            }
+            if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
+                if Caches::is_one(expected.outcome.rule) {
+                    expected.outcome.came_true = true;
+                    if let Known::Request(request) = &entry.known {
+                        rules.caches.came_true(expected.outcome.rule, request);
+                    }
+                    return true;
+                }
+                entry.touched = Touched::Yes;
+                if !expected.outcome.came_true || depth > expected.depth {
+                    expected.outcome.came_true = true;
+                    expected.depth = expected.depth.max(depth);
+                    rules.confirm(expected.outcome.rule, depth);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// An operation on `path` took place: confirms the rule that predicted it, or learns one.
+    ///
+    /// Tells whether a request of this thread was found that explains it.
+    pub fn attribute(
+        &mut self,
+        path: &[u8],
+        hash: u64,
+        depth: Depth,
+        rules: &mut Rules,
+    ) -> Attribution {
+        let turn = self.turn;
+        if self.confirms(hash, depth, rules) {
+            return Attribution::Explained;
+        }
+        if depth == Depth::Data && self.is_of_cache(path) {
+            return Attribution::CacheFile;
+        }
+        // The request that explains it best, and of several the newest: in one iteration many are handled.
+        let mut best: Option<(usize, Lesson<'_>)> = None;
+        let mut doubtful = self.not_understood + REACH > turn;
+        for &index in self.order.iter().rev() {
+            let entry = &self.entries[index];
+            if entry.until <= turn {
+                continue;
+            }
+            let request = match &entry.known {
+                Known::Request(request) => request,
+                Known::Bytes(_) | Known::Sealed(_) => {
+                    doubtful = true;
+                    continue;
+                }
+                Known::Nothing => continue,
+            };
+            if let Some(lesson) = rules.lesson(request, path, depth) {
+                if best
+                    .as_ref()
+                    .is_none_or(|(_, best)| lesson.is_better_than(best))
+                {
+                    best = Some((index, lesson));
+                }
+            }
+        }
+        let Some((index, lesson)) = best else {
+            return Attribution::Unexplained;
+        };
+        let entry = &mut self.entries[index];
+        // It may have been for what was not understood. Then it teaches only what is most convincing, and only
+        // where nothing is known: a server whose every iteration has such clients learns all the same.
+        if let (true, Known::Request(request)) = (doubtful, &entry.known) {
+            if !lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson) {
+                if entry.touched == Touched::No {
+                    entry.touched = Touched::Perhaps;
+                }
+                return Attribution::Explained;
+            }
+        }
+        let Some(outcome) = rules.learn(lesson) else {
+            return Attribution::Unexplained;
+        };
+        entry.touched = Touched::Yes;
+        let expected = Expected {
+            hash,
+            depth,
+            outcome,
+        };
+        let _ = entry.expected.try_push(expected);
+        Attribution::Explained
+    }
+}

@@ -67,11 +67,18 @@ impl Request {
     pub fn key(&self) -> u64 {
         let mut hasher = crate::hasher();
         hasher.write(&self.target);
+        // As it was sent, with its query: a cache's file may be named by that.
+        hasher.write(self.text.target().unwrap_or_default());
         hasher.write_u64(self.host);
         hasher.write_u64(self.offset);
         // No range is so long.
         hasher.write_u64(self.length.unwrap_or(u64::MAX));
-        let flags = [self.wants_body, self.has_body, self.conditional];
+        let flags = [
+            self.wants_body,
+            self.has_body,
+            self.conditional,
+            self.is_secure,
+        ];
         flags.iter().for_each(|&flag| hasher.write_u8(flag.into()));
         hasher.finish()
     }

@@ -151,10 +151,12 @@ impl Rules {
         self.next_serial
     }
 
-    /// Whether all of these are proven rules' predictions: what becomes of them teaches nothing new.
+    /// Whether all of these are proven rules' predictions: what becomes of them teaches nothing new. Where there are caches, for a
+    /// request for which nothing was predicted, something may be the next time.
     pub fn are_proven(&self, predictions: &Predictions) -> bool {
         let is_proven = |id| self.get(id).is_some_and(Rule::proven);
-        predictions.iter().all(|it| is_proven(it.rule))
+        let is_settled = self.caches.is_empty() || !predictions.is_empty();
+        is_settled && predictions.iter().all(|it| is_proven(it.rule))
     }
 
     /// Adds a rule from the configuration: targets under `prefix` are files under `directory`.

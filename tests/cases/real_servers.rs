@@ -119,6 +119,9 @@ fn serve(
     };
     let port = server.address.port();
     let pid = server.pid();
+    // It has just closed its last connection. A signal between Python's look for signals and its `select` would wait for the end of that,
+    // with the library and without: asyncore's lasts 30 s.
+    std::thread::sleep(Duration::from_millis(200));
     let ended = server.stop(pid, signal)?;
     Ok(Run {
         outcome,

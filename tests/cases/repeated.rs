@@ -147,15 +147,14 @@ impl Drop for Running {
     }
 }
 
-/// What a server reads by faults of pages that it has mapped is not what its next slow call has waited for.
-fn faulting() -> Result {
-    const PAGES: usize = 60;
-    let disk = SlowDisk::up()?;
+/// How many pages the server of `page_faults.py` reads by faults, at the most.
+const PAGES: usize = 60;
+
+/// That server, with a cold file to map, and what else it reads.
+fn faults(disk: &SlowDisk, read: &Path) -> Result<(Running, Connection)> {
     let mapped = disk.root().join("mapped");
     std::fs::write(&mapped, vec![1; PAGES * 64 * 4096])?;
     disk.chill()?;
-    let read = fresh_dir("read")?.join("file");
-    std::fs::write(&read, vec![2; 4 << 20])?;
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let preload = Preload::on()?.with("LAIO_BREAK_EVEN_US", "0");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/page_faults.py");
@@ -163,13 +162,26 @@ fn faulting() -> Result {
     command
         .arg(program)
         .arg(address.port().to_string())
-        .args([&mapped, &read]);
+        .args([&*mapped, read]);
     let server = Running(command.spawn()?);
-    let mut connection = connect(address)?;
+    Ok((server, connect(address)?))
+}
+
+fn get(connection: &mut Connection, target: &str) -> Result {
+    connection.send(&request("GET", target, "h", ""))?;
+    let answer = connection.response(false)?;
+    ensure!(answer.status == 200, "status {}", answer.status);
+    Ok(())
+}
+
+/// What a server reads by faults of pages that it has mapped is not what its next slow call has waited for.
+fn faulting() -> Result {
+    let disk = SlowDisk::up()?;
+    let read = fresh_dir("read")?.join("file");
+    std::fs::write(&read, vec![2; 4 << 20])?;
+    let (server, mut connection) = faults(&disk, &read)?;
     for _ in 0..PAGES {
-        connection.send(&request("GET", "/", "h", ""))?;
-        let answer = connection.response(false)?;
-        ensure!(answer.status == 200, "status {}", answer.status);
+        get(&mut connection, "/")?;
     }
     let stats = Stats::of(&[server.0.id()])?;
     ensure!(
@@ -177,6 +189,27 @@ fn faulting() -> Result {
         "no call was slow: this tested nothing\n{stats}"
     );
     ensure!(stats.stalls() == 0, "no call has waited\n{stats}");
+    Ok(())
+}
+
+/// Nor do such faults, one behind each request, hide that its look-up has waited.
+fn cold_and_faulting() -> Result {
+    let disk = SlowDisk::up()?;
+    let root = disk.root().join("documents");
+    // A directory each, so that each look-up waits.
+    let name = |number: usize| format!("d{number}/c.html");
+    (0..PAGES).try_for_each(|number| docroot::write(&root, &name(number), LENGTH))?;
+    let (server, mut connection) = faults(&disk, &root)?;
+    // Nothing cold, and then each request behind another one's fault.
+    (0..3).try_for_each(|_| get(&mut connection, "/"))?;
+    for number in 0..PAGES - 3 {
+        get(&mut connection, &format!("/{}", name(number)))?;
+    }
+    let stats = Stats::of(&[server.0.id()])?;
+    ensure!(
+        stats.gated() as usize > PAGES / 2,
+        "names are not seen to be cold\n{stats}"
+    );
     Ok(())
 }
 
@@ -206,10 +239,13 @@ fn main() -> ExitCode {
             .needs(Kind::Nginx.need())
             .needs(Need::Command("strace", "strace")),
     );
-    tests.push(
-        Test::new("faulting", faulting)
-            .needs(Need::SlowDisk)
-            .needs(Need::Command("/usr/bin/python3", "python3")),
-    );
+    let faults: [(_, fn() -> Result); 2] = [
+        ("faulting", faulting),
+        ("cold and faulting", cold_and_faulting),
+    ];
+    for (name, test) in faults {
+        let test = Test::new(name, test).needs(Need::SlowDisk);
+        tests.push(test.needs(Need::Command("/usr/bin/python3", "python3")));
+    }
     run(tests)
 }

@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_WARM_MS",
         kind: Kind::Number(0, 3_600_000, Unit::Milliseconds),
         default: "2s",
-        meaning: "How long a path that was seen in memory is taken to be there still.",
+        meaning: "How long a path that was seen in memory is taken to be there still, to begin with: up to sixteen times as long where each was there when it was asked for again.",
         apply: |config, value| number(&mut config.warm_ms, value, Unit::Milliseconds),
     },
     Setting {

@@ -193,7 +193,12 @@ impl EventLoop {
             since.read_blocks && !since.faulted
                 || may_be_silent && !self.suspicion.is_traced(self.now())
         };
-        if armed && !since.is_fresh && (since.slept || since.read_blocks || took > LONG) {
+        // Without this, a server whose bodies are page faults of its own would never be seen to stall.
+        let is_doubtful = match armed {
+            true => since.slept || since.read_blocks || took > LONG,
+            false => since.read_blocks && since.faulted,
+        };
+        if is_doubtful && !since.is_fresh {
             self.suspicion.watches_closely(self.now());
         }
         if !blocked || !operation.is_on_file() {

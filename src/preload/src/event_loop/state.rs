@@ -195,10 +195,13 @@ impl EventLoop {
 
     /// The application goes on with what it is told.
     pub(super) fn hand_over(&mut self) {
+        let now = self.now();
         if self.is_armed() {
-            let _errno = errno::Guard::new();
-            let matters = self.recent.learns() || self.has_short_ttl();
-            self.suspicion.hand_over(self.now(), matters);
+            let observes = self.config.mode != Mode::On;
+            let matters = observes || self.recent.learns() || self.has_short_ttl();
+            self.suspicion.hand_over(now, matters);
+        } else if self.suspicion.is_close(now) {
+            self.suspicion.hand_over(now, true);
         }
     }
 

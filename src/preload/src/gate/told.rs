@@ -60,6 +60,7 @@ impl Told {
     /// The number names another connection from now on, or none.
     pub fn reset(&self, now: u64) {
         self.readable.store(NEVER, Relaxed);
+        self.ended.store(false, Relaxed);
         self.emptied.store(NEVER, Relaxed);
         self.accepted.store(NEVER, Relaxed);
         self.clean.store(NEVER, Relaxed);

@@ -4,7 +4,7 @@ use super::body::each_passed;
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
 use crate::gate::{numbers, table};
-use crate::sys::address::{are_readable, is_readable, is_theirs};
+use crate::sys::address::{are_readable, are_theirs, is_readable};
 use crate::sys::errno;
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL};
@@ -22,7 +22,7 @@ pub fn consumed(
     }
     // SAFETY: the application's own arguments, but for the size, which is not larger.
     let part = |most: usize| unsafe { super::read::real(fd, buffer, size.min(most)) };
-    let has_room = |is_there| is_room(buffer, is_there);
+    let has_room = |is_there| is_room(buffer, size, is_there);
     gated(real, fd, part, has_room, || (buffer, size))
 }
 
@@ -72,7 +72,7 @@ pub fn received(
     let part = |most: usize| unsafe {
         super::recvfrom::real(fd, buffer, size.min(most), flags, address, length)
     };
-    let has_room = |is_there| is_room(buffer, is_there);
+    let has_room = |is_there| is_room(buffer, size, is_there);
     gated(real, fd, part, has_room, || (buffer, size))
 }
 
@@ -145,8 +145,8 @@ fn is_plain(flags: c_int) -> bool {
 
 /// Whether the kernel does not refuse this memory. It touches none where nothing `is_there`, and then takes any that could be the
 /// application's.
-fn is_room(buffer: *const c_void, is_there: bool) -> bool {
-    !is_there && is_theirs(buffer) || is_readable(buffer.cast())
+fn is_room(buffer: *const c_void, size: size_t, is_there: bool) -> bool {
+    are_theirs(buffer, size) && (!is_there || is_readable(buffer.cast()))
 }
 
 /// Whether a vector is one that the kernel can fill.

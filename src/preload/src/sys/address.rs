@@ -20,9 +20,10 @@ fn stack_end() -> usize {
     unsafe { __libc_stack_end }.addr()
 }
 
-/// Whether this could be memory of the application's, mapped or not: the kernel's is beyond all stacks.
-pub fn is_theirs(address: *const c_void) -> bool {
-    address.addr() < stack_end()
+/// Whether so many bytes could be memory of the application's, mapped or not: the kernel's is beyond all stacks.
+pub fn are_theirs(address: *const c_void, size: usize) -> bool {
+    let end = address.addr().checked_add(size);
+    end.is_some_and(|end| end <= stack_end())
 }
 
 /// Whether eight bytes are on the main thread's stack, which is in use, above this frame: they can be read.
@@ -73,6 +74,15 @@ pub fn are_readable(first: *const u64, count: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without it, a read that the kernel refuses for its size would be told that there is nothing.
+    #[test]
+    fn what_goes_on_beyond_all_stacks_is_nobodys() {
+        let there = Box::new(7_u64);
+        let address = (&raw const *there).cast();
+        assert!(are_theirs(address, 8) && are_theirs(std::ptr::null(), 8));
+        assert!(!are_theirs(address, usize::MAX) && !are_theirs(address, isize::MAX as usize));
+    }
 
     #[test]
     fn what_is_mapped_can_be_read() {

@@ -41,6 +41,8 @@ pub fn sleeps() -> i64 {
 }
 
 fn kernels_usage() -> libc::rusage {
+    // It is asked behind calls of the application's as well, whose error stands.
+    let _errno = errno::Guard::new();
     let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a rusage that this function owns; all zeroes is a valid one.
     unsafe {

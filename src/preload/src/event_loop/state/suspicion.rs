@@ -109,7 +109,7 @@ impl Suspicion {
     /// The application goes on with what it is told, and its requests are looked at. The kernel is asked where it `matters`: where
     /// something of it is not known to be in memory, or something may have slept lately.
     pub fn hand_over(&mut self, now: u64, matters: bool) {
-        if matters || now < self.close_until {
+        if matters || self.is_close(now) {
             self.rebase();
             self.is_fresh = true;
         }
@@ -122,6 +122,11 @@ impl Suspicion {
             self.traced_until = now + CLOSE;
         }
         now < self.traced_until
+    }
+
+    /// Whether the kernel is asked at the beginning of each iteration.
+    pub fn is_close(&self, now: u64) -> bool {
+        now < self.close_until
     }
 
     /// Something may have slept, and the kernel cannot say for sure.

@@ -22,6 +22,8 @@ pub struct Config {
     pub http: String,
     /// Lines for nginx's `server` block.
     pub server: String,
+    /// More of what nginx and h2o listen with: words for the one, a line for the other.
+    pub listen: String,
     /// nginx's number of workers; 0 means 1.
     pub workers: usize,
     /// How many connections each of them may have; 0 means 2048.
@@ -64,6 +66,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
     let Config {
         http,
         server,
+        listen,
         workers,
         connections,
         identities,
@@ -76,7 +79,8 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
     } else {
         "sendfile on;"
     };
-    let tls = tls_configuration(kind, identities, http.contains("mod_gnutls"));
+    let has_module = http.contains("mod_gnutls") || http.contains("mod_openssl");
+    let tls = tls_configuration(kind, identities, has_module);
     match kind {
         Kind::Lighttpd => {
             // Debian starts lighttpd as root and has it drop to www-data.
@@ -97,7 +101,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
              events {{ worker_connections {}; }}\nhttp {{\n {sendfile} tcp_nopush on; access_log off;\n\
              types {{ text/html html; }}\n keepalive_requests 100000;\n client_body_temp_path {dir}/body;\n\
              proxy_temp_path {dir}/proxy;\n fastcgi_temp_path {dir}/fastcgi;\n uwsgi_temp_path {dir}/uwsgi;\n\
-             scgi_temp_path {dir}/scgi;\n {tls} {http}\n server {{ listen 127.0.0.1:{port}{} default_server; root {root};\n\
+             scgi_temp_path {dir}/scgi;\n {tls} {http}\n server {{ listen 127.0.0.1:{port}{} {listen} default_server; root {root};\n\
              {server}\n }}\n}}\n",
             (*workers).max(1),
             if *connections == 0 { 2048 } else { *connections },
@@ -110,7 +114,7 @@ fn configuration(kind: Kind, config: &Config, root: &Path, dir: &Path, port: u16
         ),
         Kind::Merecat => format!("hostname = \"127.0.0.1\"\nport = {port}\n"),
         Kind::H2o => format!(
-            "{http}listen:\n  host: 127.0.0.1\n  port: {port}\n{tls}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
+            "{http}listen:\n  host: 127.0.0.1\n  port: {port}\n{listen}{tls}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
              file.dir: {root}\n        file.dirlisting: ON\n"
         ),
         _ => String::new(),

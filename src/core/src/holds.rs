@@ -36,6 +36,17 @@ pub enum Step {
     Through,
 }
 
+/// What a part is to a server that is given one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// A request has begun.
+    OfRequest,
+    /// Activity, which keeps only those timers from being over that count from the last byte: it is of a TLS record, or a frame of HTTP/2.
+    OfFrame,
+    /// A broken whole: what a proxy says in front of a request is taken for all that it says.
+    None,
+}
+
 /// One request that is held back.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
@@ -53,8 +64,8 @@ pub struct Hold {
     kept: bool,
     /// Bytes that can be handed out, the last one excepted.
     left: u64,
-    /// They are of a TLS record, or a frame of HTTP/2: whoever has a part of it has not begun a request.
-    framed: bool,
+    /// What they are.
+    parts: Parts,
     /// When the first was.
     begun: Option<u64>,
 }
@@ -71,17 +82,14 @@ impl Hold {
             heard,
             kept,
             left: (length as u64).saturating_sub(1),
-            framed: false,
+            parts: Parts::OfRequest,
             begun: None,
         }
     }
 
-    /// The request comes in a TLS record, or a frame of HTTP/2: parts of it keep only those timers from being over that count from the last byte.
-    pub fn framed(self) -> Hold {
-        Hold {
-            framed: true,
-            ..self
-        }
+    /// The same, where a part is no beginning of a request.
+    pub fn in_parts(self, parts: Parts) -> Hold {
+        Hold { parts, ..self }
     }
 
     fn hand_out(&mut self, now: u64) -> Step {
@@ -102,7 +110,7 @@ impl Hold {
         if now < self.due {
             return Step::Hold;
         }
-        if !has_timers {
+        if !has_timers || self.parts == Parts::None {
             self.due = now + PACE;
             return Step::Hold;
         }
@@ -111,7 +119,8 @@ impl Hold {
 
     /// A timer of the server's is over `now`.
     pub fn timer_is_over(&mut self, now: u64) -> Step {
-        let begun = self.begun.filter(|_| !self.framed);
+        let begins = self.parts == Parts::OfRequest;
+        let begun = self.begun.filter(|_| begins);
         let (from, least) = match (self.kept, begun) {
             (true, None) => (self.heard, IDLE),
             (true, Some(begun)) => (begun, UNFINISHED),
@@ -119,7 +128,7 @@ impl Hold {
         };
         if now.saturating_sub(from) < least {
             Step::Hold
-        } else if self.kept && self.begun.is_none() && !self.framed {
+        } else if self.kept && self.begun.is_none() && begins {
             self.hand_out(now)
         } else {
             Step::Through
@@ -210,6 +219,15 @@ mod tests {
         assert_eq!(end, Some(LONGEST));
         let mut hold = Hold::begin(3, 1, 1000, 0, 0, true);
         assert!(hold.due(500) == 500 && hold.step(500, false, 500) == Step::Through);
+    }
+
+    /// Without it, nginx would be given one byte of what its proxy says, and close the connection.
+    #[test]
+    fn what_must_not_come_in_parts_is_held_as_a_whole() {
+        let mut hold = Hold::begin(3, 1, 100, 0, 0, false).in_parts(Parts::None);
+        assert!((0..LONGEST).all(|now| hold.step(now, true, LONGEST) == Step::Hold));
+        assert_eq!(hold.timer_is_over(UNFINISHED), Step::Through);
+        assert_eq!(hold.step(LONGEST, true, LONGEST), Step::Through);
     }
 
     /// A server that has no timers may be one that takes the first bytes for the whole request.

@@ -5,12 +5,14 @@
 
 mod body;
 mod http;
+mod proxied;
 mod request;
 mod text;
 
 pub use body::Body;
 pub use http::Http;
 pub(crate) use http::{hash_host, is_condition, range};
+pub use proxied::proxied;
 pub(crate) use request::decode_target_of;
 pub use request::{decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED};
 pub(crate) use text::MAX_HOST;

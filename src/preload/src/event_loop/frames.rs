@@ -9,6 +9,7 @@ use super::state::{EventLoop, Seen, SEALED};
 use crate::fetch::pool::Urgency;
 use crate::gate::sessions::Entry;
 use crate::gate::slot::Slot;
+use laio_core::holds::Parts;
 use laio_core::http2::Event;
 use laio_core::recognise::Unrecognised;
 use laio_core::stats::Counter;
@@ -45,7 +46,7 @@ impl EventLoop {
         match judged.look {
             Look::Cold(cold) => Look::Cold(Cold {
                 length: judged.first,
-                is_framed: true,
+                parts: Parts::OfFrame,
                 ..cold
             }),
             other => other,
@@ -131,7 +132,7 @@ impl EventLoop {
             judged.look = Look::Cold(Cold {
                 urgency,
                 length: judged.first,
-                is_framed: true,
+                parts: Parts::OfFrame,
             });
         } else if unstaffed {
             judged.look = Look::Unstaffed;

@@ -124,6 +124,10 @@ impl EventLoop {
 
     /// What was read while nobody looked, to be understood if it stalls: the first of `count` bytes.
     pub fn read_disarmed(&mut self, fd: i32, slot: &Slot, bytes: &[u8], count: usize) {
+        let (bytes, count) = of_client(slot, bytes, count);
+        if bytes.is_empty() {
+            return;
+        }
         if let Some(entry) = slot.session_of(fd, bytes) {
             return self.read_followed_disarmed(fd, slot, entry, (bytes, count));
         }
@@ -158,6 +162,7 @@ impl EventLoop {
         let emptied = bytes.len() < size;
         slot.told
             .has_read(self.iteration.number(), self.now(), bytes.len(), emptied);
+        let (bytes, count) = of_client(slot, bytes, count);
         if bytes.is_empty() {
             return;
         }
@@ -254,6 +259,13 @@ impl EventLoop {
             }
         }
     }
+}
+
+/// What was read, without what a proxy has said in front of it.
+#[inline]
+fn of_client<'a>(slot: &Slot, bytes: &'a [u8], count: usize) -> (&'a [u8], usize) {
+    let proxied = slot.proxied(bytes);
+    (bytes.get(proxied..).unwrap_or_default(), count - proxied)
 }
 
 /// The error that a look has met in place of the application.

@@ -9,7 +9,8 @@ use crate::gate::table;
 use crate::gate::{inflight, numbers};
 use crate::sys::descriptors;
 use laio_core::gate::{Reported, Side};
-use laio_core::holds::Hold;
+use laio_core::holds::{Hold, Parts};
+use laio_core::http2;
 use laio_core::predictions::Depth;
 use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
@@ -45,8 +46,8 @@ pub(super) struct Cold {
     pub(super) urgency: Urgency,
     /// Bytes of the first request's head that are in the socket.
     pub(super) length: usize,
-    /// They are of a record, or a frame, which is nothing before it is whole.
-    pub(super) is_framed: bool,
+    /// What a part of them is to the server.
+    pub(super) parts: Parts,
 }
 
 /// What a look has found.
@@ -104,6 +105,10 @@ impl EventLoop {
             Ok(length) => length.min(LOOK),
             Err(look) => return look,
         };
+        let proxied = slot.proxied(self.looks.shown(length));
+        if proxied > 0 {
+            return self.look_behind(fd, slot, proxied, length);
+        }
         let bytes = self.looks.shown(length);
         // A handshake begins.
         if slot.begins_session(bytes) {
@@ -112,6 +117,24 @@ impl EventLoop {
         match slot.goes_over(fd, bytes) {
             Some(entry) => self.look_followed(fd, slot, entry),
             None => self.judge(fd, slot, length),
+        }
+    }
+
+    /// The same, behind what a proxy says in front of a connection. Sessions begin when they are read.
+    #[cold]
+    fn look_behind(&mut self, fd: i32, slot: &Slot, proxied: usize, length: usize) -> Look {
+        let length = self.looks.leave_out(proxied, length);
+        let bytes = self.looks.shown(length);
+        if bytes.is_empty() || slot.begins_session(bytes) || http2::begins(bytes) {
+            return Look::Warm;
+        }
+        match self.judge(fd, slot, length) {
+            Look::Cold(cold) => Look::Cold(Cold {
+                length: proxied + cold.length,
+                parts: Parts::None,
+                ..cold
+            }),
+            look => look,
         }
     }
 
@@ -205,7 +228,7 @@ impl EventLoop {
                 Look::Cold(Cold {
                     urgency,
                     length: first - kept.min(first),
-                    is_framed: false,
+                    parts: Parts::OfRequest,
                 })
             }
             None if unstaffed => Look::Unstaffed,
@@ -312,7 +335,7 @@ impl EventLoop {
         let Cold {
             urgency,
             length,
-            is_framed,
+            parts,
         } = cold;
         self.arm();
         let ticket = if self.pool.is_possible() {
@@ -350,7 +373,7 @@ impl EventLoop {
         let told = &slot.told;
         let (heard, kept) = (told.active(), told.was_read());
         let hold = Hold::begin(fd, ticket, length, self.now(), heard, kept);
-        self.holds(if is_framed { hold.framed() } else { hold });
+        self.holds(hold.in_parts(parts));
         true
     }
 

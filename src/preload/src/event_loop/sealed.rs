@@ -8,6 +8,7 @@ use super::state::{EventLoop, Seen, SEALED};
 use crate::gate::numbers;
 use crate::gate::sessions::{self, Entry};
 use crate::gate::slot::Slot;
+use laio_core::holds::Parts;
 use laio_core::recent::Sealed;
 use laio_core::stats::Counter;
 use laio_core::tls::{self, Content, Opened, Reason, Session};
@@ -80,7 +81,7 @@ impl EventLoop {
             // Parts of a request are parts of its record.
             Look::Cold(cold) => Look::Cold(Cold {
                 length: walk.first.saturating_sub(within),
-                is_framed: true,
+                parts: Parts::OfFrame,
                 ..cold
             }),
             other => other,

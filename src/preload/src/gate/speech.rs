@@ -3,6 +3,7 @@
 use super::sessions::{self, Entry};
 use super::slot::{Slot, SILENT};
 use crate::sys::sync::atomic::Ordering::*;
+use laio_core::recognise::proxied;
 use laio_core::{http2, tls};
 
 const CLEAR: u8 = 1;
@@ -27,6 +28,15 @@ impl Slot {
     #[inline]
     pub fn speaks_http2(&self) -> bool {
         self.speech.load(Relaxed) == FRAMES
+    }
+
+    /// How many of these bytes, which are the next of its connection, are not its client's but a proxy's in front of it.
+    #[inline]
+    pub fn proxied(&self, bytes: &[u8]) -> usize {
+        match self.speech.load(Relaxed) {
+            SILENT => proxied(bytes),
+            _ => 0,
+        }
     }
 
     /// The same, where the application has just read these bytes: the first ones of a connection tell.

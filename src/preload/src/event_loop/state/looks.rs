@@ -146,6 +146,12 @@ impl Looks {
         length
     }
 
+    /// Leaves out the first bytes of what is looked at, and returns how many it are then.
+    pub fn leave_out(&mut self, first: usize, length: usize) -> usize {
+        self.bytes.copy_within(first..length, 0);
+        length - first
+    }
+
     /// The first bytes of what is looked at.
     pub fn shown(&self, length: usize) -> &[u8] {
         self.bytes.get(..length).unwrap_or(&self.bytes[..])

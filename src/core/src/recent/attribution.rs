@@ -21,6 +21,11 @@ impl Recent {
             if entry.until <= turn {
                 continue;
             }
+            // One that was served in an iteration before is served: a stranger may have the server touch, after it, what was predicted
+            // beside that.
+            if entry.turn < turn && entry.is_served_without(hash, rules) {
+                continue;
+            }
             if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {
                 if Caches::is_one(expected.outcome.rule) {
                     expected.outcome.came_true = true;
@@ -87,17 +92,18 @@ impl Recent {
             return Attribution::Unexplained;
         };
         let entry = &mut self.entries[index];
+        let Known::Request(request) = &entry.known else {
+            return Attribution::Unexplained;
+        };
         // It may have been for what was not understood. Then it teaches only what is most convincing, and only
         // where nothing is known: a server whose every iteration has such clients learns all the same.
-        if let (true, Known::Request(request)) = (doubtful, &entry.known) {
-            if !lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson) {
-                if entry.touched == Touched::No {
-                    entry.touched = Touched::Perhaps;
-                }
-                return Attribution::Explained;
+        if doubtful && (!lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson)) {
+            if entry.touched == Touched::No {
+                entry.touched = Touched::Perhaps;
             }
+            return Attribution::Explained;
         }
-        let Some(outcome) = rules.learn(lesson) else {
+        let Some(outcome) = rules.learn(request, lesson) else {
             return Attribution::Unexplained;
         };
         entry.touched = Touched::Yes;

@@ -172,6 +172,18 @@ impl Entry {
         all.any(|outcome| outcome.came_true && Caches::is_one(outcome.rule))
     }
 
+    /// Whether the path with this hash was predicted for it, and another one in its place has come true.
+    pub fn is_served_without(&self, hash: u64, rules: &Rules) -> bool {
+        let is_it = |expected: &&Expected| expected.hash == hash;
+        let Some(it) = self.expected.iter().find(is_it) else {
+            return false;
+        };
+        let mut others = self.expected.iter().filter(|other| other.hash != hash);
+        others.any(|other| {
+            other.outcome.came_true && rules.are_rivals(it.outcome.rule, other.outcome.rule)
+        })
+    }
+
     /// Counts for and against the rules that predicted for it.
     pub fn judge(&self, rules: &mut Rules) {
         if let (Touched::Yes, false, Known::Request(request)) =

@@ -8,14 +8,22 @@
 //! What is learnt comes from strangers, who choose what is asked for and when. A rule is therefore
 //! *unproven* at first: it predicts beside the proven one that it would take the place of, and takes that
 //! place only after eight of its predictions have come true, and more than four times as many as have not.
+//!
+//! Where rules differ in what their clients have said, a *template* is made of two of them (`/~{1}/` → `/home/{1}/public_html/`). It
+//! predicts beside the rules.
 
 mod conditions;
+mod index;
 mod lesson;
 mod outcome;
+mod rule;
 mod shape;
 mod table;
+mod template;
+mod templates;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 pub use lesson::Lesson;
 pub use outcome::Outcome;

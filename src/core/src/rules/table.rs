@@ -1,125 +1,42 @@
 //! The rules of one event loop.
 
+use super::index::{key, prefixes, Index};
 use super::lesson::{self, Lesson};
 use super::outcome::Outcome;
-use super::shape::{shape, Shape, MAX_DIRECTORY};
+use super::rule::Rule;
+use super::shape::{shape, Shape, MAX_DIRECTORY, MAX_PREFIX};
+use super::templates::{self, Templates};
+use super::votes::Votes;
 use crate::cache::Caches;
-use crate::paths::{up_to_last_slash, MAX_PATH};
+use crate::paths::MAX_PATH;
 use crate::predictions::{Depth, Predictions, RuleId, MAX_PREDICTIONS};
 use crate::recognise::{Request, MAX_TARGET};
 use arrayvec::ArrayVec;
 use core::cmp::Reverse;
 
-/// Most rules of one event loop.
-pub(super) const MAX_RULES: usize = 96;
+/// Most rules of one event loop: some 2 MiB.
+pub(super) const MAX_RULES: usize = 4096;
 
-/// Votes at which hits and misses are halved, so that a rule's past does not outvote its present.
-const MAX_VOTES: u32 = 64;
+/// Rules for which room is made at once.
+const FIRST_RULES: usize = 64;
 
-/// Hits after which a rule may predict instead of a proven one, and not only beside it: fewer are too easily brought
-/// about by a stranger, or by chance.
-pub(super) const PROVEN: u32 = 8;
+/// Unproven rules that are asked for one request, at most.
+const MAX_ASKED: usize = 96;
 
 /// Unproven rules that predict the same kind of path for a request, at most. One that does not predict is not charged for
 /// what it would have missed, so that fewer would let a stranger have a rule proven behind another one.
 const BESIDE: usize = 4;
 
-#[derive(Clone, Debug)]
-struct Rule {
-    shape: Shape,
-    /// What the prefix is replaced by; ends in `/`, or is empty for the working directory.
-    directory: ArrayVec<u8, MAX_DIRECTORY>,
-    depth: Depth,
-    hits: u32,
-    misses: u32,
-    pinned: bool,
-    id: RuleId,
-}
-
-impl Rule {
-    /// Whether it predicts at all. A new one has some misses to spare, lest a few requests silence it.
-    fn trusted(&self) -> bool {
-        self.pinned || (self.hits + 1) * 4 >= self.misses
-    }
-
-    /// Whether it has been right often enough, and seldom enough wrong, to predict instead of others.
-    fn proven(&self) -> bool {
-        self.pinned || self.hits >= PROVEN && self.hits > 4 * self.misses
-    }
-
-    /// What it knows about, the narrower the greater: one host, and a long prefix.
-    fn rank(&self) -> (bool, usize) {
-        (self.shape.host != 0, self.shape.prefix.len())
-    }
-
-    /// How often it was right; of equals, the older comes first.
-    fn standing(&self) -> (i64, Reverse<u32>) {
-        let balance = i64::from(self.hits) - i64::from(self.misses);
-        (balance, Reverse(self.id.serial))
-    }
-
-    /// Whether both predict the same kind of path for a target, so that one of them should suffice.
-    fn is_rival_of(&self, other: &Shape) -> bool {
-        let kind = |shape: &Shape| (shape.directory_target, shape.trim);
-        kind(&self.shape) == kind(other) && self.shape.suffix == other.suffix
-    }
-
-    /// Whether it predicts anything for this request.
-    fn speaks_for(&self, request: &Request) -> bool {
-        let for_host = self.shape.host == 0 || self.shape.host == request.host;
-        for_host && self.trusted() && self.rest(&request.target).is_some()
-    }
-
-    fn vote(&mut self, hit: bool) {
-        match hit {
-            true => self.hits += 1,
-            false => self.misses += 1,
-        }
-        if self.hits + self.misses > MAX_VOTES {
-            self.hits /= 2;
-            self.misses /= 2;
-        }
-    }
-
-    /// What a target contributes to the path, or nothing where the rule is not for it.
-    fn rest<'t>(&self, target: &'t [u8]) -> Option<&'t [u8]> {
-        if self.shape.directory_target != target.ends_with(b"/") {
-            return None;
-        }
-        let rest = target.strip_prefix(self.shape.prefix.as_slice())?;
-        Some(if self.shape.trim {
-            up_to_last_slash(rest)
-        } else {
-            rest
-        })
-    }
-
-    /// Adds what this rule predicts to a list, where there is room.
-    fn predict(
-        &self,
-        request: &Request,
-        for_data: bool,
-        length: Option<u64>,
-        into: &mut Predictions,
-    ) {
-        let Some(rest) = self.rest(&request.target) else {
-            return;
-        };
-        // What most likely sends no data must not make anybody read it.
-        let no_body = !for_data && self.depth == Depth::Data;
-        let depth = if no_body { Depth::Name } else { self.depth };
-        let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
-        into.compose(parts, depth, (request.offset, length), self.id);
-    }
-}
-
 /// The rules of one event loop.
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
+    index: Index,
     next_serial: u32,
     /// Conditional requests for which data is still expected.
     pub(super) unmet: u32,
+    /// What is learnt from several rules.
+    templates: Templates,
     /// Those by which the files of caches are named.
     pub caches: Caches,
 }
@@ -127,9 +44,11 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Rules {
-            rules: Vec::with_capacity(MAX_RULES),
+            rules: Vec::with_capacity(FIRST_RULES),
+            index: Index::with_capacity(FIRST_RULES),
             next_serial: 0,
             unmet: 0,
+            templates: Templates::default(),
             caches: Caches::default(),
         }
     }
@@ -138,7 +57,7 @@ impl Default for Rules {
 impl Rules {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.rules.len() + self.templates.len()
     }
 
     /// Whether nothing can be predicted at all.
@@ -148,15 +67,35 @@ impl Rules {
 
     /// Another number after each rule that is learnt.
     pub fn version(&self) -> u32 {
-        self.next_serial
+        self.next_serial.wrapping_add(self.templates.version())
     }
 
     /// Whether all of these are proven rules' predictions: what becomes of them teaches nothing new. Where there are caches, for a
     /// request for which nothing was predicted, something may be the next time.
     pub fn are_proven(&self, predictions: &Predictions) -> bool {
-        let is_proven = |id| self.get(id).is_some_and(Rule::proven);
+        let is_proven = |id| match Templates::is_one(id) {
+            true => self.templates.is_proven(id),
+            false => self.get(id).is_some_and(Rule::proven),
+        };
         let is_settled = self.caches.is_empty() || !predictions.is_empty();
         is_settled && predictions.iter().all(|it| is_proven(it.rule))
+    }
+
+    /// The rules that may be for a target: those of all hosts, and this one's.
+    fn candidates<'s>(&'s self, host: u64, target: &'s [u8]) -> impl Iterator<Item = &'s Rule> {
+        let hosts = [Some(0), (host != 0).then_some(host)];
+        let prefixes = prefixes(target, MAX_PREFIX);
+        let keys =
+            prefixes.flat_map(move |prefix| hosts.into_iter().flatten().map(|it| key(it, prefix)));
+        let places = keys.flat_map(|key| self.index.places(key));
+        places.filter_map(|place| self.rules.get(place))
+    }
+
+    /// The rules of this shape, each with its place.
+    fn of_shape<'s>(&'s self, shape: &'s Shape) -> impl Iterator<Item = (usize, &'s Rule)> {
+        let places = self.index.places(key(shape.host, &shape.prefix));
+        let rules = places.filter_map(|place| Some((place, self.rules.get(place)?)));
+        rules.filter(move |(_, rule)| rule.shape == *shape)
     }
 
     /// Adds a rule from the configuration: targets under `prefix` are files under `directory`.
@@ -184,10 +123,10 @@ impl Rules {
         let for_data = request.wants_body && (!request.conditional || self.unmet > 0);
         let length = request.length.filter(|_| self.unmet == 0);
         let mut chosen = ArrayVec::<&Rule, MAX_PREDICTIONS>::new();
-        let mut unproven = ArrayVec::<&Rule, MAX_RULES>::new();
-        for rule in self.rules.iter().filter(|rule| rule.speaks_for(request)) {
+        let mut unproven = ArrayVec::<&Rule, MAX_ASKED>::new();
+        let candidates = self.candidates(request.host, &request.target);
+        for rule in candidates.filter(|rule| rule.speaks_for(request)) {
             if !rule.proven() {
-                // There are never more rules than room.
                 let _ = unproven.try_push(rule);
                 continue;
             }
@@ -212,8 +151,12 @@ impl Rules {
                 let _ = chosen.try_push(rule);
             }
         }
+        let is_pinned = chosen.iter().any(|rule| rule.pinned);
         for rule in chosen {
             rule.predict(request, for_data, length, into);
+        }
+        if !is_pinned {
+            self.templates.predict(request, for_data, length, into);
         }
         let by_range = self.unmet == 0;
         self.caches.predict(request, (for_data, by_range), into);
@@ -229,8 +172,18 @@ impl Rules {
         rule.filter(|rule| rule.id == id)
     }
 
+    /// Whether two rules predict the same kind of path for a target, so that one of them should suffice.
+    pub fn are_rivals(&self, one: RuleId, other: RuleId) -> bool {
+        let (one, other) = (self.get(one), self.get(other));
+        one.zip(other)
+            .is_some_and(|(one, other)| one.is_rival_of(&other.shape))
+    }
+
     /// A predicted path was touched at this depth, perhaps a deeper look than known.
     pub fn confirm(&mut self, id: RuleId, depth: Depth) {
+        if Templates::is_one(id) {
+            return self.templates.confirm(id, depth);
+        }
         if let Some(rule) = self.get_mut(id) {
             rule.depth = rule.depth.max(depth);
         }
@@ -243,6 +196,12 @@ impl Rules {
     /// quick hits could make a rule proven before its misses are known.
     pub fn judge(&mut self, outcomes: &[Outcome], certain: bool) {
         for outcome in outcomes {
+            if Templates::is_one(outcome.rule) {
+                if outcome.came_true || certain {
+                    self.templates.judge(outcome.rule, outcome.came_true);
+                }
+                continue;
+            }
             let Some(rule) = self.get(outcome.rule) else {
                 continue;
             };
@@ -253,15 +212,21 @@ impl Rules {
                 .filter_map(|other| self.get(other.rule))
                 .filter(|other| other.is_rival_of(&rule.shape));
             let (hit, contradicted) = if outcome.came_true {
-                // What a proven rule has explained proves no other one.
-                let explained = !rule.proven() && rivals.any(Rule::proven);
+                // What a proven rule has explained proves no other one, nor what one has that was right more often: a stranger may
+                // have the server touch what was predicted beside it.
+                let is_better = |it: &Rule| it.proven() || it.standing() > rule.standing();
+                let explained = !rule.proven() && rivals.any(is_better);
                 if outcome.is_new || explained {
                     continue;
                 }
                 (true, false)
             } else {
-                // A narrower rule knew better, or nobody can say: then this one is as good as before.
-                let excused = rivals.clone().any(|other| other.rank() > rule.rank());
+                // A narrower rule knew better, and only such, or nobody can say: then this one is as good as before.
+                let mut narrower = rivals
+                    .clone()
+                    .map(|other| other.rank() > rule.rank())
+                    .peekable();
+                let excused = narrower.peek().is_some() && narrower.all(|is_narrower| is_narrower);
                 if excused || !certain && rule.proven() {
                     continue;
                 }
@@ -271,10 +236,10 @@ impl Rules {
                 )
             };
             if let Some(rule) = self.get_mut(outcome.rule) {
-                rule.vote(hit);
+                rule.votes.count(hit);
                 // It stood in the way of a rule that was right: soon it predicts beside that one again.
                 if contradicted && !rule.pinned {
-                    rule.hits /= 2;
+                    rule.votes.hits /= 2;
                 }
             }
         }
@@ -282,13 +247,21 @@ impl Rules {
 
     /// Whether a rule predicts for this request what the lesson is about.
     pub fn is_spoken_for(&self, request: &Request, lesson: &Lesson<'_>) -> bool {
-        self.rules
-            .iter()
+        self.candidates(request.host, &request.target)
             .any(|rule| rule.is_rival_of(&lesson.shape) && rule.speaks_for(request))
     }
 
-    /// Learns it: returns the rule that would have predicted the path, which is new or has been so before.
-    pub fn learn(&mut self, lesson: Lesson<'_>) -> Option<Outcome> {
+    /// Learns it from what `request` has caused: returns the rule that would have predicted the path, which is new or has been so
+    /// before.
+    pub fn learn(&mut self, request: &Request, lesson: Lesson<'_>) -> Option<Outcome> {
+        let learnt = self.learn_rule(lesson.clone());
+        if learnt.is_some_and(|outcome| outcome.is_new) {
+            self.templates.learn(request, &lesson);
+        }
+        learnt
+    }
+
+    fn learn_rule(&mut self, lesson: Lesson<'_>) -> Option<Outcome> {
         let Lesson {
             mut shape,
             directory,
@@ -301,9 +274,9 @@ impl Rules {
             directory.try_push(b'/').ok()?;
         }
         // For every host, or, where another rule stands there, for this one.
-        let mut same = self.rules.iter().filter(|rule| rule.shape == shape);
-        let taken = same.clone().any(|rule| rule.hits > 0);
-        if taken && host != 0 && same.all(|rule| rule.directory != directory) {
+        let is_taken = self.of_shape(&shape).any(|(_, rule)| rule.votes.hits > 0);
+        let is_other = |(_, rule): (usize, &Rule)| rule.directory != directory;
+        if is_taken && host != 0 && self.of_shape(&shape).all(is_other) {
             shape.host = host;
         }
         self.insert(shape, &directory, depth, false)
@@ -317,8 +290,9 @@ impl Rules {
         pinned: bool,
     ) -> Option<Outcome> {
         let directory = ArrayVec::try_from(directory).ok()?;
-        let is_same = |rule: &&mut Rule| rule.shape == shape && rule.directory == directory;
-        if let Some(rule) = self.rules.iter_mut().find(is_same) {
+        let is_same = |(_, rule): &(usize, &Rule)| rule.directory == directory;
+        let known = self.of_shape(&shape).find(is_same).map(|(place, _)| place);
+        if let Some(rule) = known.and_then(|place| self.rules.get_mut(place)) {
             rule.depth = rule.depth.max(depth);
             return Some(Outcome {
                 rule: rule.id,
@@ -326,8 +300,7 @@ impl Rules {
                 is_new: false,
             });
         }
-        let mut rivals = self.rules.iter().filter(|rule| rule.shape == shape);
-        if rivals.any(|rule| rule.pinned) {
+        if self.of_shape(&shape).any(|(_, rule)| rule.pinned) {
             return None;
         }
         let index = self.place_for(&shape)?;
@@ -340,13 +313,24 @@ impl Rules {
             shape,
             directory,
             depth,
-            hits: 1,
-            misses: 0,
+            votes: Votes::new(),
             pinned,
             id,
         };
+        // Where there is no memory, it is not learnt.
+        let has_room = index < self.rules.len() || self.rules.try_reserve(1).is_ok();
+        let new_key = key(rule.shape.host, &rule.shape.prefix);
+        if !has_room || !self.index.add(new_key, id.index) {
+            return None;
+        }
         match self.rules.get_mut(index) {
-            Some(old) => *old = rule,
+            Some(old) => {
+                let old_key = key(old.shape.host, &old.shape.prefix);
+                *old = rule;
+                if old_key != new_key {
+                    self.index.remove(old_key, id.index);
+                }
+            }
             None => self.rules.push(rule),
         }
         Some(Outcome {
@@ -365,7 +349,7 @@ impl Rules {
         depth: Depth,
     ) -> Option<Lesson<'p>> {
         lesson::lesson(request, path, depth, |of_target, directory| {
-            self.rules.iter().any(|rule| {
+            self.candidates(request.host, of_target).any(|rule| {
                 !rule.shape.trim
                     && of_target.strip_prefix(rule.shape.prefix.as_slice())
                         == directory.strip_prefix(rule.directory.as_slice())
@@ -376,19 +360,20 @@ impl Rules {
 
     /// Where a new rule goes: in the place of one that it replaces, or behind all, or where the weakest is.
     fn place_for(&self, shape: &Shape) -> Option<usize> {
-        let silent = |rule: &Rule| rule.shape == *shape && !rule.trusted();
-        if let Some(index) = self.rules.iter().position(silent) {
+        let mut silent = self.of_shape(shape).filter(|(_, rule)| !rule.trusted());
+        if let Some((index, _)) = silent.next() {
             return Some(index);
         }
         if self.rules.len() < MAX_RULES {
             return Some(self.rules.len());
         }
         // The one that was right the least often gives way.
-        let weakest = |(_, rule): &(usize, &Rule)| (rule.trusted(), rule.hits, rule.id.serial);
+        let weakest =
+            |(_, rule): &(usize, &Rule)| (rule.trusted(), rule.votes.hits, rule.id.serial);
         let rivals = self.rules.iter().enumerate();
         let rivals = rivals.filter(|(_, rule)| !rule.pinned);
         rivals.min_by_key(weakest).map(|(index, _)| index)
     }
 }
 
-const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= u16::MAX as usize);
+const _: () = assert!(MAX_TARGET <= MAX_PATH && MAX_RULES <= templates::FIRST as usize);

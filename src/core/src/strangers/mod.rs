@@ -1,6 +1,8 @@
 //! Tests of what strangers can do to what is learnt: requests and operations in any order, as [`crate::recent`] and
 //! [`crate::rules`] meet them.
 
+mod served;
+
 use crate::predictions::{Depth, Prediction, Predictions};
 use crate::recent::Recent;
 use crate::recognise::{decode_target, Http, Recogniser, Request, MAX_PIPELINED};

@@ -1,7 +1,10 @@
 //! Tests of what is learnt and predicted; what strangers can do to it is in `crate::strangers`.
 
+mod templates;
+
 use super::outcome::Outcome;
 use super::table::*;
+use super::votes::PROVEN;
 use crate::paths::{climbs, from_here, without_last_slash, MAX_PATH};
 use crate::predictions::{Depth, Prediction, Predictions};
 use crate::recognise::{decode_target, Request};
@@ -24,7 +27,7 @@ fn learn(rules: &mut Rules, target: &str, path: &str) -> Option<Outcome> {
 
 fn teach(rules: &mut Rules, request: &Request, path: &str, depth: Depth) -> Option<Outcome> {
     let lesson = rules.lesson(request, path.as_bytes(), depth)?;
-    rules.learn(lesson)
+    rules.learn(request, lesson)
 }
 
 /// As often as this the rule's prediction came true, or did not, and nothing else happened.

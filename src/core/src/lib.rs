@@ -10,9 +10,9 @@
 //! say which of them wait for a descriptor.
 //! [`config`] is the table of settings, [`stats`] the counters and their format.
 //!
-//! But for [`handles`] and [`interests`], which no hook uses, and two that know less where there is no memory, [`http2`] and, of a
-//! connection that is sent several bodies at once, [`stream`], nothing here allocates after construction, so all of it may
-//! run inside a hook.
+//! But for [`handles`] and [`interests`], which no hook uses, and three that know less where there is no memory, [`rules`], of which there
+//! may be thousands, [`http2`] and, of a connection that is sent several bodies at once, [`stream`], nothing here allocates after
+//! construction, so all of it may run inside a hook.
 
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Drops the pages of one file (a hint: on a file system without a page cache of its own it does nothing).
 pub fn drop_pages(path: &Path) -> Result {
@@ -69,6 +70,26 @@ impl SlowDisk {
 
     fn broken(&self) -> PathBuf {
         self.dir.join(".disk/broken")
+    }
+
+    /// No read ends for so long.
+    pub fn hang(&self, time: Duration) -> Result {
+        let mut servers = Vec::new();
+        for lane in fs::read_dir(self.dir.join(".disk"))? {
+            if let Ok(pid) = fs::read_to_string(lane?.path().join("nbdkit.pid")) {
+                servers.push(pid.trim().parse::<i32>()?);
+            }
+        }
+        let signal = |signal: i32| {
+            for &pid in &servers {
+                // SAFETY: they are the disk's own processes, which live as long as it does.
+                unsafe { libc::kill(pid, signal) };
+            }
+        };
+        signal(libc::SIGSTOP);
+        std::thread::sleep(time);
+        signal(libc::SIGCONT);
+        Ok(())
     }
 
     /// Makes everything on it cold, data and metadata.

@@ -40,6 +40,8 @@ pub enum Kind {
     Waitress,
     /// `demo-servers/tornado_files.py`: `epoll`.
     Tornado,
+    /// `demo-servers/twisted_files.py`: `epoll`, bodies sent in a later iteration than they are read.
+    Twisted,
     /// `demo-servers/uvloop_files.py`: `epoll`, registered by io_uring.
     Uvloop,
 }
@@ -61,7 +63,8 @@ impl Kind {
             | Kind::Selectors(_)
             | Kind::Asyncore(_)
             | Kind::Waitress
-            | Kind::Tornado => "/usr/bin/python3",
+            | Kind::Tornado
+            | Kind::Twisted => "/usr/bin/python3",
             Kind::EventMachine(_) => "/usr/bin/ruby",
             Kind::Thin => "thin",
             Kind::Uvloop => "python3-with-uvloop",
@@ -87,6 +90,7 @@ impl Kind {
             Kind::Thin => Need::Package("thin"),
             Kind::Waitress => Need::Package("python3-waitress"),
             Kind::Tornado => Need::Package("python3-tornado"),
+            Kind::Twisted => Need::Package("python3-twisted"),
             Kind::Uvloop => Need::Uvloop,
             Kind::Lazy(_) => Need::Command("make", "make"),
             Kind::LazyLibevent => Need::Libevent,
@@ -118,6 +122,7 @@ impl Kind {
                 pipelines: false,
                 ..other
             },
+            Kind::Twisted => other,
             Kind::Lazy(_) | Kind::LazyLibevent => Abilities {
                 listing: 404,
                 ..other
@@ -171,6 +176,7 @@ impl Kind {
             }
             Kind::Waitress => "-B @DEMO@/waitress_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Tornado => "-B @DEMO@/tornado_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Twisted => "-B @DEMO@/twisted_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Uvloop => "-B @DEMO@/uvloop_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::LazyLibevent => "--port @PORT@ --root @ROOT@ --cache 20".into(),
         }

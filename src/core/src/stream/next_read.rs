@@ -19,12 +19,15 @@ struct Pending {
     read: Read,
     /// Whose it is, where that is known.
     reader: Option<i32>,
+    /// The connection that was served when it was read.
+    served: Option<i32>,
 }
 
 /// What the server will read next, by what it has read and written in this iteration. Files are read for a
 /// connection that is not named: most often it is written to next. But a connection that takes no more
 /// has its next part read all the same, and then another one is written to. And several files may be read for one that is
-/// sent several bodies at once.
+/// sent several bodies at once. What nobody was written to after, in its iteration, is for the connection that was served when it
+/// was read: some send in a later iteration.
 #[derive(Debug)]
 pub struct NextRead {
     /// The oldest first.
@@ -33,6 +36,8 @@ pub struct NextRead {
     readers: Vec<(OpenFile, i32)>,
     /// Where the reads of this iteration have put their bytes, the oldest first.
     filled: Vec<Range<usize>>,
+    /// The connection that was read or written to last in this iteration.
+    served: Option<i32>,
 }
 
 impl Default for NextRead {
@@ -42,6 +47,7 @@ impl Default for NextRead {
             reads: Vec::with_capacity(SOURCES),
             readers: Vec::with_capacity(READERS),
             filled: Vec::with_capacity(FILLED),
+            served: None,
         }
     }
 }
@@ -51,6 +57,19 @@ impl NextRead {
     pub fn forget(&mut self) {
         self.reads.clear();
         self.filled.clear();
+        self.served = None;
+    }
+
+    /// A connection is read or written to.
+    #[inline]
+    pub fn serves(&mut self, connection: i32) {
+        self.served = Some(connection);
+    }
+
+    /// What was read in this iteration and not written to anybody, each with the connection that was served.
+    pub fn take_unsent(&mut self) -> impl Iterator<Item = (i32, Read)> + '_ {
+        let unsent = self.reads.drain(..);
+        unsent.filter_map(|it| Some((it.reader.or(it.served)?, it.read)))
     }
 
     /// All of a part of a file was read: the next read is expected behind it, if it goes on as it did since
@@ -77,6 +96,7 @@ impl NextRead {
         self.reads.push(Pending {
             read: read.clone(),
             reader,
+            served: self.served,
         });
         let last = self.readers.iter().find(|(read, _)| *read == file);
         (read, last.map(|last| last.1))
@@ -218,6 +238,30 @@ mod tests {
         next.was_for(4);
         let from = |file, from| (file, from) == (FILE, 0);
         assert_eq!(next.take(5, from).len(), 1);
+    }
+
+    /// Without it, a server that sends in a later iteration than it reads (Twisted) waited for the disk at each part of a body.
+    #[test]
+    fn what_is_not_sent_at_once_is_for_the_one_that_was_served() {
+        let mut next = NextRead::default();
+        next.has_read(OTHER, 0..10);
+        next.serves(4);
+        next.has_read(FILE, 0..10);
+        next.serves(5);
+        next.has_read(FILE, 50..60);
+        let unsent: Vec<_> = next
+            .take_unsent()
+            .map(|(whose, read)| (whose, read.next))
+            .collect();
+        assert_eq!(
+            unsent,
+            [(4, source(FILE, 10..30)), (5, source(FILE, 60..80))]
+        );
+        assert_eq!(next.take_unsent().count(), 0);
+        next.serves(4);
+        next.forget();
+        next.has_read(FILE, 10..20);
+        assert_eq!(next.take_unsent().count(), 0, "nobody was served");
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl EventLoop {
         if !self.gates_bodies() {
             return Transfer::PassThrough;
         }
+        self.bodies.next_read.serves(to);
         let _errno = errno::Guard::new();
         if let Some(transfer) = self.before_mapped_write(to, slot, parts, may_be_cut) {
             return transfer;
@@ -261,6 +262,15 @@ impl EventLoop {
         if stream.goes_on(file, from) {
             stream.has_read(&read);
             self.bodies.next_read.was_for(connection);
+        }
+    }
+
+    /// An iteration is over: what was read in it and not sent is sent in a later one, and then what follows it is read.
+    pub(super) fn expect_unsent(&mut self) {
+        for (connection, read) in self.bodies.next_read.take_unsent() {
+            if let Some(slot) = table::accepted(connection) {
+                slot.stream.lock().has_read(&read);
+            }
         }
     }
 

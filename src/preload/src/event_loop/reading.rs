@@ -170,6 +170,7 @@ impl EventLoop {
             let _errno = errno::Guard::new();
             slot.part_is_read(fd);
         }
+        self.bodies.next_read.serves(fd);
         if let Some(entry) = slot.session_of(fd, bytes) {
             return self.has_read_followed(fd, slot, entry, (bytes, count));
         }

@@ -188,6 +188,7 @@ impl EventLoop {
         self.wakes();
         self.iteration.begin();
         self.recent.new_iteration();
+        self.expect_unsent();
         self.bodies.begin_iteration();
         self.suspicion.begin_iteration(self.now());
         self.look_at_key();

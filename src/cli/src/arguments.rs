@@ -21,6 +21,10 @@ pub enum Command {
     /// Run a program with liblaio.so preloaded, beside whatever LD_PRELOAD names already.
     #[command(override_usage = "laio run [OPTION]... -- PROGRAM [ARGUMENT]...")]
     Run(Run),
+    /// Have systemd start a service with the library from now on.
+    Enable(Enable),
+    /// Have systemd start services without the library again.
+    Disable(Disable),
     /// Look whether the library can help a program, before it runs.
     Check {
         /// The program: a name on the path, or a file.
@@ -118,10 +122,49 @@ pub struct Run {
     pub settings: Vec<(&'static str, String)>,
 }
 
+/// Which service is started with the library, and how.
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// The service, such as nginx.
+    pub service: String,
+    /// The library; by default the one beside this command, or in ../lib.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// Write it even where the library cannot act in the service.
+    #[arg(long)]
+    pub force: bool,
+    /// Restart the service.
+    #[arg(long)]
+    pub now: bool,
+    /// Show what would be written, and write nothing.
+    #[arg(long, conflicts_with = "now")]
+    pub dry_run: bool,
+    /// The services are those of an image in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub root: Option<PathBuf>,
+    /// The settings among the options.
+    #[arg(skip)]
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// Which services are started without the library.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// The services.
+    #[arg(required = true, value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Restart them.
+    #[arg(long)]
+    pub now: bool,
+    /// The services are those of an image in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub root: Option<PathBuf>,
+}
+
 /// All commands with their options, those that the table of settings makes among them.
 pub fn command() -> clap::Command {
     Arguments::command().mut_subcommands(|each| match each.get_name() {
-        "run" => each.args(settings::options()),
+        "run" | "enable" => each.args(settings::options()),
         _ => each,
     })
 }
@@ -132,10 +175,14 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::E
     let matches = command.try_get_matches_from_mut(words)?;
     let mut arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    if let (Command::Run(run), Some(matches)) =
-        (&mut arguments.command, matches.subcommand_matches("run"))
-    {
-        run.settings = settings::chosen(matches);
+    let chosen = match matches.subcommand() {
+        Some(("run" | "enable", matches)) => settings::chosen(matches),
+        _ => Vec::new(),
+    };
+    match &mut arguments.command {
+        Command::Run(run) => run.settings = chosen,
+        Command::Enable(enable) => enable.settings = chosen,
+        _ => {}
     }
     Ok(arguments)
 }

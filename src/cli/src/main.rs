@@ -4,11 +4,13 @@ mod arguments;
 mod check;
 mod doctor;
 mod export;
+mod files;
 mod format;
 mod man;
 mod process;
 mod report;
 mod run;
+mod service;
 mod settings;
 mod stats;
 mod target;
@@ -57,6 +59,22 @@ fn act(command: Command) -> Result<u8> {
                 program,
             });
         }
+        Command::Enable(chosen) => {
+            return service::enable(service::Enable {
+                service: &chosen.service,
+                root: chosen.root.as_deref(),
+                library: chosen.library,
+                settings: chosen.settings,
+                force: chosen.force,
+                now: chosen.now,
+                dry_run: chosen.dry_run,
+            });
+        }
+        Command::Disable(arguments::Disable {
+            services,
+            now,
+            root,
+        }) => return service::disable(&services, root.as_deref(), now),
         Command::Check { program, config } => {
             let report = check::check(&program, config.as_deref());
             print(report.text(report::Style::of_output()))?;

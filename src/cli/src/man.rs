@@ -57,6 +57,10 @@ fn laio(command: Command) -> Result<Vec<u8>> {
                 "The server as it is; what blocks it is counted.",
             ),
             (
+                "laio enable nginx --now",
+                "Have systemd start nginx with the library from now on. Off again: laio disable nginx --now",
+            ),
+            (
                 "laio doctor nginx",
                 "Whether the library can do its work in the workers that run.",
             ),
@@ -69,7 +73,7 @@ fn laio(command: Command) -> Result<Vec<u8>> {
     section(&mut rest, "EXIT STATUS", &[
         "The program takes the place of `laio run`, and so its exit status is the program's; 127 where there is no such \
          program, 126 where it cannot be executed, and 125 where `laio` itself fails, or refuses to run it.",
-        "`laio check` and `laio doctor` say the worst that they found: 0 where all is well, 1 for a warning, 2 where the \
+        "`laio enable` ends with 2 where it refuses; `laio check` and `laio doctor` say the worst that they found: 0 where all is well, 1 for a warning, 2 where the \
          library cannot act. All commands end with 3 where they cannot do what they were asked, or do not understand it.",
     ]);
     section(&mut rest, "SEE ALSO", &["`liblaio`(7), `ld.so`(8)"]);

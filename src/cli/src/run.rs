@@ -2,7 +2,7 @@
 
 use crate::report::wrap;
 use crate::settings;
-use crate::target::{self, obstacles, Target};
+use crate::target::{self, obstacles, Starter, Target};
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -132,7 +132,7 @@ fn examine(path: &Path) -> Result<()> {
             return Ok(());
         }
     };
-    let obstacles = obstacles(&target);
+    let obstacles = obstacles(&target, Starter::this_process());
     if obstacles.is_empty() {
         return Ok(());
     }
@@ -149,18 +149,27 @@ fn examine(path: &Path) -> Result<()> {
     bail!(text.trim_end().to_owned())
 }
 
+/// Where the library is, seen from this command: built, installed by hand, or from a package.
+const PLACES: [&str; 4] = [
+    "",
+    "../lib",
+    if cfg!(target_arch = "aarch64") {
+        "../lib/aarch64-linux-gnu"
+    } else {
+        "../lib/x86_64-linux-gnu"
+    },
+    "../lib64",
+];
+
 /// The library that belongs to this command.
 pub fn beside_this_command() -> Result<PathBuf> {
     let command = std::env::current_exe().context("where is this command?")?;
     let directory = command
         .parent()
         .context("this command is in no directory")?;
-    let places = [
-        directory.join("liblaio.so"),
-        directory.join("../lib/liblaio.so"),
-    ];
-    match places.iter().find(|place| place.exists()) {
-        Some(place) => Ok(place.clone()),
+    let places = PLACES.map(|place| directory.join(place).join("liblaio.so"));
+    match places.into_iter().find(|place| place.exists()) {
+        Some(place) => Ok(place),
         None => bail!(
             "no liblaio.so beside {}: name it with --library",
             command.display()
@@ -179,7 +188,7 @@ fn joined(library: &Path, before: Option<&OsStr>) -> OsString {
 }
 
 /// The dynamic linker only warns when it cannot load a library, so a small program is asked first.
-fn check(library: &Path, preload: &OsStr) -> Result<()> {
+pub fn check(library: &Path, preload: &OsStr) -> Result<()> {
     ensure!(
         !library
             .as_os_str()

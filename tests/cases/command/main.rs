@@ -7,6 +7,7 @@ mod live;
 mod run;
 mod said;
 mod screen;
+mod service;
 
 use laio_tests::{Need, Test};
 use std::process::ExitCode;
@@ -44,6 +45,15 @@ fn main() -> ExitCode {
             .needs(lighttpd),
         Test::new("a program that is left alone", live::inactive).needs(lighttpd),
         Test::new("numbers on a port and in a file", live::exported).needs(lighttpd),
+        // Without these, a service would not start any more, or somebody's own file be lost.
+        Test::new("enable", service::enabled).needs(Need::Root),
+        Test::new("enable as systemd reads it", service::verified)
+            .needs(Need::Root)
+            .needs(Need::Command("systemd-analyze", "systemd")),
+        Test::new("enable in sandboxes", service::restricted).needs(Need::Root),
+        Test::new("enable refused", service::refused).needs(Need::Root),
+        Test::new("enable beside others", service::others).needs(Need::Root),
+        Test::new("enable nginx", service::nginx).needs(Need::Root),
         Test::new("top", screen::top).needs(lighttpd).needs(tmux),
         Test::new("top ends with its process", screen::ends)
             .needs(lighttpd)

@@ -3,11 +3,13 @@
 mod calls;
 mod configured;
 pub mod disk;
-mod servers;
+pub mod servers;
 mod tls;
 
 use crate::report::{Level, Report};
-use crate::target::{find, has_capabilities, is_set_id, obstacles, Libraries, Missing, Target};
+use crate::target::{
+    find, has_capabilities, is_set_id, obstacles, Libraries, Missing, Starter, Target,
+};
 use calls::Serves;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -107,7 +109,7 @@ fn title(target: &Target) -> String {
 
 /// Whether it can be loaded at all.
 fn loading(report: &mut Report, target: &Target) {
-    let obstacles = obstacles(target);
+    let obstacles = obstacles(target, Starter::this_process());
     for obstacle in &obstacles {
         report.add(Level::Fail, obstacle.to_string(), obstacle.remedy());
     }

@@ -4,10 +4,10 @@ mod metrics;
 mod observed;
 mod serve;
 
+use crate::files;
 use crate::process::select;
 use anyhow::{Context, Result};
 use observed::Observed;
-use std::fs::{remove_file, rename, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,18 +45,8 @@ pub fn export(wanted: &[String], destination: Destination) -> Result<u8> {
     Ok(0)
 }
 
-/// Replaces a file as a whole: a collector may read it at any moment.
+/// A collector may read it at any moment.
 fn write(path: &Path, text: &str) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| rename(&beside, path));
-    written
-        .inspect_err(|_| drop(remove_file(&beside)))
+    files::replace(path, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -85,8 +85,33 @@ impl Display for Obstacle {
     }
 }
 
-/// Everything that stands in the way, for whoever asks.
-pub fn obstacles(target: &Target) -> Vec<Obstacle> {
+/// Who starts a program, and where.
+#[derive(Clone, Copy)]
+pub struct Starter<'s> {
+    /// The user.
+    pub user: u32,
+    /// The group; nothing where it is not known.
+    pub group: Option<u32>,
+    /// Whether a file can give more rights than the starter has (not by `PR_SET_NO_NEW_PRIVS`).
+    pub gains_rights: bool,
+    /// Whether there is a file of this name.
+    pub has: &'s dyn Fn(&Path) -> bool,
+}
+
+impl Starter<'_> {
+    /// Whoever runs this command.
+    pub fn this_process() -> Self {
+        Starter {
+            user: rustix::process::getuid().as_raw(),
+            group: Some(rustix::process::getgid().as_raw()),
+            gains_rights: true,
+            has: &Path::exists,
+        }
+    }
+}
+
+/// Everything that stands in the way.
+pub fn obstacles(target: &Target, starter: Starter<'_>) -> Vec<Obstacle> {
     let mut found = Vec::new();
     let elf = &target.elf;
     if !elf.is_own_processor {
@@ -96,25 +121,25 @@ pub fn obstacles(target: &Target) -> Vec<Obstacle> {
     } else if elf.c_library() != "glibc" {
         found.push(Obstacle::CLibrary(elf.c_library()));
     } else if let Some(linker) = elf.interpreter.as_deref() {
-        if !Path::new(linker).exists() {
+        if !(starter.has)(Path::new(linker)) {
             found.push(Obstacle::NoLinker(linker.to_owned()));
         }
     }
-    found.extend(secure_execution(&target.image));
+    if starter.gains_rights {
+        found.extend(secure_execution(&target.image, starter));
+    }
     found
 }
 
 /// Whether the kernel would start a file with more rights than its starter has. On a script's file it ignores those.
-fn secure_execution(image: &Path) -> Option<Obstacle> {
+fn secure_execution(image: &Path, starter: Starter<'_>) -> Option<Obstacle> {
     let status = std::fs::metadata(image).ok()?;
     let mount = statvfs(image).ok()?;
     if mount.f_flag.contains(StatVfsMountFlags::NOSUID) {
         return None;
     }
-    let user = rustix::process::getuid();
-    let set_user = status.mode() & 0o4000 != 0 && status.uid() != user.as_raw();
-    let set_group =
-        status.mode() & 0o2010 == 0o2010 && status.gid() != rustix::process::getgid().as_raw();
+    let set_user = status.mode() & 0o4000 != 0 && status.uid() != starter.user;
+    let set_group = status.mode() & 0o2010 == 0o2010 && Some(status.gid()) != starter.group;
     if set_user || set_group {
         let what = if set_user {
             "set-user-ID"
@@ -124,7 +149,7 @@ fn secure_execution(image: &Path) -> Option<Obstacle> {
         return Some(Obstacle::SetId(what));
     }
     // Who is root already gains nothing by them.
-    (has_capabilities(image) && !user.is_root()).then_some(Obstacle::Capabilities)
+    (has_capabilities(image) && starter.user != 0).then_some(Obstacle::Capabilities)
 }
 
 /// Whether a program runs as its file's user or group.

@@ -9,5 +9,5 @@ mod program;
 pub use elf::Elf;
 pub use find::{find, Missing};
 pub use libraries::Libraries;
-pub use loading::{has_capabilities, is_set_id, obstacles};
+pub use loading::{has_capabilities, is_set_id, obstacles, Starter};
 pub use program::Target;

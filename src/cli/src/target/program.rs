@@ -32,12 +32,19 @@ pub struct Target {
 impl Target {
     /// Finds out what a file is.
     pub fn inspect(path: &Path) -> Result<Target> {
+        Target::inspect_by(path, &|name| {
+            find(name).map_err(|missing| anyhow::anyhow!("the script's interpreter: {missing}"))
+        })
+    }
+
+    /// The same; interpreters of scripts are found by `find`.
+    pub fn inspect_by(path: &Path, find: &dyn Fn(&OsStr) -> Result<PathBuf>) -> Result<Target> {
         let mut image = path.to_path_buf();
         for _ in 0..DEPTH {
             let bytes = image::read(&image)
                 .with_context(|| format!("{} cannot be read", image.display()))?;
             match interpreter(&bytes) {
-                Some(words) => image = interpreter_file(&words)?,
+                Some(words) => image = find(interpreter_name(&words)?)?,
                 None => {
                     let elf = Elf::parse(&bytes)
                         .with_context(|| format!("{} is no program", image.display()))?;
@@ -88,17 +95,16 @@ fn interpreter(bytes: &[u8]) -> Option<Vec<OsString>> {
     )
 }
 
-/// The file of an interpreter; of `env`, that of what it starts.
-fn interpreter_file(words: &[OsString]) -> Result<PathBuf> {
+/// The name of an interpreter; of `env`, that of what it starts.
+fn interpreter_name(words: &[OsString]) -> Result<&OsStr> {
     let first = words.first().context("the script names no interpreter")?;
     let is_env = Path::new(first).file_name() == Some(OsStr::new("env"));
     let is_plain =
         |word: &&OsString| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'=');
-    let named = match words[1..].iter().find(is_plain) {
+    Ok(match words[1..].iter().find(is_plain) {
         Some(second) if is_env => second,
         _ => first,
-    };
-    find(named).map_err(|missing| anyhow::anyhow!("the script's interpreter: {missing}"))
+    })
 }
 
 #[cfg(test)]
@@ -113,11 +119,9 @@ mod tests {
             Some(vec!["/bin/sh".into(), "-e".into()])
         );
         assert_eq!(words("\x7fELF"), None);
-        let file = |line: &str| interpreter_file(&words(line).unwrap());
-        assert_eq!(file("#! /bin/sh\n").unwrap(), Path::new("/bin/sh"));
-        assert!(file("#!/usr/bin/env -S A=1 sh\n").unwrap().ends_with("sh"));
-        let error = file("#!/usr/bin/env no-such-program\n").unwrap_err();
-        assert!(error.to_string().contains("no-such-program"));
-        assert!(file("#!\n").is_err());
+        let name = |line: &str| interpreter_name(&words(line).unwrap()).map(OsStr::to_owned);
+        assert_eq!(name("#! /bin/sh\n").unwrap(), "/bin/sh");
+        assert_eq!(name("#!/usr/bin/env -S A=1 sh\n").unwrap(), "sh");
+        assert!(name("#!\n").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of some servers: how their configurations get in the way.
 
 mod lighttpd;
-mod nginx;
+pub mod nginx;
 mod timers;
 mod tokens;
 

@@ -68,13 +68,22 @@ pub fn look(report: &mut Report, path: &Path) -> Result<Configured> {
     })
 }
 
+/// The variables that a new binary finds in its environment, by a configuration file with all that it includes.
+pub fn kept_variables(path: &Path) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    directives(path, path, &mut Vec::new(), &mut all, &mut 0)?;
+    Ok(kept(&all).map(str::to_owned).collect())
+}
+
+fn kept(all: &[Directive]) -> impl Iterator<Item = &str> {
+    let main = all.iter().filter(|each| each.context.is_empty());
+    let env = main.filter(|each| each.words[0] == "env");
+    env.filter_map(|each| each.words.get(1)?.split('=').next())
+}
+
 /// What a new binary finds in its environment.
 fn environment(report: &mut Report, all: &[Directive]) {
-    let names: Vec<_> = all
-        .iter()
-        .filter(|each| each.context.is_empty() && each.words[0] == "env")
-        .filter_map(|each| each.words.get(1)?.split('=').next())
-        .collect();
+    let names: Vec<_> = kept(all).collect();
     if names.contains(&"LD_PRELOAD") {
         report.ok("env LD_PRELOAD: the library stays when a new binary is started (SIGUSR2)");
     } else {

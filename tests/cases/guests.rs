@@ -9,9 +9,12 @@ use laio_tests::program::{
 use laio_tests::stats::Stats;
 use laio_tests::{run, Need, Preload, Result, Test};
 use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{symlink, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 fn engaged(name: &'static str) -> Test {
     Test::new(name, move || {
@@ -62,17 +65,51 @@ fn foreign_calls() -> Result {
     Ok(())
 }
 
-/// Children of a process in which a report is stuck.
+/// Reports that nobody reads, and children meanwhile.
 fn logged_children() -> Result {
     let program = compile("logged_children", Build::Program)?;
-    for preload in [Preload::stock(), Preload::on()?.with("LAIO_LOG", "info")] {
+    for preload in [Preload::stock(), Preload::on()?.with("LAIO_LOG", "debug")] {
         let observed = observe(&program, &["idle"], &preload)?;
         ensure!(
-            observed.stdout == b"children that ended: 5\n",
+            observed.stdout
+                == b"children that ended: 5\nnobody reads: the thread has ended\n\
+                     nobody can read: still here\n",
             "{}: {} {}",
             preload.name,
             observed.ending,
             String::from_utf8_lossy(&observed.stdout)
+        );
+    }
+    Ok(())
+}
+
+/// What is reported where standard error is a socket: nothing, unless it is that of systemd's journal.
+fn journal() -> Result {
+    let program = compile("sandboxed_loop", Build::Program)?;
+    for (log, is_journal) in [("info", true), ("info", false), ("off", true), ("", true)] {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = OwnedFd::from(theirs);
+        let status = fs::metadata(format!("/proc/self/fd/{}", theirs.as_raw_fd()))?;
+        let (device, inode) = (status.dev(), status.ino());
+        let number = if is_journal { inode } else { inode + 1 };
+        let preload = Preload::on()?
+            .with("LAIO_LOG", log)
+            .with("JOURNAL_STREAM", format!("{device}:{number}"));
+        let mut command = preload.command(&program);
+        command
+            .arg("engaged")
+            .current_dir(fresh_dir("work")?)
+            .stdout(Stdio::null());
+        let ended = command.stderr(theirs).status()?;
+        drop(command);
+        let mut said = String::new();
+        (&ours).read_to_string(&mut said)?;
+        let line = "holds back cold requests in sandboxed_loop (TLS on, HTTP/2 on)\n";
+        let lines = said.matches(line).count();
+        let expected = usize::from(log == "info" && is_journal);
+        ensure!(
+            ended.success() && lines == expected && (expected > 0 || said.is_empty()),
+            "LAIO_LOG={log}, a journal: {is_journal}: {ended}\n{said}"
         );
     }
     Ok(())
@@ -106,15 +143,18 @@ fn under_valgrind() -> Result {
     Ok(())
 }
 
-/// Compiles a program that is linked with the library by its path.
+/// Compiles a program that is linked with the library, and finds it where it is.
 fn linked(name: &str, into: &Path) -> Result<PathBuf> {
+    let library = library::path()?;
+    let directory = library.parent().unwrap_or(Path::new("/"));
     let source = library::workspace().join(format!("tests/programs/{name}.c"));
     let program = into.join(name);
     let compiled = Command::new("cc")
         .args(["-std=gnu11", "-O2", "-pthread", "-Wl,--no-as-needed", "-o"])
         .arg(&program)
         .arg(source)
-        .arg(library::path()?)
+        .arg(&library)
+        .arg(format!("-Wl,-rpath,{}", directory.display()))
         .output()?;
     ensure!(
         compiled.status.success(),
@@ -320,6 +360,8 @@ fn main() -> ExitCode {
         }),
         // Without it, a child could wait for ever for a lock that was held over its parent's fork.
         Test::new("logged_children", logged_children),
+        // Without it, a service would say nothing, or a connection get lines that are none of its protocol.
+        Test::new("journal", journal),
         // Without it, `dlclose` could take the code from under the library's threads.
         Test::new("never unloaded", never_unloaded).needs(Need::Command("readelf", "binutils")),
         // Without it, whoever starts a program with more rights could have it write files.

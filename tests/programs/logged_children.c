@@ -1,5 +1,5 @@
-/* Children that are made while another thread reports something, and is stuck in that: the reader of standard error does
- * not read. A child that inherits a lock from there would wait for ever. */
+/* Children that are made while another thread reports something, and the reader of standard error does not read. A child
+ * that inherits a lock from there would wait for ever; and so would the thread, if it waited for the reader. */
 #include "common.h"
 
 static void *serves(void *argument)
@@ -43,7 +43,15 @@ int main(int argc, char **argv)
 		ended += waitpid(child, &status, 0) == child && status == 0;
 	}
 	printf("children that ended: %d\n", ended);
+	NEED(pthread_join(thread, NULL) == 0);
+	printf("nobody reads: the thread has ended\n");
+	/* The last reader goes, and whoever writes would be ended by SIGPIPE. */
+	close(ends[1]);
+	close(ends[0]);
+	mkdir("later", 0755);
+	NEED(chdir("later") == 0);
+	engage();
+	printf("nobody can read: still here\n");
 	fflush(stdout);
-	/* The thread may be stuck still. */
 	_exit(0);
 }

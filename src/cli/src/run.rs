@@ -67,6 +67,10 @@ pub fn run(run: Run<'_>) -> Result<u8> {
         }
     }
     environment.insert("LD_PRELOAD".into(), preload);
+    // Whoever starts it so is told that it works, and of what stalls.
+    environment
+        .entry("LAIO_LOG".into())
+        .or_insert_with(|| "info".into());
     let settings = run.settings.into_iter();
     environment.extend(settings.map(|(name, value)| (name.into(), value.into())));
     let mut error = execute(&path, run.program, &environment);

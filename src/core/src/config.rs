@@ -108,7 +108,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_LOG",
         kind: Kind::Text("an env_logger filter, such as `info` or `laio=debug`"),
         default: "",
-        meaning: "What is reported on standard error: `info` tells of helpers and stalls.",
+        meaning: "What is reported on standard error: `info` when a process has its first event loop and, at most once a second, of a stall; `debug` of each; `off` of nothing, not even of settings and calls that are refused. `laio run` and `laio enable` set `info` where nothing is set.",
         apply: |config, value| {
             config.log = some(value);
             true

@@ -211,6 +211,7 @@ pub fn settings() -> Result {
     let expected = [
         "LAIO=observe",
         "LAIO_ARMED_MS=2m",
+        "LAIO_LOG=info",
         "LAIO_TLS=off",
         "LAIO_WINDOW=1M",
     ];

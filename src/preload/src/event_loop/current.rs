@@ -11,10 +11,12 @@ use crate::sys::at_end::AtEnd;
 use crate::sys::local::{place, Local};
 use crate::sys::{errno, handler, lock, memory, process, program};
 use crate::threads::registry;
+use laio_core::config::{Config, Mode};
+use laio_core::escape::Escaped;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What the state of a loop takes of memory, without the jobs, at the most.
 const ROOM: usize = 1 << 20;
@@ -148,6 +150,7 @@ fn begin() -> Option<LoopHandle> {
         return None;
     }
     if !memory::is_to_be_had(ROOM) {
+        log::warn!("there is no memory for an event loop: its requests pass through");
         return None;
     }
     let number = loops::take()?;
@@ -162,7 +165,28 @@ fn begin() -> Option<LoopHandle> {
         drop(unsafe { Box::from_raw(state) });
     }
     memory::set_cushion_aside();
+    tell_once(config);
     here()
+}
+
+/// One line of a process with an event loop: what acts in it. A child of a fork is another process.
+fn tell_once(config: &Config) {
+    static TOLD_BY: AtomicU32 = AtomicU32::new(0);
+    let pid = process::pid();
+    if log::log_enabled!(log::Level::Info) && TOLD_BY.swap(pid, Relaxed) != pid {
+        let switch = |is_on| if is_on { "on" } else { "off" };
+        log::info!(
+            "{} {} in {} (TLS {}, HTTP/2 {})",
+            env!("CARGO_PKG_VERSION"),
+            match config.mode {
+                Mode::Observe => "observes",
+                Mode::On | Mode::Off => "holds back cold requests",
+            },
+            Escaped(program::name().as_bytes()),
+            switch(config.tls),
+            switch(config.http2),
+        );
+    }
 }
 
 /// Whether this thread is inside the library further up the stack: a signal handler asks.

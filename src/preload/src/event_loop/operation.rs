@@ -5,6 +5,7 @@ use super::sealed::open_kept;
 use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
 use crate::sys::lock::ForkedLock;
+use crate::sys::log::Sparing;
 use crate::sys::program::STATS;
 use crate::sys::{descriptors, errno};
 use arrayvec::ArrayVec;
@@ -97,15 +98,25 @@ impl Operation<'_> {
     /// Enters it in a list of the statistics.
     fn report(&self, what: &str, took: u64, enter: fn(&Block, Call, &[u8], u64)) {
         static ONE_AT_A_TIME: ForkedLock = ForkedLock::new();
+        static SPARING: Sparing = Sparing::new();
         self.with_path(|path| {
             let held = ONE_AT_A_TIME.take();
             held.inspect(|_| enter(&STATS, self.call, path, took));
-            log::info!(
+            let line = format_args!(
                 "{what} of {} us in {} of {}",
                 took / 1000,
                 self.call.name(),
                 Escaped(path)
             );
+            if log::log_enabled!(log::Level::Debug) {
+                log::debug!("{line}");
+            } else if log::log_enabled!(log::Level::Info) {
+                match SPARING.take() {
+                    None => {}
+                    Some(0) => log::info!("{line}"),
+                    Some(more) => log::info!("{line}, and {more} more since the last line"),
+                }
+            }
         });
     }
 }

@@ -8,6 +8,7 @@ use crate::event_loop;
 use crate::sys::{errno, handler, process, program};
 use crate::threads::registry;
 use libc::*;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
 #[inline]
@@ -129,6 +130,9 @@ fn filtered<R: Copy + Into<i64>>(real: impl FnOnce() -> R) -> R {
     send_helpers_away();
     let was_awake = {
         let _errno = errno::Guard::new();
+        if program::awake() && program::SERVES.load(Relaxed) {
+            log::info!("the program enters a seccomp filter of its own: from here on all is served as without the library");
+        }
         program::sleep()
     };
     program::set_filtered(true);

@@ -40,14 +40,17 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char) {
     }
     let (config, rejected) = Config::read(variable);
     publish(&rejected);
+    if let Some(filter) = &config.log {
+        log::start(filter);
+    }
+    if let Some(stream) = variable("JOURNAL_STREAM") {
+        log::remember_journal(&stream);
+    }
     rejected
         .iter()
         .for_each(|rejected| log::complain(&format!("{rejected}\n")));
     Config::renamed(|name| std::env::var_os(name).is_some())
         .for_each(|line| log::complain(&format!("{line}\n")));
-    if let Some(filter) = &config.log {
-        log::start(filter);
-    }
     program::wake(config, &first(count, arguments));
     if program::awake() {
         clock::TickRate::begin();

@@ -2,16 +2,37 @@
 //!
 //! The library keeps no descriptor of its own for this. It writes to descriptor 2 by a raw system
 //! call, and only where that is a place to report to: a server that has put a connection or a data
-//! file there is not written into.
+//! file there is not written into. A line that nobody takes at once is left out: a program that does not
+//! write there itself does not wait for its reader, and is not ended because there is none.
 //!
 //! A line is made on the stack and written at once: there is no lock that a child could inherit locked, and no
 //! memory is asked for.
 
-use super::descriptors;
+use super::{clock, descriptors};
 use env_filter::Filter;
-use log::{Log, Metadata, Record};
-use rustix::fs::{fcntl_getfl, fstat, FileType, OFlags};
+use log::{LevelFilter, Log, Metadata, Record};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::fs::{fcntl_getfl, fstat, FileType, OFlags, Stat};
+use rustix::net::{send, SendFlags};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// `LAIO_LOG=off`: not even complaints.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// The socket of systemd's journal, where standard error was one when the program started: device and inode.
+static JOURNAL: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// Notes the variable `JOURNAL_STREAM` of `systemd.exec`(5).
+pub fn remember_journal(stream: &str) {
+    let numbers = stream.split_once(':');
+    let number = |text: &str| text.parse().ok();
+    if let Some((device, inode)) = numbers.and_then(|(d, i)| Some((number(d)?, number(i)?))) {
+        let _ = JOURNAL.set((device, inode));
+    }
+}
 
 /// Reports what this filter lets through.
 pub fn start(filter: &str) {
@@ -21,6 +42,7 @@ pub fn start(filter: &str) {
     }
     let filter = builder.build();
     let most = filter.filter();
+    IS_SILENT.store(most == LevelFilter::Off, Relaxed);
     // It is there until the process ends.
     if log::set_logger(Box::leak(Box::new(Logger(filter)))).is_ok() {
         log::set_max_level(most);
@@ -39,13 +61,45 @@ impl Log for Logger {
             return;
         }
         let (pid, level) = (super::process::pid(), record.level());
+        let now = humantime::format_rfc3339_millis(SystemTime::now());
         let mut line = Line::default();
         // What does not fit is left out.
-        let _ = write!(line, "liblaio[{pid}] {level}: {}", record.args());
+        let _ = write!(line, "liblaio[{pid}] {now} {level}: {}", record.args());
         report(line.ended());
     }
 
     fn flush(&self) {}
+}
+
+/// Lines that come at most once a second.
+#[derive(Debug, Default)]
+pub struct Sparing {
+    next: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl Sparing {
+    /// None was written.
+    pub const fn new() -> Sparing {
+        Sparing {
+            next: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a line may be written now; then, how many were left out since the last one.
+    pub fn take(&self) -> Option<u64> {
+        self.take_at(clock::milliseconds())
+    }
+
+    fn take_at(&self, now: u64) -> Option<u64> {
+        let is_due = |next: u64| (next <= now).then_some(now + 1000);
+        if self.next.fetch_update(Relaxed, Relaxed, is_due).is_err() {
+            self.left_out.fetch_add(1, Relaxed);
+            return None;
+        }
+        Some(self.left_out.swap(0, Relaxed))
+    }
 }
 
 /// The most that is said at once. More would not be written in one piece to a pipe.
@@ -90,9 +144,11 @@ impl Write for Line {
     }
 }
 
-/// One line, whatever the log level: a setting that was not understood, a call that is refused.
+/// One line, whatever the log level but `off`: a setting that was not understood, a call that is refused.
 pub fn complain(line: &str) {
-    report(line.as_bytes());
+    if !IS_SILENT.load(Relaxed) {
+        report(line.as_bytes());
+    }
 }
 
 /// The library contradicts itself: says so, and ends the process.
@@ -114,26 +170,47 @@ fn try_to_report(line: &[u8]) -> Result<(), rustix::io::Errno> {
     // SAFETY: the descriptor is only borrowed for the calls below; if it is closed, or becomes
     // something else meanwhile, they fail or were asked for by the application's own doing.
     let stderr = unsafe { descriptors::borrow(2) };
-    let kind = FileType::from_raw_mode(fstat(stderr)?.st_mode);
-    let to_report_to = match kind {
-        FileType::CharacterDevice | FileType::Fifo => true,
+    let status = fstat(stderr)?;
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::CharacterDevice | FileType::Fifo if takes_a_line(stderr) => {
+            rustix::io::write(stderr, line)?;
+        }
+        FileType::Socket if JOURNAL.get() == Some(&identity(&status)) => {
+            send(stderr, line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        }
         FileType::RegularFile => {
             let appends = |flags: OFlags| flags.contains(OFlags::APPEND);
-            fcntl_getfl(stderr).is_ok_and(appends) || is_first(stderr)
+            if fcntl_getfl(stderr).is_ok_and(appends) || is_first(&status) {
+                rustix::io::write(stderr, line)?;
+            }
         }
-        _ => false,
-    };
-    if to_report_to {
-        rustix::io::write(stderr, line)?;
+        _ => {}
     }
     Ok(())
 }
 
+/// Whether there is room for a line, and a reader. A pipe that is writable has room for 4 KiB.
+fn takes_a_line(stderr: rustix::fd::BorrowedFd<'_>) -> bool {
+    let mut wanted = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(&mut wanted, Some(&at_once)) {
+        Ok(_) => wanted[0].revents() == PollFlags::OUT,
+        // Where a sandbox refuses the question, the line may be about that.
+        Err(_) => true,
+    }
+}
+
+fn identity(status: &Stat) -> (u64, u64) {
+    (status.st_dev, status.st_ino)
+}
+
 /// Whether standard error is still the file that it was when the library first looked.
-fn is_first(stderr: rustix::fd::BorrowedFd<'_>) -> bool {
-    static FIRST: std::sync::OnceLock<(u64, u64)> = std::sync::OnceLock::new();
-    let Ok(now) = fstat(stderr) else { return false };
-    *FIRST.get_or_init(|| (now.st_dev, now.st_ino)) == (now.st_dev, now.st_ino)
+fn is_first(status: &Stat) -> bool {
+    static FIRST: OnceLock<(u64, u64)> = OnceLock::new();
+    *FIRST.get_or_init(|| identity(status)) == identity(status)
 }
 
 #[cfg(test)]
@@ -151,5 +228,12 @@ mod tests {
         assert!(write!(long, "{}", "x".repeat(2 * LINE)).is_err());
         assert_eq!(long.ended().len(), LINE);
         assert_eq!(long.ended().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn a_line_a_second_and_the_others_are_counted() {
+        let sparing = Sparing::new();
+        let taken = [5000, 5000, 5999, 6000, 6500, 9000].map(|now| sparing.take_at(now));
+        assert_eq!(taken, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

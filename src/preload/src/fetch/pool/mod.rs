@@ -275,7 +275,7 @@ impl Pool {
             self.give_up();
             return;
         }
-        log::info!("helpers are started");
+        log::debug!("helpers are started");
         let mut batch = Vec::with_capacity(MAX_JOBS);
         while self.finished.wait(&mut batch) {
             self.complete(&mut batch);

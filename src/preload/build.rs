@@ -33,12 +33,19 @@ const MOVED: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// By which name programs that are linked with the library find it. The number is that of the interface in `include/laio.h`.
+const SONAME: &str = "liblaio.so.0";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=RUSTC_LINKER");
     // It is never unloaded: its threads, its handlers of `fork` and its destructors of threads may run at any time.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{SONAME}");
     let variable = |name| env::var(name).unwrap_or_default();
+    if let Err(error) = link(Path::new(&variable("OUT_DIR"))) {
+        println!("cargo:warning=no link {SONAME} beside the library: {error}");
+    }
     let first_version = match variable("CARGO_CFG_TARGET_ARCH").as_str() {
         "x86_64" => "GLIBC_2.2.5",
         "aarch64" => "GLIBC_2.17",
@@ -56,6 +63,16 @@ fn main() {
     match made {
         Ok(()) => println!("cargo:rustc-link-search=native={}", directory.display()),
         Err(error) => println!("cargo:warning=the library will need this machine's glibc: {error}"),
+    }
+}
+
+/// Has programs that are linked with the library as it was built find it by its name, as an installed one. Cargo puts the
+/// library three directories above what this script writes.
+fn link(out: &Path) -> io::Result<()> {
+    let profile = out.ancestors().nth(3).ok_or(io::ErrorKind::NotFound)?;
+    match std::os::unix::fs::symlink("liblaio.so", profile.join(SONAME)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,8 @@ use anyhow::{bail, Context as _};
 use laio_tests::library::{self, fresh_dir};
 use laio_tests::program::{compile, observe, Build, Observed};
 use laio_tests::{run, Need, Preload, Result, Test};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -93,8 +95,28 @@ fn installed() -> Result {
     if ran != "kept\n" {
         bail!("laio run: {ran}");
     }
-    if library::path()? == prefix.join("lib/liblaio.so") {
+    let installed = prefix.join("lib/liblaio.so").canonicalize()?;
+    if library::path()? == installed {
         bail!("the library that was installed is the one under test");
+    }
+    // A program has it mapped: it is replaced, and not written over.
+    let before = File::open(&installed)?.metadata()?;
+    std::fs::hard_link(&installed, prefix.join("mapped"))?;
+    said(Command::new(top.join("scripts/install")).arg(&prefix))?;
+    let [now, mapped] = [installed, prefix.join("mapped")].map(std::fs::metadata);
+    let (now, mapped) = (now?, mapped?);
+    if now.ino() == before.ino() || (mapped.ino(), mapped.mtime()) != (before.ino(), before.mtime())
+    {
+        bail!("the library was written over");
+    }
+    said(
+        Command::new(top.join("scripts/install"))
+            .arg("--uninstall")
+            .arg(&prefix),
+    )?;
+    let left = said(Command::new("find").arg(&prefix).args(["-name", "*laio*"]))?;
+    if !left.is_empty() {
+        bail!("left behind: {left}");
     }
     Ok(())
 }

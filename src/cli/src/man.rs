@@ -76,7 +76,11 @@ fn laio(command: Command) -> Result<Vec<u8>> {
         "`laio enable` ends with 2 where it refuses; `laio check` and `laio doctor` say the worst that they found: 0 where all is well, 1 for a warning, 2 where the \
          library cannot act. All commands end with 3 where they cannot do what they were asked, or do not understand it.",
     ]);
-    section(&mut rest, "SEE ALSO", &["`liblaio`(7), `ld.so`(8)"]);
+    section(
+        &mut rest,
+        "SEE ALSO",
+        &["`liblaio`(7), `ld.so`(8), `systemd.unit`(5)"],
+    );
     rest.to_writer(&mut out)?;
     Ok(out)
 }
@@ -149,7 +153,7 @@ fn liblaio() -> Result<Vec<u8>> {
     section(
         &mut page,
         "SEE ALSO",
-        &["`laio`(1), `ld.so`(8), `epoll`(7)"],
+        &["`laio`(1), `laio_syscall`(3), `ld.so`(8), `epoll`(7)"],
     );
     let mut out = Vec::new();
     write_title(&mut out, "LIBLAIO", 7)?;
@@ -209,6 +213,23 @@ mod tests {
         for (which, checked_in) in pages {
             let made = page(which, crate::arguments::command()).unwrap();
             assert!(made == checked_in.as_bytes(), "run scripts/generate-docs");
+        }
+    }
+
+    /// Without it, a function of the interface, or a new version, could be missing from its manual.
+    #[test]
+    fn the_interface_has_its_page() {
+        let page = include_str!("../../../docs/man/laio_syscall.3");
+        let header = include_str!("../../../include/laio.h");
+        assert!(page.contains(concat!("\"liblaio ", env!("CARGO_PKG_VERSION"), "\"")));
+        let declared = header
+            .lines()
+            .filter(|line| line.ends_with(");") && !line.starts_with(" *"));
+        let names = declared.filter_map(|line| line.split('(').next()?.split(' ').next_back());
+        let names: Vec<_> = names.filter(|name| name.starts_with("laio_")).collect();
+        assert_eq!(names.len(), 7, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!(".BR {name} ()")), "{name}");
         }
     }
 }

@@ -212,7 +212,10 @@ fn mapped_libraries(maps: &[u8]) -> impl Iterator<Item = Mapped<'_>> {
     maps.split(|&byte| byte == b'\n').filter_map(|line| {
         // Addresses, rights, offset, device, inode, and the path behind some spaces.
         let path = line.get(line.iter().position(|&byte| byte == b'/')?..)?;
-        if plain(path).rsplit(|&byte| byte == b'/').next() != Some(b"liblaio.so") {
+        let name = plain(path).rsplit(|&byte| byte == b'/').next()?;
+        // Installed it has its SONAME.
+        let version = name.strip_prefix(b"liblaio.so")?;
+        if !matches!(version, [] | [b'.', b'0'..=b'9', ..]) {
             return None;
         }
         let mut fields = line.split(|&byte| byte == b' ');
@@ -245,6 +248,8 @@ mod tests {
                      7f10-7f20 r-xp 00010000 08:01 2  /opt/a b/liblaio.so\n\
                      7f30-7f40 r--p 00000000 08:01 3  /opt/\xff/liblaio.so (deleted)\n\
                      7f50-7f60 r--p 00000000 08:01 4  /x/notliblaio.so\n\
+                     7f50-7f60 r--p 00000000 08:01 4  /x/liblaio.so.old\n\
+                     7f60-7f70 r--p 00000000 08:01 5  /lib/liblaio.so.0\n\
                      nothing r--p 00000000 08:01 4  /x/liblaio.so\n";
         let found: Vec<_> = mapped_libraries(maps).collect();
         let one = |range, base, path| Mapped { range, base, path };
@@ -253,6 +258,7 @@ mod tests {
             [
                 one("7f00-7f10", 0x7f00, &b"/opt/a b/liblaio.so"[..]),
                 one("7f30-7f40", 0x7f30, b"/opt/\xff/liblaio.so (deleted)"),
+                one("7f60-7f70", 0x7f60, b"/lib/liblaio.so.0"),
             ]
         );
     }

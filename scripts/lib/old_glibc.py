@@ -94,7 +94,7 @@ def serve(name, root, port, names, command):
 
         with ThreadPoolExecutor(CLIENTS) as pool:
             wrong = sum(pool.map(fetch, [names[at::CLIENTS] for at in range(CLIENTS)]))
-        stats = json.loads(subprocess.check_output([command, "stats", str(server.pid)]))
+        stats = json.loads(subprocess.check_output([command, "stats", "--json", str(server.pid)]))
     finally:
         server.terminate()
         server.wait()

@@ -5,6 +5,7 @@
 //! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
+//! Where other threads than the loop's touch the files, [`reports`] tell of those that were slow, and [`awaited`] of what was touched at all.
 //! Where a client speaks [`tls`], what it says is opened first; where it speaks [`http2`], its requests are found by their frames.
 //! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
 //! say which of them wait for a descriptor.
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod awaited;
 pub mod batch;
 pub mod cache;
 pub mod config;
@@ -33,6 +35,7 @@ pub mod predictions;
 pub mod queue;
 pub mod recent;
 pub mod recognise;
+pub mod reports;
 pub mod rules;
 pub mod stats;
 #[cfg(test)]

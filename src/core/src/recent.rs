@@ -5,11 +5,14 @@
 //! them: the first stall does.
 
 mod attribution;
+mod bounds;
 mod entry;
+mod others;
 mod reach;
 
 pub use entry::{Attribution, Sealed, KEPT};
 
+use crate::awaited::Awaited;
 use crate::http2::{self, Event};
 use crate::predictions::Predictions;
 use crate::recognise::{Recogniser, Request};
@@ -17,6 +20,7 @@ use crate::rules::Rules;
 use crate::stream::OpenFile;
 use crate::tls::{Piece, HEADER};
 use arrayvec::ArrayVec;
+use bounds::{Reach, REACH, REACH_OF_MANY};
 use core::ops::Range;
 use entry::{Entry, Expected, Known, Touched};
 use std::collections::VecDeque;
@@ -25,12 +29,6 @@ use std::collections::VecDeque;
 const RECENT: usize = 16;
 const MOST: usize = 128;
 
-/// How many iterations of the event loop an operation may come after its request.
-const REACH: u64 = 3;
-
-/// The same where a client may ask for many things at once: lighttpd handles eight of them at a time.
-const REACH_OF_MANY: u64 = 64;
-
 /// The last requests, newest last.
 #[derive(Debug)]
 pub struct Recent {
@@ -38,6 +36,12 @@ pub struct Recent {
     /// Their places, the oldest first.
     order: VecDeque<usize>,
     turn: u64,
+    /// Milliseconds when it began.
+    now: u64,
+    /// Until when, in milliseconds, other threads' operations may be these requests'.
+    others_until: u64,
+    /// Where it is noted what such threads touch.
+    awaited: Option<&'static Awaited>,
     /// Until which turn an operation may be a request's that was understood.
     learns_until: u64,
     /// The same for bytes that nobody has looked at yet.
@@ -46,6 +50,8 @@ pub struct Recent {
     repeated_until: u64,
     /// The last turn in which something was read that may be a request and was not understood.
     not_understood: u64,
+    /// The same in milliseconds.
+    not_understood_at: u64,
     /// One that is being recognised: it is large, and the stack may be small.
     request: Option<Box<Request>>,
 }
@@ -56,10 +62,14 @@ impl Default for Recent {
             entries: Vec::with_capacity(MOST),
             order: VecDeque::with_capacity(MOST),
             turn: REACH + 1,
+            now: 0,
+            others_until: 0,
+            awaited: None,
             learns_until: 0,
             pending_until: 0,
             repeated_until: 0,
             not_understood: 0,
+            not_understood_at: 0,
             request: Some(Box::default()),
         }
     }
@@ -76,7 +86,7 @@ impl Recent {
     fn begin(&mut self, reach: u64) -> &mut Entry {
         let turn = self.turn;
         let length = self.entries.len();
-        let in_reach = |place: &usize| self.entries[*place].until > turn;
+        let in_reach = |place: &usize| self.is_wanted(&self.entries[*place]);
         let has_room = length < RECENT || length < MOST && self.order.front().is_some_and(in_reach);
         let oldest = if has_room {
             None
@@ -88,8 +98,10 @@ impl Recent {
             length
         });
         self.order.push_back(place);
+        let (now, awaited) = (self.now, self.awaited);
         let entry = &mut self.entries[place];
-        (entry.turn, entry.until, entry.name) = (turn, turn + reach, None);
+        entry.settle(awaited);
+        (entry.turn, entry.until, entry.at, entry.name) = (turn, turn + reach, now, None);
         entry
     }
 
@@ -133,7 +145,11 @@ impl Recent {
 
     /// What the requests are known by to which an operation of this turn may belong.
     pub fn names(&self) -> impl Iterator<Item = u64> + '_ {
-        let in_reach = self.entries.iter().filter(|it| it.until > self.turn);
+        self.names_in(Reach::Turn(self.turn))
+    }
+
+    fn names_in(&self, reach: Reach) -> impl Iterator<Item = u64> + '_ {
+        let in_reach = self.entries.iter().filter(move |it| reach.has(it));
         in_reach.filter_map(|entry| entry.name)
     }
 
@@ -213,6 +229,7 @@ impl Recent {
             rules.count_condition();
         }
         self.learns_until = self.learns_until.max(self.turn + reach);
+        let awaited = self.awaits(predictions, rules);
         let entry = self.begin(reach);
         entry.judge(rules);
         entry.touched = Touched::No;
@@ -221,6 +238,7 @@ impl Recent {
             .expected
             .extend(predictions.iter().map(Expected::from));
         entry.is_for(request);
+        entry.is_awaited_in(awaited);
     }
 
     /// Looks at the bytes that were kept and not parsed yet, newest turns only. `open` opens a record, and tells where in it the
@@ -228,13 +246,21 @@ impl Recent {
     pub fn recognise(
         &mut self,
         recogniser: &impl Recogniser,
-        mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
+        open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
     ) {
         let turn = self.turn;
-        if self.pending_until <= turn {
-            return;
+        if self.pending_until > turn {
+            self.pending_until = turn;
+            self.recognise_in(Reach::Turn(turn), recogniser, open);
         }
-        self.pending_until = turn;
+    }
+
+    fn recognise_in(
+        &mut self,
+        reach: Reach,
+        recogniser: &impl Recogniser,
+        mut open: impl FnMut(&mut Sealed) -> Option<Range<usize>>,
+    ) {
         let Some(mut request) = self.request.take() else {
             return;
         };
@@ -246,7 +272,7 @@ impl Recent {
                 continue;
             };
             let entry = &mut self.entries[place];
-            if entry.until <= turn {
+            if !reach.has(entry) {
                 continue;
             }
             let (mut are_many, mut is_sealed) = (false, false);
@@ -269,26 +295,28 @@ impl Recent {
             if are_many {
                 let bytes: ArrayVec<u8, KEPT> = bytes.iter().copied().collect();
                 entry.known = Known::Nothing;
-                let read_in = entry.turn;
-                self.recognise_many(&bytes, read_in, &mut request);
+                let read = (entry.turn, entry.at);
+                self.recognise_many(&bytes, read, &mut request);
                 continue;
             }
             let recognised = recogniser.recognise(bytes, &mut request);
             request.is_secure = is_sealed;
             // Another request may follow it.
-            if recognised != Ok(bytes.len()) {
-                self.not_understood = self.not_understood.max(entry.turn);
-            }
+            let read = (entry.turn, entry.at);
+            let is_all = recognised == Ok(bytes.len());
             match recognised {
                 Ok(_) => entry.is_for(&request),
                 Err(_) => entry.known = Known::Nothing,
+            }
+            if !is_all {
+                self.had_not_understood(read);
             }
         }
         self.request = Some(request);
     }
 
-    /// Finds the requests in a record of HTTP/2 that was read in the turn `read_in`.
-    fn recognise_many(&mut self, bytes: &[u8], read_in: u64, request: &mut Request) {
+    /// Finds the requests in a record of HTTP/2 that was read in this turn, and at that time.
+    fn recognise_many(&mut self, bytes: &[u8], read: (u64, u64), request: &mut Request) {
         let mut connection = http2::Connection::late();
         request.is_secure = true;
         let mut rest = bytes;
@@ -297,16 +325,16 @@ impl Recent {
                 Event::Request { .. } => {
                     self.keep_request(request);
                     let newest = self.order.back().map(|&place| &mut self.entries[place]);
-                    newest.into_iter().for_each(|entry| entry.turn = read_in);
+                    newest
+                        .into_iter()
+                        .for_each(|entry| (entry.turn, entry.at) = read);
                 }
-                Event::NotUnderstood { .. } => {
-                    self.not_understood = self.not_understood.max(read_in);
-                }
+                Event::NotUnderstood { .. } => self.had_not_understood(read),
                 Event::Reset { .. } => {}
             }
         }
         if !connection.is_in_step() {
-            self.not_understood = self.not_understood.max(read_in);
+            self.had_not_understood(read);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Which request an operation was for.
 
+use super::bounds::Reach;
 use super::entry::{Attribution, Expected, Known, Touched};
-use super::{Recent, REACH};
+use super::Recent;
 use crate::cache::Caches;
 use crate::predictions::Depth;
 use crate::rules::{Lesson, Rules};
@@ -14,11 +15,14 @@ impl Recent {
 
     /// An operation on the path with this hash took place: whether it was predicted, which is counted for the rule that did.
     pub fn confirms(&mut self, hash: u64, depth: Depth, rules: &mut Rules) -> bool {
-        let turn = self.turn;
+        self.confirms_in(Reach::Turn(self.turn), hash, depth, rules)
+    }
+
+    fn confirms_in(&mut self, reach: Reach, hash: u64, depth: Depth, rules: &mut Rules) -> bool {
         // The newest first: each request has its own companions' votes.
         for &place in self.order.iter().rev() {
             let entry = &mut self.entries[place];
-            if entry.until <= turn {
+            if !reach.has(entry) {
                 continue;
             }
             // One that was served in an iteration before is served: a stranger may have the server touch, after it, what was predicted
@@ -56,19 +60,29 @@ impl Recent {
         depth: Depth,
         rules: &mut Rules,
     ) -> Attribution {
-        let turn = self.turn;
-        if self.confirms(hash, depth, rules) {
+        self.attribute_in(Reach::Turn(self.turn), path, hash, depth, rules)
+    }
+
+    pub(super) fn attribute_in(
+        &mut self,
+        reach: Reach,
+        path: &[u8],
+        hash: u64,
+        depth: Depth,
+        rules: &mut Rules,
+    ) -> Attribution {
+        if self.confirms_in(reach, hash, depth, rules) {
             return Attribution::Explained;
         }
-        if depth == Depth::Data && self.is_of_cache(path) {
+        if depth == Depth::Data && self.is_of_cache(path, reach) {
             return Attribution::CacheFile;
         }
         // The request that explains it best, and of several the newest: in one iteration many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
-        let mut doubtful = self.not_understood + REACH > turn;
+        let mut doubtful = self.is_doubtful(reach);
         for &index in self.order.iter().rev() {
             let entry = &self.entries[index];
-            if entry.until <= turn {
+            if !reach.has(entry) {
                 continue;
             }
             let request = match &entry.known {
@@ -79,7 +93,8 @@ impl Recent {
                 }
                 Known::Nothing => continue,
             };
-            if let Some(lesson) = rules.lesson(request, path, depth) {
+            let lesson = rules.lesson(request, path, depth);
+            if let Some(lesson) = lesson.filter(|lesson| reach.teaches(lesson)) {
                 if best
                     .as_ref()
                     .is_none_or(|(_, best)| lesson.is_better_than(best))

@@ -92,6 +92,10 @@ pub(super) struct Entry {
     pub turn: u64,
     /// Until which turn an operation may be its.
     pub until: u64,
+    /// Milliseconds when it was read.
+    pub at: u64,
+    /// What was predicted for it stands in the table of what other threads may touch.
+    pub is_awaited: bool,
     pub known: Known,
     /// What it is known by elsewhere.
     pub name: Option<u64>,
@@ -136,6 +140,8 @@ impl Default for Entry {
         Entry {
             turn: 0,
             until: 0,
+            at: 0,
+            is_awaited: false,
             known: Known::Nothing,
             name: None,
             expected: ArrayVec::new(),
@@ -185,7 +191,7 @@ impl Entry {
     }
 
     /// Counts for and against the rules that predicted for it.
-    pub fn judge(&self, rules: &mut Rules) {
+    pub fn judge(&mut self, rules: &mut Rules) {
         if let (Touched::Yes, false, Known::Request(request)) =
             (self.touched, self.has_cache_file(), &self.known)
         {
@@ -194,6 +200,7 @@ impl Entry {
                 rules.caches.was_answered_otherwise(request);
             }
         }
+        self.confirm_depths(rules);
         if self.touched != Touched::No {
             let outcomes: ArrayVec<Outcome, MAX_PREDICTIONS> = self
                 .expected

@@ -1,6 +1,7 @@
 use super::*;
 use crate::predictions::Depth;
 use crate::recognise::Http;
+use crate::reports::Report;
 use proptest::prelude::*;
 
 fn predict(rules: &mut Rules, target: &str) -> (Request, Predictions) {
@@ -213,4 +214,110 @@ fn bytes_that_are_kept_have_the_entry_that_gives_way_judged() {
             recent.keep_bytes(b"GET /x HTTP/1.1\r\n\r\n", &mut rules);
         }
     }
+}
+
+/// What another thread has done on a path that it has found slow.
+fn report(path: &str, began: u64) -> Report {
+    let mut report = Report {
+        depth: Depth::Data,
+        began,
+        ..Report::default()
+    };
+    report.path.try_extend_from_slice(path.as_bytes()).unwrap();
+    report
+}
+
+fn hear(recent: &mut Recent, rules: &mut Rules, path: &str, began: u64) -> Attribution {
+    recent.attribute_report(&report(path, began), rules, &Http, |_| None)
+}
+
+/// Without it, what a pool of threads does would be laid beside requests that came later, or that were answered long ago.
+#[test]
+fn another_threads_operation_is_a_requests_that_was_read_before_it() {
+    use Attribution::{Explained, Unexplained};
+    for (began, found) in [
+        (999, Unexplained),
+        (1000, Explained),
+        (3000, Explained),
+        (3001, Unexplained),
+    ] {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        recent.is_at(1000);
+        recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n", &mut rules);
+        (0..20).for_each(|_| recent.new_iteration());
+        assert_eq!(
+            hear(&mut recent, &mut rules, "/srv/a", began),
+            found,
+            "{began}"
+        );
+        let predicted = predict(&mut rules, "/b")
+            .1
+            .iter()
+            .any(|it| it.path == b"/srv/b");
+        assert_eq!(predicted, found == Explained);
+    }
+}
+
+/// Many more requests are in reach of another thread's operation than of one of the loop's own.
+#[test]
+fn another_threads_operation_teaches_no_companion_and_nothing_beside_what_was_not_understood() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    recent.is_at(1000);
+    recent.keep_bytes(b"GET /d/a HTTP/1.1\r\n\r\n", &mut rules);
+    hear(&mut recent, &mut rules, "/srv/d/.htaccess", 1001);
+    assert!(rules.is_empty());
+    // An alias is not the obvious.
+    recent.has_not_understood();
+    hear(&mut recent, &mut rules, "/data/a", 1001);
+    assert!(rules.is_empty());
+    hear(&mut recent, &mut rules, "/srv/d/a", 1001);
+    assert_eq!(first(&predict(&mut rules, "/b").1), b"/srv/b");
+}
+
+/// Without it, requests that wait for a pool of threads would be forgotten before their turn there.
+#[test]
+fn there_is_room_for_what_other_threads_may_do() {
+    let (mut recent, mut rules) = (Recent::default(), Rules::default());
+    recent.is_at(1000);
+    let fill = |recent: &mut Recent, rules: &mut Rules| {
+        for number in 0..100 {
+            recent.new_iteration();
+            recent.new_iteration();
+            recent.keep_bytes(format!("GET /{number} HTTP/1.1\r\n\r\n").as_bytes(), rules);
+        }
+    };
+    fill(&mut recent, &mut rules);
+    assert_eq!(recent.entries.len(), RECENT);
+    hear(&mut recent, &mut rules, "/other", 1000);
+    fill(&mut recent, &mut rules);
+    assert_eq!(
+        hear(&mut recent, &mut rules, "/srv/3", 1000),
+        Attribution::Explained
+    );
+}
+
+/// Without it, a rule whose files other threads touch, and find in memory, would never be proven.
+#[test]
+fn what_other_threads_touch_proves_a_rule() {
+    static AWAITED: Awaited = Awaited::new();
+    let (mut recent, mut rules) = (Recent::beside(&AWAITED), Rules::default());
+    recent.is_at(1000);
+    recent.keep_bytes(b"GET /a HTTP/1.1\r\n\r\n", &mut rules);
+    hear(&mut recent, &mut rules, "/srv/a", 1000);
+    for number in 0..RECENT + 10 {
+        // What was asked for before is out of reach.
+        (0..REACH).for_each(|_| recent.new_iteration());
+        recent.is_at(1000 + 2100 * number as u64);
+        let (request, predictions) = predict(&mut rules, &format!("/{number}"));
+        let is_proven = rules.are_proven(&predictions);
+        recent.remember(&request, &predictions, &mut rules);
+        assert!(AWAITED.is_any());
+        let path = format!("/srv/{number}");
+        AWAITED.touch(crate::hash(path.as_bytes()), Depth::Data);
+        assert_eq!(is_proven, number >= RECENT + 7, "{number}");
+    }
+    let (_, predictions) = predict(&mut rules, "/z");
+    assert!(rules.are_proven(&predictions));
+    drop(recent);
+    assert!(!AWAITED.is_any());
 }

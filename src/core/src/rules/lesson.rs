@@ -43,6 +43,11 @@ impl Lesson<'_> {
         self.likeness > other.likeness
     }
 
+    /// Whether the path is beside what the target names.
+    pub fn is_of_companion(&self) -> bool {
+        matches!(self.likeness, (Kind::Companion, ..))
+    }
+
     /// Whether the whole target stands at the end of the path.
     pub fn is_of_whole_target(&self) -> bool {
         matches!(self.likeness, (Kind::Whole, _, true))

@@ -32,7 +32,7 @@ pub struct Options {
     pub just: Vec<String>,
 
     /// Rounds of the sections that are not about CPU time or counts [default: 5, cold, deep, bodies, bodies-mixed and hung 3,
-    /// servers, caches, tls, http2, overlay and fuse 2; quick: 1].
+    /// servers, caches, pools, tls, http2, overlay and fuse 2; quick: 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: Option<u32>,
 

@@ -181,7 +181,9 @@ impl Trial {
             Section::Flat => sections::flat::run(self, part, disk),
             Section::Faults => sections::faults::run(self, part, disk),
             // They are their parts.
-            Section::Servers | Section::Caches | Section::Tls | Section::Http2 => Ok(()),
+            Section::Servers | Section::Caches | Section::Pools | Section::Tls | Section::Http2 => {
+                Ok(())
+            }
         }
     }
 
@@ -337,11 +339,12 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 20] = [
+const SECTIONS: [(Section, Kind); 21] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
     (Section::Caches, Kind::Slow),
+    (Section::Pools, Kind::Slow),
     (Section::Tls, Kind::Slow),
     (Section::Http2, Kind::Slow),
     (Section::Bodies, Kind::Slow),

@@ -22,6 +22,7 @@ pub fn configurations(part: Part) -> Vec<Configuration> {
             Section::Mixed => of(&[NginxCache], &[AioThreads, Workers16, Laio, Floor]),
             _ => of(&[NginxCache], &[Stock, Laio, AioThreads, Workers16]),
         },
+        Section::Pools => of(&Program::OF_POOLS, &[Stock, Laio]),
         Section::Tls => over_tls(part.section),
         Section::Http2 => over_http2(part.section),
         Section::Cold => [

@@ -24,6 +24,14 @@ pub enum Program {
     Asyncio,
     /// `demo-servers/selectors_files.py`: `epoll`.
     Selectors,
+    /// `demo-servers/node_files.js`: files by a pool of four threads.
+    Node,
+    /// `demo-servers/express_files.js`: the same pool.
+    Express,
+    /// `demo-servers/aiohttp_files.py`: files are opened by a pool of some threads.
+    Aiohttp,
+    /// `demo-servers/starlette_files.py`: files by a pool of forty threads.
+    Starlette,
     /// `demo-servers/lazy`, one of the servers that the paper compares. No section of the trial is about them.
     Lazy(Strategy),
 }
@@ -73,6 +81,9 @@ impl Program {
         Self::Selectors,
     ];
 
+    /// Those of the section `pools`.
+    pub const OF_POOLS: [Self; 4] = [Self::Node, Self::Express, Self::Aiohttp, Self::Starlette];
+
     /// Those of the section `tls`.
     pub const OVER_TLS: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::H2o, Self::Asyncio];
 
@@ -91,6 +102,7 @@ impl Program {
             .into_iter()
             .chain([Self::NginxPread, Self::NginxCache])
             .chain(Self::OTHERS)
+            .chain(Self::OF_POOLS)
     }
 
     /// Its name.
@@ -105,6 +117,10 @@ impl Program {
             Self::H2o => "h2o",
             Self::Asyncio => "asyncio",
             Self::Selectors => "selectors",
+            Self::Node => "node",
+            Self::Express => "express",
+            Self::Aiohttp => "aiohttp",
+            Self::Starlette => "starlette",
             Self::Lazy(strategy) => strategy.name(),
         }
     }
@@ -125,10 +141,37 @@ impl Program {
             Self::NginxPread | Self::NginxCache => "nginx",
             Self::Webfs => "webfsd",
             // They are written for the system's own.
-            Self::Asyncio | Self::Selectors => "/usr/bin/python3",
+            Self::Asyncio | Self::Selectors | Self::Aiohttp | Self::Starlette => "/usr/bin/python3",
+            Self::Node | Self::Express => "node",
             Self::Lazy(Strategy::Libevent) => "lazy-files-libevent",
             Self::Lazy(_) => "lazy-files",
             Self::Lighttpd | Self::Nginx | Self::Merecat | Self::H2o => self.name(),
+        }
+    }
+
+    /// The script of `demo-servers` that the command runs.
+    pub fn script(self) -> Option<&'static str> {
+        match self {
+            Self::Asyncio => Some("asyncio_files.py"),
+            Self::Selectors => Some("selectors_files.py"),
+            Self::Node => Some("node_files.js"),
+            Self::Express => Some("express_files.js"),
+            Self::Aiohttp => Some("aiohttp_files.py"),
+            Self::Starlette => Some("starlette_files.py"),
+            _ => None,
+        }
+    }
+
+    /// What Debian's packages bring that the script cannot do without.
+    pub fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Express => &["/usr/share/nodejs/express"],
+            Self::Aiohttp => &["/usr/lib/python3/dist-packages/aiohttp"],
+            Self::Starlette => &[
+                "/usr/lib/python3/dist-packages/starlette",
+                "/usr/lib/python3/dist-packages/uvicorn",
+            ],
+            _ => &[],
         }
     }
 }

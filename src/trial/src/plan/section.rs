@@ -17,6 +17,8 @@ pub enum Section {
     Servers,
     /// The same for nginx with `proxy_cache`, all of whose answers are cached. Its runs are recorded as theirs.
     Caches,
+    /// What mixed measures, for servers that leave their files to a pool of threads. Its runs are recorded as theirs.
+    Pools,
     /// What cold, mixed, bodies, cpu and syscalls measure, over TLS 1.3, and armed and handshakes. Its runs are recorded as theirs.
     Tls,
     /// What cold, mixed, bodies and cpu measure, over HTTP/2, and cold-clear, own, armed and page. Its runs are recorded as theirs.
@@ -109,6 +111,7 @@ impl Section {
     pub fn parts(self) -> Vec<Part> {
         let sections = match self {
             Self::Servers | Self::Caches => &[Self::Cold, Self::Mixed][..],
+            Self::Pools => &[Self::Mixed],
             Self::Tls => &Self::OF_TLS,
             Self::Http2 => &Self::OF_HTTP2,
             _ => &[self],
@@ -128,6 +131,7 @@ impl Section {
             Self::Deep => "deep",
             Self::Servers => "servers",
             Self::Caches => "caches",
+            Self::Pools => "pools",
             Self::Tls => "tls",
             Self::Http2 => "http2",
             Self::ColdClear => "cold-clear",

@@ -19,6 +19,7 @@ pub fn all(results: &Results) -> Vec<Verdict> {
         bodies(results),
         opaque(results),
         latencies(results),
+        pools(results),
         costs(results),
         counts(results),
         tls::all(results),
@@ -195,6 +196,30 @@ fn latencies(results: &Results) -> Vec<Verdict> {
         .filter_map(|program| one((Section::Mixed, ""), program))
         .chain(deep)
         .collect()
+}
+
+/// Servers that leave their files to a pool of threads.
+fn pools(results: &Results) -> Vec<Verdict> {
+    let one = |program: Program| {
+        let (rate, p99) = match program {
+            Program::Node => (2.0, 0.02),
+            _ => (1.0, 0.1),
+        };
+        let rows = [
+            (
+                "cold req/s beside cached: laio / stock",
+                (Section::Mixed, figure::COLD_RATE),
+                at_least(rate, None),
+            ),
+            (
+                "cached p99 beside cold: laio / stock",
+                (Section::Mixed, figure::P99),
+                at_most(p99, None),
+            ),
+        ];
+        ratios_to(results, of(program, Variant::Stock), &rows)
+    };
+    Program::OF_POOLS.into_iter().flat_map(one).collect()
 }
 
 /// What the library costs where it is not needed.

@@ -29,7 +29,7 @@ pub fn render(
         Program::Lighttpd => LIGHTTPD,
         Program::H2o => H2O,
         Program::Merecat => MERECAT,
-        Program::Webfs | Program::Asyncio | Program::Selectors | Program::Lazy(_) => return None,
+        _ => return None,
     };
     let (extra_main, extra_http) = match spec.aio_threads {
         true => (

@@ -55,7 +55,10 @@ impl Tools {
     pub fn has(&self, program: Program, scheme: Scheme) -> bool {
         let needs_module = program == Program::Lighttpd && scheme.is_over_tls();
         let speaks_it = !needs_module || Path::new(LIGHTTPD_TLS).exists();
-        speaks_it && self.programs.contains_key(&program)
+        let mut modules = program.modules().iter();
+        speaks_it
+            && self.programs.contains_key(&program)
+            && modules.all(|it| Path::new(it).exists())
     }
 
     /// In clear text, or by this over TLS.
@@ -256,7 +259,7 @@ impl Server {
             Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
             Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
             Program::Lazy(_) => !says(line, &[" at 127.0.0.1 port "]),
-            Program::Webfs | Program::Asyncio | Program::Selectors => true,
+            _ => true,
         };
         log.lines().filter(serious).map(str::to_owned).collect()
     }
@@ -313,14 +316,15 @@ fn command(
     let output = File::create(directory.join("output.log"))?;
     let program = tools.programs.get(&spec.program);
     let mut command = Command::new(program.context("it is not installed")?);
-    let in_python = |command: &mut Command, script| {
-        let script = tools.demo_servers.join(script);
-        command.arg("-B").arg(script).arg(format!("--port={port}"));
+    if let Some(script) = spec.program.script() {
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(tools.demo_servers.join(script));
+        command.arg(format!("--port={port}"));
         command.arg("--root").arg(docroot);
         if spec.scheme.is_over_tls() {
             command.arg("--certificate").arg(identity);
         }
-    };
+    }
     match spec.program {
         Program::Nginx | Program::NginxPread | Program::NginxCache => {
             _ = command.arg("-c").arg(&path).arg("-p").arg(directory)
@@ -346,8 +350,6 @@ fn command(
             command.args(["-m", "/dev/null", "-p", &port.to_string(), "-r"]);
             command.arg(docroot);
         }
-        Program::Asyncio => in_python(&mut command, "asyncio_files.py"),
-        Program::Selectors => in_python(&mut command, "selectors_files.py"),
         Program::Lazy(strategy) => {
             if strategy != Strategy::Libevent {
                 command.args(["--strategy", strategy.name()]);
@@ -362,6 +364,7 @@ fn command(
                 command.env("LD_LIBRARY_PATH", directory);
             }
         }
+        _ => {}
     }
     // A process group of its own: Ctrl-C is for us, and we end the servers in order.
     command

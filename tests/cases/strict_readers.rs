@@ -64,7 +64,6 @@ fn main() -> ExitCode {
         Kind::EventMachine("--epoll"),
         Kind::Asyncore(""),
         Kind::Asyncore("--poll"),
-        // Its files are opened in threads that are no event loops: nothing is learnt there.
         Kind::Waitress,
         // Without it, a connection that no call of the C library has registered could be lost.
         Kind::Uvloop,
@@ -72,23 +71,20 @@ fn main() -> ExitCode {
         Kind::Tornado,
     ];
     let tests = kinds.into_iter().flat_map(|kind| {
-        [false, true]
-            .into_iter()
-            .filter(move |pinned| *pinned || kind != Kind::Waitress)
-            .map(move |pinned| {
-                let rule = if pinned { "pinned" } else { "learnt" };
-                let name = match kind {
-                    Kind::EventMachine("") => "EventMachine in select".into(),
-                    Kind::EventMachine(_) => "EventMachine in epoll".into(),
-                    Kind::Asyncore("") => "asyncore in select".into(),
-                    Kind::Asyncore(_) => "asyncore in poll".into(),
-                    other => format!("{other:?}"),
-                };
-                Test::new(format!("{name}, {rule}"), move || serve(kind, pinned))
-                    .needs(Need::SlowDisk)
-                    .needs(kind.need())
-                    .limit(120)
-            })
+        [false, true].into_iter().map(move |pinned| {
+            let rule = if pinned { "pinned" } else { "learnt" };
+            let name = match kind {
+                Kind::EventMachine("") => "EventMachine in select".into(),
+                Kind::EventMachine(_) => "EventMachine in epoll".into(),
+                Kind::Asyncore("") => "asyncore in select".into(),
+                Kind::Asyncore(_) => "asyncore in poll".into(),
+                other => format!("{other:?}"),
+            };
+            Test::new(format!("{name}, {rule}"), move || serve(kind, pinned))
+                .needs(Need::SlowDisk)
+                .needs(kind.need())
+                .limit(120)
+        })
     });
     run(tests.collect())
 }

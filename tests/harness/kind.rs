@@ -44,6 +44,14 @@ pub enum Kind {
     Twisted,
     /// `demo-servers/uvloop_files.py`: `epoll`, registered by io_uring.
     Uvloop,
+    /// `demo-servers/node_files.js`: `epoll`, files in four other threads.
+    Node,
+    /// `demo-servers/express_files.js`: the same.
+    Express,
+    /// `demo-servers/aiohttp_files.py`: `epoll`, files are opened in other threads.
+    Aiohttp,
+    /// `demo-servers/starlette_files.py`: `epoll`, files in forty other threads.
+    Starlette,
 }
 
 impl Kind {
@@ -64,7 +72,10 @@ impl Kind {
             | Kind::Asyncore(_)
             | Kind::Waitress
             | Kind::Tornado
-            | Kind::Twisted => "/usr/bin/python3",
+            | Kind::Twisted
+            | Kind::Aiohttp
+            | Kind::Starlette => "/usr/bin/python3",
+            Kind::Node | Kind::Express => "node",
             Kind::EventMachine(_) => "/usr/bin/ruby",
             Kind::Thin => "thin",
             Kind::Uvloop => "python3-with-uvloop",
@@ -92,6 +103,12 @@ impl Kind {
             Kind::Tornado => Need::Package("python3-tornado"),
             Kind::Twisted => Need::Package("python3-twisted"),
             Kind::Uvloop => Need::Uvloop,
+            Kind::Node => Need::Command(self.command(), "nodejs"),
+            // It needs a node as well, which may be another than Debian's.
+            Kind::Express => Need::Package("node-express"),
+            Kind::Aiohttp => Need::Package("python3-aiohttp"),
+            // And `python3-uvicorn`.
+            Kind::Starlette => Need::Package("python3-starlette"),
             Kind::Lazy(_) => Need::Command("make", "make"),
             Kind::LazyLibevent => Need::Libevent,
         }
@@ -138,7 +155,11 @@ impl Kind {
             | Kind::Thin
             | Kind::Asyncore(_)
             | Kind::Waitress
-            | Kind::Uvloop => Abilities {
+            | Kind::Uvloop
+            | Kind::Node
+            | Kind::Express
+            | Kind::Aiohttp
+            | Kind::Starlette => Abilities {
                 ranges: false,
                 listing: 404,
                 unfinished: 404,
@@ -178,6 +199,10 @@ impl Kind {
             Kind::Tornado => "-B @DEMO@/tornado_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Twisted => "-B @DEMO@/twisted_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Uvloop => "-B @DEMO@/uvloop_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Node => "@DEMO@/node_files.js --port @PORT@ --root @ROOT@".into(),
+            Kind::Express => "@DEMO@/express_files.js --port @PORT@ --root @ROOT@".into(),
+            Kind::Aiohttp => "-B @DEMO@/aiohttp_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Starlette => "-B @DEMO@/starlette_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::LazyLibevent => "--port @PORT@ --root @ROOT@ --cache 20".into(),
         }
     }

@@ -87,6 +87,8 @@ counters! {
     Preempted => "reasons" / "preempted",
     /// Stalls with no request before them that explains their path.
     Unexplained => "reasons" / "unexplained",
+    /// File operations of other threads that have waited for the disk, and were for a request of this loop.
+    Elsewhere => "reasons" / "elsewhere",
     /// Records of clients that speak TLS, opened to look at what they ask for.
     TlsOpened => "tls" / "opened",
     /// Clients that speak TLS and cannot be understood: the TLS library told no secret of theirs.

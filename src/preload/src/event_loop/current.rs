@@ -4,6 +4,7 @@
 //! re-entrancy: whatever is called meanwhile, by us or by a signal handler, finds nothing there and
 //! passes through.
 
+use super::elsewhere;
 use super::state::EventLoop;
 use crate::gate::slot::Slot;
 use crate::gate::{loops, table, waker};
@@ -54,6 +55,9 @@ unsafe extern "C" fn end(state: *mut c_void) {
         waker::close(state.number);
         state.counters.end();
         loops::give_back(state.number);
+        if !loops::are_any() {
+            elsewhere::is_over();
+        }
         state.pool.stop();
     } else {
         std::mem::forget(state);
@@ -223,8 +227,14 @@ pub fn recover() {
     pool.recover();
 }
 
+/// Whether this thread is an event loop, also while its state is in use.
+pub fn is_of_a_loop() -> bool {
+    !OWNED.get().is_null()
+}
+
 /// After a fork: the state is the parent's. Nothing is freed, for a lock may be held for ever.
 pub fn abandon() {
+    elsewhere::abandon();
     loops::abandon();
     WAITS.set(false);
     CURRENT.set(null_mut());

@@ -1,25 +1,27 @@
 //! File operations: straight, or a stall, which is counted and learnt from. What the library does not
 //! hold back (changes of files, look-ups of host names) is counted apart, and teaches nothing.
 
+use super::elsewhere;
 use super::sealed::open_kept;
 use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
 use crate::sys::lock::ForkedLock;
 use crate::sys::log::Sparing;
 use crate::sys::program::STATS;
-use crate::sys::{descriptors, errno};
+use crate::sys::{clock, descriptors, errno};
 use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recent::Attribution;
 use laio_core::recognise::Http;
+use laio_core::reports::Report;
 use laio_core::stats::{Block, Call, Counter};
 use laio_core::warmth::Warmth;
 
 /// An operation on a file system without a device of its own that took longer than these nanoseconds
 /// has waited: such file systems do not count the blocks that they read.
-const LONG: u64 = 500_000;
+pub(super) const LONG: u64 = 500_000;
 
 /// A look-up of a host name that took longer than these nanoseconds has waited for another machine: to
 /// read `/etc/hosts` takes less.
@@ -49,7 +51,7 @@ pub struct Operation<'a> {
 
 impl Operation<'_> {
     /// A read from a pipe or a terminal may sleep as well; that is no disk's fault.
-    fn is_on_file(&self) -> bool {
+    pub(super) fn is_on_file(&self) -> bool {
         use rustix::fs::{fstat, FileType};
         let Subject::Descriptor(fd) = self.subject else {
             return true;
@@ -65,12 +67,12 @@ impl Operation<'_> {
     }
 
     /// Whether it reads what is in an open file.
-    fn is_of_data(&self) -> bool {
+    pub(super) fn is_of_data(&self) -> bool {
         matches!(self.subject, Subject::Descriptor(_)) && self.call != Call::Stat
     }
 
     /// Whether it was on a file system that reads no blocks of a device of its own.
-    fn is_opaque(&self) -> bool {
+    pub(super) fn is_opaque(&self) -> bool {
         let kind = match self.subject {
             Subject::Path(path, _) | Subject::Unlearnt(path) => file_system::kind_at(path),
             // SAFETY: as in `is_on_file`.
@@ -123,25 +125,31 @@ impl Operation<'_> {
 
 impl EventLoop {
     /// A file operation is done, and took so many ticks. What it was is asked for only if it stalled
-    /// or something can be learnt from it.
+    /// or something can be learnt from it. `before` tells how often the thread had slept, if that was asked.
     #[inline]
-    pub fn operated<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Option<Operation<'a>>) {
+    pub fn operated<'a>(
+        &mut self,
+        ticks: u64,
+        before: Option<i64>,
+        what: impl FnOnce() -> Option<Operation<'a>>,
+    ) {
         let suspicious = self.suspicion.is_roused(ticks);
         let learns = self.recent.learns() && self.is_armed();
         if !suspicious && !learns {
             self.counters.count_alone(Counter::PassedThrough);
         } else if let Some(operation) = what() {
-            self.consider(operation, suspicious.then_some(ticks));
+            self.consider(operation, suspicious.then_some((ticks, before)));
         }
     }
 
     #[cold]
-    fn consider(&mut self, operation: Operation<'_>, suspicious: Option<u64>) {
+    fn consider(&mut self, operation: Operation<'_>, suspicious: Option<(u64, Option<i64>)>) {
         let _errno = errno::Guard::new();
         self.bodies.opens_warm = false;
         let learns = self.is_armed() && self.recent.learns();
-        let stalled = suspicious
-            .is_some_and(|ticks| self.has_blocked(operation, self.suspicion.nanoseconds(ticks)));
+        let took = suspicious.map(|(ticks, _)| self.suspicion.nanoseconds(ticks));
+        let before = suspicious.and_then(|(_, before)| before);
+        let stalled = took.is_some_and(|took| self.has_blocked(operation, took, before));
         if !stalled {
             self.counters.count_alone(Counter::PassedThrough);
         } else {
@@ -161,6 +169,9 @@ impl EventLoop {
             self.rules.caches.has_stalled();
         }
         let Subject::Path(path, depth) = operation.subject else {
+            if stalled && operation.is_of_data() && self.suspicion.has_company(self.now()) {
+                self.learn_from_file(operation, took.unwrap_or_default());
+            }
             return;
         };
         let mut room = ArrayVec::new();
@@ -190,10 +201,13 @@ impl EventLoop {
     }
 
     /// Whether the thread slept in this operation; if so it is counted and remembered.
-    fn has_blocked(&mut self, operation: Operation<'_>, took: u64) -> bool {
+    fn has_blocked(&mut self, operation: Operation<'_>, took: u64, before: Option<i64>) -> bool {
         let armed = self.is_armed();
         let since = self.suspicion.ask();
-        let blocked = if armed && since.is_fresh {
+        let blocked = if let Some(before) = before {
+            self.suspicion.has_slept_since(before)
+                && (since.read_blocks || !self.suspicion.is_traced(self.now()))
+        } else if armed && since.is_fresh {
             // A sleep since the beginning of this iteration is this call's, unless a debugger has stopped it. Blocks may have been read
             // ahead, without waiting.
             since.slept && (since.read_blocks || !self.suspicion.is_traced(self.now()))
@@ -231,6 +245,21 @@ impl EventLoop {
         }
         operation.report("stall", took, Block::stalled);
         true
+    }
+
+    /// A file's data has stalled, and it may have been opened by another thread.
+    fn learn_from_file(&mut self, operation: Operation<'_>, took: u64) {
+        let mut report = Report {
+            depth: Depth::Data,
+            is_of_data: true,
+            began: clock::nanoseconds().saturating_sub(took) / 1_000_000,
+            ..Report::default()
+        };
+        if let Subject::Descriptor(fd) = operation.subject {
+            if elsewhere::path_of(fd, &mut report.path) {
+                self.is_told_by(&report);
+            }
+        }
     }
 
     /// A file was changed, which took so many ticks.

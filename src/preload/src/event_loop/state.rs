@@ -13,6 +13,7 @@ mod suspicion;
 pub use looks::{Seen, LOOK, SEALED};
 pub use suspicion::SUSPICIOUS;
 
+use super::elsewhere;
 use crate::fetch::completion::Jobs;
 use crate::fetch::job::Job;
 use crate::fetch::pool::{Pool, Urgency, MAX_JOBS};
@@ -47,6 +48,8 @@ pub struct EventLoop {
     pub(super) rules: Rules,
     /// The last requests, from which that is learnt.
     pub(super) recent: Recent,
+    /// How far it has heard what other threads report.
+    pub(super) heard: u64,
     /// Files of caches, from which that is learnt, too.
     pub(super) studies: Studies,
     pub(super) looks: Looks,
@@ -96,7 +99,8 @@ impl EventLoop {
             counters,
             pool: Arc::new(Pool::new(counters, config.threads, config.window)),
             rules,
-            recent: Recent::default(),
+            recent: Recent::beside(&elsewhere::AWAITED),
+            heard: elsewhere::begins(SUSPICIOUS),
             studies: Studies::default(),
             looks: Looks::default(),
             iteration,
@@ -189,9 +193,11 @@ impl EventLoop {
         self.iteration.begin();
         self.recent.new_iteration();
         self.expect_unsent();
+        self.recent.is_at(self.now());
         self.bodies.begin_iteration();
         self.suspicion.begin_iteration(self.now());
         self.look_at_key();
+        self.hear();
     }
 
     /// The application goes on with what it is told.

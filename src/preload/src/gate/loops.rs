@@ -27,6 +27,11 @@ pub fn are_several() -> bool {
     !PLACES.load(Relaxed).is_power_of_two()
 }
 
+/// Whether there is one.
+pub fn are_any() -> bool {
+    PLACES.load(Relaxed) != 0
+}
+
 /// The loop with this number has ended.
 pub fn give_back(number: usize) {
     PLACES.fetch_and(!(1 << (number % MOST_LOOPS)), Relaxed);

@@ -1,10 +1,10 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
 use super::body::{gate, has_produced, refuse, repeats, wrote_pipe};
-use crate::event_loop::{self, Operation, Subject, Transfer};
+use crate::event_loop::{self, reporting, Operation, Subject, Transfer};
 use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
-use crate::sys::{clock, descriptors, errno};
+use crate::sys::{clock, descriptors, errno, usage};
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
@@ -272,22 +272,24 @@ fn has_read(fd: c_int, count: ssize_t, start: impl FnOnce(BorrowedFd<'_>) -> Opt
     });
 }
 
-/// Performs a call on an event loop's thread and tells the loop how long it took. What the call was
+/// Performs a call and tells the event loop whose thread this is, or those that there are, how long it took. What the call was
 /// about is worked out only where it matters.
 #[inline]
 fn timed<'a, R>(real: impl FnOnce() -> R, operation: impl FnOnce() -> Operation<'a>) -> R {
-    let Some(here) = event_loop::here() else {
+    let here = event_loop::here();
+    if here.is_none() && !reporting::is_of_interest() {
         return real();
-    };
+    }
+    let before = usage::sleeps_before();
     let begin = clock::ticks();
     let result = real();
-    let end = clock::ticks();
-    here.with(|state| {
-        state.operated(end.saturating_sub(begin), || {
-            // A path that the kernel could not read we cannot read either.
-            (!errno::is(libc::EFAULT)).then(operation)
-        });
-    });
+    let ticks = clock::ticks().saturating_sub(begin);
+    // A path that the kernel could not read we cannot read either.
+    let what = || (!errno::is(libc::EFAULT)).then(operation);
+    match here {
+        Some(here) => drop(here.with(|state| state.operated(ticks, before, what))),
+        None => reporting::operated(ticks, before, what),
+    }
     result
 }
 

@@ -37,11 +37,15 @@ pub mod place {
     pub const FORKS: usize = 11;
     /// It has jumped (`longjmp`) since it last entered a part of the library that no handler may enter.
     pub const JUMPED: usize = 12;
+    /// What the kernel had counted for it, as it was last asked behind a slow operation.
+    pub const COUNTED: usize = 13;
+    /// Of how many of its next operations the kernel is asked before them.
+    pub const ASKED: usize = 14;
     /// The locks that it has; counted where debug assertions are.
     #[cfg(debug_assertions)]
-    pub const HELD: usize = 13;
+    pub const HELD: usize = 15;
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 }
 
 /// The block's size in bytes.

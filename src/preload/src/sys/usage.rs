@@ -40,6 +40,52 @@ pub fn sleeps() -> i64 {
     kernels_usage().ru_nvcsw
 }
 
+/// What the kernel has counted for a thread that is no event loop since it was last asked so.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    /// How often it has slept since it began.
+    pub sleeps: i64,
+    /// Whether it has read any blocks.
+    pub blocks: bool,
+    /// Whether page faults have read some.
+    pub faults: bool,
+}
+
+/// The blocks and faults that were counted when that was last asked: half of the number each.
+static COUNTED: Local<Cell<u64>> = Local::at(place::COUNTED);
+
+/// Asks for it.
+pub fn read_since() -> Read {
+    let now = usage();
+    let [blocks, faults] = [now.blocks, now.faults].map(|count| count as u32);
+    let before = COUNTED.get();
+    COUNTED.set(u64::from(faults) << 32 | u64::from(blocks));
+    Read {
+        sleeps: now.sleeps,
+        blocks: blocks != before as u32,
+        faults: faults != (before >> 32) as u32,
+    }
+}
+
+/// Of so many operations of this thread the kernel is asked before them as well.
+static ASKED: Local<Cell<u64>> = Local::at(place::ASKED);
+
+/// What the kernel counts between two operations does not tell them apart: it is asked before the next ones as well.
+pub fn ask_before(operations: u64) {
+    ASKED.set(operations);
+}
+
+/// How often this thread has slept, where that is asked before an operation.
+#[inline]
+pub fn sleeps_before() -> Option<i64> {
+    let left = ASKED.get();
+    if left == 0 {
+        return None;
+    }
+    ASKED.set(left - 1);
+    Some(usage().sleeps)
+}
+
 fn kernels_usage() -> libc::rusage {
     // It is asked behind calls of the application's as well, whose error stands.
     let _errno = errno::Guard::new();

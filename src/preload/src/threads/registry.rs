@@ -120,6 +120,18 @@ pub fn spawn(name: &'static CStr, run: impl FnOnce() + Send + 'static) -> Result
     spawned
 }
 
+/// Whether the program has other threads than the calling one and ours. Where that cannot be found out, it has.
+pub fn are_others() -> bool {
+    let ours = REGISTRY.get().map_or(0, |registry| {
+        let threads = registry.threads.lock();
+        let leaving = threads.leaving.iter().filter(|thread| is_alive(**thread));
+        threads.at_work + leaving.count()
+    });
+    // A directory of a directory each: its links are those, `.` and its name.
+    let all = rustix::fs::stat("/proc/self/task").map_or(usize::MAX, |it| it.st_nlink as usize);
+    all > ours + 1 + 2
+}
+
 /// Dismisses all threads and waits until they are gone; the gates that they were to open are open.
 /// Those who are inside a read come back from it first.
 pub fn dismiss() {

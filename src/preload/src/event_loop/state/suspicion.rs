@@ -3,6 +3,7 @@
 use crate::sys::clock::{self, TickRate};
 use crate::sys::status;
 use crate::sys::usage::{usage, Usage};
+use crate::threads::registry;
 
 /// An operation that took longer than these nanoseconds may have waited for a disk.
 pub const SUSPICIOUS: u64 = 30_000;
@@ -42,6 +43,8 @@ pub struct Suspicion {
     close_until: u64,
     /// Until when a debugger is taken to stop the thread at its calls.
     traced_until: u64,
+    /// Until when the program is taken to have other threads.
+    company_until: u64,
 }
 
 /// What the kernel has counted since it was last asked.
@@ -71,6 +74,7 @@ impl Suspicion {
             is_fresh: false,
             close_until: 0,
             traced_until: 0,
+            company_until: 0,
         }
     }
 
@@ -124,6 +128,14 @@ impl Suspicion {
         now < self.traced_until
     }
 
+    /// Whether the program has other threads, for which this one may wait.
+    pub fn has_company(&mut self, now: u64) -> bool {
+        if now >= self.company_until && registry::are_others() {
+            self.company_until = now + CLOSE;
+        }
+        now < self.company_until
+    }
+
     /// Whether the kernel is asked at the beginning of each iteration.
     pub fn is_close(&self, now: u64) -> bool {
         now < self.close_until
@@ -149,6 +161,11 @@ impl Suspicion {
             read_blocks: self.baseline.blocks > before.blocks,
             faulted: self.baseline.faults > before.faults,
         }
+    }
+
+    /// Whether the thread had slept more often, when the kernel was last asked, than so many times.
+    pub fn has_slept_since(&self, before: i64) -> bool {
+        self.baseline.sleeps > before
     }
 
     fn rebase(&mut self) -> Usage {

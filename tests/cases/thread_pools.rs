@@ -1,5 +1,5 @@
 //! Real servers that leave their files to a pool of threads: Node's streams, express, aiohttp, Starlette, waitress, nginx with `aio
-//! threads`. What such a thread waits for teaches the loop for which it does so.
+//! threads`. What such a thread waits for teaches the loop for which it does so. And threads that wait for each other, and not for a disk.
 
 use anyhow::{ensure, Context as _};
 use laio_tests::cold::{drop_pages, SlowDisk};
@@ -156,6 +156,26 @@ fn strangers() -> Result {
     Ok(())
 }
 
+/// A thread that waits for the interpreter's lock, and then sends what is in memory, has not waited for the disk.
+fn lock() -> Result {
+    let root = fresh_dir("documents")?;
+    std::fs::write(root.join("file"), vec![2; 4 << 20])?;
+    let (program, mut connection) = threads(&["lock", "-"], &root)?;
+    for number in 0..300 {
+        get(&mut connection, &format!("/{number}"))?;
+    }
+    let stats = Stats::of(&[program.0.id()])?;
+    ensure!(
+        stats.sum("/reasons/preempted") > 0,
+        "no call was slow: this tested nothing\n{stats}"
+    );
+    ensure!(
+        stats.stalls() == 0,
+        "no call has waited for a disk\n{stats}"
+    );
+    Ok(())
+}
+
 /// A program that is ended when this is dropped.
 struct Running(Child);
 
@@ -169,7 +189,10 @@ impl Drop for Running {
 /// `tests/programs/threads.py`, and a connection to it.
 fn threads(arguments: &[&str], root: &Path) -> Result<(Running, Connection)> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let preload = Preload::on()?.with("LAIO_BREAK_EVEN_US", "0");
+    let mut preload = Preload::on()?.with("LAIO_BREAK_EVEN_US", "0");
+    if arguments[0] == "lock" {
+        preload = preload.with("LAIO_MAP", format!("/={}/", root.display()));
+    }
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/threads.py");
     let mut command = preload.command(Path::new("/usr/bin/python3"));
     command
@@ -230,5 +253,6 @@ fn main() -> ExitCode {
             .needs(python)
             .needs(Need::SlowDisk),
     );
+    tests.push(Test::new("lock", lock).needs(python));
     run(tests)
 }

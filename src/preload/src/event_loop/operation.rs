@@ -8,7 +8,7 @@ use crate::fetch::file_system;
 use crate::sys::lock::ForkedLock;
 use crate::sys::log::Sparing;
 use crate::sys::program::STATS;
-use crate::sys::{clock, descriptors, errno};
+use crate::sys::{clock, descriptors, errno, usage};
 use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
@@ -210,7 +210,9 @@ impl EventLoop {
         } else if armed && since.is_fresh {
             // A sleep since the beginning of this iteration is this call's, unless a debugger has stopped it. Blocks may have been read
             // ahead, without waiting.
-            since.slept && (since.read_blocks || !self.suspicion.is_traced(self.now()))
+            since.slept
+                && (since.read_blocks || !self.suspicion.is_traced(self.now()))
+                && self.is_certain(since.read_blocks)
         } else {
             // The kernel was asked long ago, and a sleep may have had any reason; only where no device counts
             // the blocks that are read is it taken for an answer. Blocks may have been a page fault's.
@@ -245,6 +247,17 @@ impl EventLoop {
         }
         operation.report("stall", took, Block::stalled);
         true
+    }
+
+    /// A thread among others may have slept for one of them (a mutex, the lock of an interpreter) before this call, which was slow for
+    /// another reason. Then blocks are believed, and the kernel is asked before the next operations as well, so that no other sleep is taken
+    /// for theirs.
+    fn is_certain(&mut self, read_blocks: bool) -> bool {
+        let alone = !self.suspicion.has_company(self.now());
+        if !alone {
+            usage::ask_before(elsewhere::CLOSELY);
+        }
+        alone || read_blocks
     }
 
     /// A file's data has stalled, and it may have been opened by another thread.

@@ -2,7 +2,7 @@
 //!
 //! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
 //! [`rules`] makes [`predictions`] of the files that its handler will touch, with [`cache`] for those of nginx's caches, [`warmth`] remembers
-//! which of them were in memory a moment ago, [`gate`] keeps what one descriptor's readiness owes to
+//! which of them were in memory a moment ago, [`widths`] how much of them is read at once, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
 //! Where other threads than the loop's touch the files, [`reports`] tell of those that were slow, and [`awaited`] of what was touched at all.
@@ -44,6 +44,7 @@ pub mod stream;
 pub mod symbols;
 pub mod tls;
 pub mod warmth;
+pub mod widths;
 
 use core::hash::{BuildHasher, Hasher};
 

@@ -47,6 +47,8 @@ pub struct Prediction<'a> {
     pub offset: u64,
     /// How much it will read at the most, where that is known.
     pub length: Option<u64>,
+    /// How often the window is doubled for it.
+    pub doublings: u8,
     /// [`crate::hash`] of the path.
     pub hash: u64,
     /// The rule that said so.
@@ -59,17 +61,23 @@ impl<'a> Prediction<'a> {
         self.path.get(..self.root).unwrap_or_default()
     }
 
-    /// How many bytes are to be in memory, where that is a `window` for those who read on.
+    /// How many bytes are brought in for those who read on, where that is a `window` as a rule.
+    pub fn width(&self, window: u64) -> u64 {
+        window << self.doublings
+    }
+
+    /// How many are to be in memory for this one.
     pub fn wanted(&self, window: u64) -> u64 {
-        let length = self.length.unwrap_or(window);
-        window.min(length.max(LEAST))
+        let width = self.width(window);
+        let length = self.length.unwrap_or(width);
+        width.min(length.max(LEAST))
     }
 
     /// Under which it stands in the table of warm paths: the inode may be in memory without the
     /// data, one window of the data without another, and a part of a window without the whole.
     pub fn key(&self, window: u64) -> u64 {
         let key = self.window_key(window);
-        if self.depth != Depth::Data || self.wanted(window) == window {
+        if self.depth != Depth::Data || self.wanted(window) == self.width(window) {
             return key;
         }
         let mut part = [0; 24];
@@ -106,6 +114,7 @@ struct Item {
     depth: Depth,
     offset: u64,
     length: Option<u64>,
+    doublings: u8,
     hash: u64,
     rule: RuleId,
 }
@@ -144,6 +153,7 @@ impl Predictions {
                 depth,
                 offset,
                 length,
+                doublings,
                 hash,
                 rule,
             } = *item;
@@ -154,10 +164,18 @@ impl Predictions {
                 depth,
                 offset,
                 length,
+                doublings,
                 hash,
                 rule,
             }
         })
+    }
+
+    /// Doubles windows as often as is said of the rules.
+    pub fn widen(&mut self, doublings: impl Fn(RuleId) -> u8) {
+        for item in &mut self.items {
+            item.doublings = doublings(item.rule);
+        }
     }
 
     /// Adds the path that these parts make up: the learnt directory, and what follows it. Nothing is
@@ -196,6 +214,7 @@ impl Predictions {
             depth,
             offset,
             length,
+            doublings: 0,
             hash,
             rule,
         });
@@ -209,6 +228,7 @@ impl Predictions {
             depth,
             offset,
             length,
+            doublings,
             hash,
             rule,
         } = prediction;
@@ -224,6 +244,7 @@ impl Predictions {
             depth,
             offset,
             length,
+            doublings,
             hash,
             rule,
         });

@@ -4,7 +4,7 @@ use super::bounds::Reach;
 use super::entry::{Attribution, Expected, Known, Touched};
 use super::Recent;
 use crate::cache::Caches;
-use crate::predictions::Depth;
+use crate::predictions::{Depth, RuleId};
 use crate::rules::{Lesson, Rules};
 
 impl Recent {
@@ -48,6 +48,18 @@ impl Recent {
             }
         }
         false
+    }
+
+    /// The rule that has predicted the path with this hash for one of the last requests.
+    pub fn rule_for(&self, hash: u64) -> Option<RuleId> {
+        let reach = Reach::Others(self.now);
+        let places = self.order.iter().rev();
+        let in_reach = places.map(|place| &self.entries[*place]);
+        let mut expected = in_reach
+            .filter(|entry| reach.has(entry))
+            .flat_map(|entry| &entry.expected);
+        let rule = expected.find(|it| it.hash == hash)?.outcome.rule;
+        (!Caches::is_one(rule)).then_some(rule)
     }
 
     /// An operation on `path` took place: confirms the rule that predicted it, or learns one.

@@ -22,6 +22,7 @@ mod sealed;
 mod state;
 mod study;
 pub mod time;
+mod width;
 
 pub use body::Transfer;
 pub use current::{

@@ -164,6 +164,7 @@ impl EventLoop {
         }
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
+            self.has_read_further(operation);
         }
         if stalled {
             self.rules.caches.has_stalled();

@@ -252,6 +252,9 @@ impl EventLoop {
         let mut others = Others::Warm;
         let window = self.pool.window();
         let ttl = self.ttl.get();
+        if !self.widths.is_empty() {
+            self.looks.predictions.widen(|rule| self.widths.of(rule));
+        }
         for prediction in self.looks.predictions.iter() {
             let mut key = prediction.window_key(window);
             let mut known = self.pool.warm.get(key, self.now(), ttl);
@@ -306,6 +309,7 @@ impl EventLoop {
                 // What is beyond the room of one job will stall, if the disk is really asked.
                 Some(job) => {
                     let _ = job.paths.push(prediction);
+                    self.widths.is_used(prediction.rule);
                 }
                 None if !self.pool.is_staffed() => others = Others::Unstaffed,
                 None => {
@@ -391,9 +395,11 @@ impl EventLoop {
         let all = &mut self.looks.cold;
         let count = all.iter().filter(|(_, job)| reads(job)).count() as u64;
         let share = self.config.inflight / count.max(1);
-        let bytes = self.pool.window().min(share);
+        let window = self.pool.window();
         let mut at = 0;
         while let Some((_, job)) = all.get_mut(at) {
+            let widths = job.paths.iter().map(|it| it.width(window));
+            let bytes = widths.max().unwrap_or(window).min(share);
             let charged = reads(job).then(|| inflight::charge(fd, slot, bytes, self.config));
             match charged.transpose() {
                 Ok(charge) => {

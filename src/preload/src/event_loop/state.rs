@@ -31,6 +31,7 @@ use laio_core::recent::Recent;
 use laio_core::rules::Rules;
 use laio_core::stats::Counters;
 use laio_core::warmth::Ttl;
+use laio_core::widths::Widths;
 use looks::Looks;
 use sets::Sets;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct EventLoop {
     pub(super) suspicion: Suspicion,
     /// For how long what was in memory is taken to be there still.
     pub(super) ttl: Ttl,
+    /// How much of a file is brought in, where that is more than a window.
+    pub(super) widths: Widths,
     /// How much it is told of at once.
     pub(super) told_at_once: Batch,
     /// Requests that are held back.
@@ -107,6 +110,7 @@ impl EventLoop {
             attention: Attention::until(armed_until),
             suspicion: Suspicion::new(now),
             ttl: Ttl::new(config.warm_ms),
+            widths: Widths::default(),
             told_at_once: Batch::default(),
             holding: Holding::default(),
             bodies: Bodies::default(),

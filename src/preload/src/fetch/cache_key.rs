@@ -81,6 +81,7 @@ fn read(path: &[u8]) -> Result<ArrayVec<u8, MAX_KEY>, Errno> {
         depth: Depth::Data,
         offset: 0,
         length: None,
+        doublings: 0,
         hash: 0,
         rule: RuleId::default(),
     };

@@ -60,6 +60,7 @@ pub(super) fn is_suspicious(ticks: u64) -> bool {
 }
 
 /// The path by which a file was opened, where it still has that.
+#[inline(never)]
 pub(super) fn path_of(fd: i32, into: &mut ArrayVec<u8, MAX_PATH>) -> bool {
     const GONE: &[u8] = b" (deleted)";
     let mut link = ArrayString::<32>::new();

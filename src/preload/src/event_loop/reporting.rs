@@ -35,7 +35,9 @@ fn outside_of_sections(act: impl FnOnce()) {
     }
 }
 
+/// Apart, as the two below, so that not all of their rooms for paths lie on the stack at once: it may be small.
 #[cold]
+#[inline(never)]
 fn note(operation: Operation<'_>) {
     let Subject::Path(path, depth) = operation.subject else {
         return;
@@ -73,6 +75,7 @@ fn has_waited(operation: Operation<'_>, took: u64, before: Option<i64>) -> bool 
     since.blocks && !since.faults
 }
 
+#[inline(never)]
 fn report(operation: Operation<'_>, took: u64) {
     let mut report = Report {
         is_of_data: operation.is_of_data(),

@@ -86,7 +86,7 @@ impl Recent {
         if self.confirms_in(reach, hash, depth, rules) {
             return Attribution::Explained;
         }
-        if depth == Depth::Data && self.is_of_cache(path, reach) {
+        if depth == Depth::Data && self.is_of_cache_in(reach, path) {
             return Attribution::CacheFile;
         }
         // The request that explains it best, and of several the newest: in one iteration many are handled.

@@ -4,6 +4,7 @@ use super::bounds::{Reach, REACH, REACH_OF_OTHERS};
 use super::entry::{Entry, Known};
 use super::Recent;
 use crate::cache::CacheFile;
+use crate::predictions::Depth;
 use crate::recognise::Request;
 use crate::rules::Rules;
 
@@ -39,6 +40,25 @@ impl Recent {
         entries.filter(open).filter_map(Entry::request)
     }
 
+    /// The request that explains an operation on the path with this hash, of a depth: the newest of which it was predicted, or from
+    /// which it could have been. Nothing is learnt.
+    pub fn explains(
+        &self,
+        path: &[u8],
+        hash: u64,
+        depth: Depth,
+        rules: &Rules,
+    ) -> Option<&Request> {
+        let entries = self.order.iter().rev().map(|&place| &self.entries[place]);
+        let in_reach = entries.filter(|entry| entry.until > self.turn);
+        let explaining = in_reach.filter_map(|entry| {
+            let request = entry.request()?;
+            let is_expected = entry.expected.iter().any(|expected| expected.hash == hash);
+            (is_expected || rules.lesson(request, path, depth).is_some()).then_some(request)
+        });
+        explaining.into_iter().next()
+    }
+
     /// A handler has waited for the data of a file: was it that of a request for less than all of it?
     pub fn waited_for_data(&self, rules: &mut Rules) {
         self.waited_in(Reach::Turn(self.turn), rules);
@@ -54,7 +74,11 @@ impl Recent {
     }
 
     /// Whether a path is a cache file's by its looks, and no request names it.
-    pub(super) fn is_of_cache(&self, path: &[u8], reach: Reach) -> bool {
+    pub fn is_of_cache(&self, path: &[u8]) -> bool {
+        self.is_of_cache_in(Reach::Turn(self.turn), path)
+    }
+
+    pub(super) fn is_of_cache_in(&self, reach: Reach, path: &[u8]) -> bool {
         CacheFile::of(path).is_some_and(|file| {
             let names =
                 |request: &Request| memchr::memmem::find(&request.target, file.name).is_some();

@@ -3,9 +3,12 @@
 //! A [`Block`] is plain memory with a fixed layout, so that a process can be read from outside
 //! (`laio stats PID`) without its knowledge; [`Snapshot`] is the same as JSON.
 
-use super::names::{Call, Counter};
+use super::names::Counter;
+use super::observation::Observation;
+use super::observed::{Blocking, Observed};
 use super::snapshot::{Published, RawRow, Snapshot};
 use super::state::{Held, Process, StallTimes, State};
+use super::texts::{word, PATH};
 use core::mem::size_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -13,7 +16,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 pub const SECTION: &str = ".laio.stats";
 
 /// First bytes of a [`Block`]: the format and its version.
-pub const MAGIC: [u8; 8] = *b"LAIOST02";
+pub const MAGIC: [u8; 8] = *b"LAIOST03";
 
 /// Bytes of a [`Block`].
 pub const SIZE: usize = size_of::<Block>();
@@ -23,8 +26,6 @@ pub const LOOPS: usize = 32;
 
 /// Rows of the list of stalls, and of that of ungated calls.
 pub const ROWS: usize = 32;
-
-pub(super) const PATH: usize = 192;
 
 /// The library's version, wherever a block lies: behind its first eight bytes in every format.
 const VERSION: [u8; 16] = {
@@ -139,15 +140,23 @@ impl Heaviest {
 
     /// Adds to the row of this call and path. When the list is full, the lightest row gives way and
     /// the newcomer inherits nothing.
-    fn enter(&self, call: Call, path: &[u8], nanoseconds: u64) {
+    fn enter(&self, blocking: &Blocking<'_>) {
+        let Blocking {
+            call,
+            path,
+            nanoseconds,
+            times,
+            ..
+        } = *blocking;
         let path = &path[..path.len().min(PATH)];
+        let longest = nanoseconds / times.max(1);
         let mut lightest = (&self.0[0], u64::MAX);
         for row in &self.0 {
             let count = row.count.load(Relaxed);
             if count != 0 && row.call.load(Relaxed) == call as u32 && row.path_is(path) {
-                row.count.store(count + 1, Relaxed);
+                row.count.store(count + times, Relaxed);
                 row.total_ns.fetch_add(nanoseconds, Relaxed);
-                row.max_ns.fetch_max(nanoseconds, Relaxed);
+                row.max_ns.fetch_max(longest, Relaxed);
                 return;
             }
             let weight = if count == 0 {
@@ -165,12 +174,12 @@ impl Heaviest {
         }
         row.call.store(call as u32, Relaxed);
         row.total_ns.store(nanoseconds, Relaxed);
-        row.max_ns.store(nanoseconds, Relaxed);
+        row.max_ns.store(longest, Relaxed);
         row.length.store(path.len() as u32, Relaxed);
         for (place, chunk) in row.path.iter().zip(path.chunks(8)) {
             place.store(word(chunk), Relaxed);
         }
-        row.count.store(1, Relaxed);
+        row.count.store(times, Relaxed);
     }
 
     /// The rows as a [`Snapshot`] takes them: call, numbers and path.
@@ -199,6 +208,8 @@ pub struct Block {
     pub(super) loops: [Counters; LOOPS],
     pub(super) stalls: Heaviest,
     pub(super) ungated_calls: Heaviest,
+    /// What is published for whoever observes.
+    pub observed: Observed,
 }
 
 impl Block {
@@ -213,6 +224,7 @@ impl Block {
             loops: [const { Counters::zero() }; LOOPS],
             stalls: Heaviest::empty(),
             ungated_calls: Heaviest::empty(),
+            observed: Observed::new(),
         }
     }
 
@@ -230,6 +242,7 @@ impl Block {
             counters.end();
         }
         self.stall_times.clear();
+        self.observed.clear();
         for row in self.stalls.0.iter().chain(&self.ungated_calls.0) {
             row.count.store(0, Relaxed);
         }
@@ -237,14 +250,16 @@ impl Block {
 
     /// Enters a stall in its list; the caller sees to it that no other thread does so, nor calls
     /// [`Block::waited`], at the same time.
-    pub fn stalled(&self, call: Call, path: &[u8], nanoseconds: u64) {
-        self.stall_times.enter(nanoseconds);
-        self.stalls.enter(call, path, nanoseconds);
+    pub fn stalled(&self, blocking: &Blocking<'_>) {
+        self.stall_times.enter(blocking.nanoseconds);
+        self.stalls.enter(blocking);
+        self.observed.enter(blocking);
     }
 
     /// Enters what blocked without being the library's to hold back, in the same way.
-    pub fn waited(&self, call: Call, path: &[u8], nanoseconds: u64) {
-        self.ungated_calls.enter(call, path, nanoseconds);
+    pub fn waited(&self, blocking: &Blocking<'_>) {
+        self.ungated_calls.enter(blocking);
+        self.observed.enter(blocking);
     }
 
     /// Reads the block of this process.
@@ -263,7 +278,9 @@ impl Block {
             stall_times: self.stall_times.0.iter().map(|n| n.load(Relaxed)).collect(),
             ..Published::default()
         };
-        Snapshot::new(pid, program, mode, &totals, lists, published)
+        let words = self.observed.words().map(|word| word.load(Relaxed));
+        let observed = Observation::decode(&words.collect::<Vec<_>>());
+        Snapshot::new(pid, program, mode, &totals, lists, (observed, published))
     }
 }
 
@@ -277,28 +294,35 @@ impl Row {
     }
 }
 
-/// Up to eight bytes of a path as one little-endian word.
-fn word(chunk: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes[..chunk.len()].copy_from_slice(chunk);
-    u64::from_le_bytes(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::names::Call;
     use super::*;
 
     static BLOCK: Block = Block::new();
+
+    fn blocking(call: Call, path: &[u8], nanoseconds: u64) -> Blocking<'_> {
+        Blocking {
+            call,
+            path,
+            nanoseconds,
+            times: 1,
+            now: 0,
+            target: None,
+            is_gateable: false,
+            stack: &[],
+        }
+    }
 
     #[test]
     fn a_snapshot_adds_up_all_loops_and_sorts_stalls() {
         BLOCK.counters(0).count(Counter::Stall);
         BLOCK.counters(1).add(Counter::Stall, 2);
         BLOCK.counters(LOOPS + 7).count_alone(Counter::Warm);
-        BLOCK.stalled(Call::Open, b"/srv/a", 5_000);
-        BLOCK.stalled(Call::Sendfile, b"/srv/a-long-name", 9_000);
-        BLOCK.stalled(Call::Open, b"/srv/a", 6_000);
-        BLOCK.waited(Call::Fsync, b"/srv/a", 7_000);
+        BLOCK.stalled(&blocking(Call::Open, b"/srv/a", 5_000));
+        BLOCK.stalled(&blocking(Call::Sendfile, b"/srv/a-long-name", 9_000));
+        BLOCK.stalled(&blocking(Call::Open, b"/srv/a", 6_000));
+        BLOCK.waited(&blocking(Call::Fsync, b"/srv/a", 7_000));
         let snapshot = BLOCK.snapshot(1, "server", "on");
         assert_eq!(snapshot.lanes["stall"], 3);
         assert_eq!(snapshot.reasons["warm"], 1);
@@ -318,9 +342,13 @@ mod tests {
     fn the_list_of_stalls_is_bounded_and_keeps_the_heaviest() {
         static FULL: Block = Block::new();
         for n in 0..2 * ROWS as u64 {
-            FULL.stalled(Call::Open, format!("/{n}").as_bytes(), (n + 1) * 1000);
+            FULL.stalled(&blocking(
+                Call::Open,
+                format!("/{n}").as_bytes(),
+                (n + 1) * 1000,
+            ));
         }
-        FULL.stalled(Call::Open, b"/light", 1);
+        FULL.stalled(&blocking(Call::Open, b"/light", 1));
         let stalls = FULL.snapshot(1, "server", "on").stalls;
         assert_eq!(stalls.len(), ROWS);
         assert_eq!(stalls[0].path, format!("/{}", 2 * ROWS - 1));
@@ -331,8 +359,8 @@ mod tests {
     #[test]
     fn paths_are_escaped() {
         static HOSTILE: Block = Block::new();
-        HOSTILE.stalled(Call::Open, b"/srv/\x1b]0;owned\x07\xff", 1);
-        HOSTILE.waited(Call::Resolve, b"host\r\n", 1);
+        HOSTILE.stalled(&blocking(Call::Open, b"/srv/\x1b]0;owned\x07\xff", 1));
+        HOSTILE.waited(&blocking(Call::Resolve, b"host\r\n", 1));
         let snapshot = HOSTILE.snapshot(1, "server", "on");
         assert_eq!(snapshot.stalls[0].path, "/srv/\\u{1b}]0;owned\\u{7}\\xff");
         assert_eq!(snapshot.ungated_calls[0].path, "host\\r\\n");

@@ -1,9 +1,12 @@
 //! Reading a block out of another process's memory.
 
-use super::block::{Block, Counters, Row, LOOPS, MAGIC, PATH, ROWS, SIZE};
+use super::block::{Block, Counters, Row, LOOPS, MAGIC, ROWS, SIZE};
 use super::names::Counter;
+use super::observation::Observation;
+use super::observed::Observed;
 use super::snapshot::{LoopNow, Published, Snapshot};
 use super::state::{Held, Process, State, Text, SECONDS, STALL_BOUNDS};
+use super::texts::PATH;
 use crate::escape::Escaped;
 use core::mem::{offset_of, size_of};
 
@@ -86,9 +89,15 @@ impl Snapshot {
             "on" | "observe" | "off" => published.state.clone(),
             _ => "unknown".to_owned(),
         };
-        Some(Snapshot::new(
-            pid, program, &mode, &totals, lists, published,
-        ))
+        let observed = offset_of!(Block, observed);
+        let observed = &bytes[observed..observed + size_of::<Observed>()];
+        let words = observed.chunks_exact(8).map(|word| {
+            let word = word.try_into();
+            word.map_or(0, u64::from_le_bytes)
+        });
+        let observed = Observation::decode(&words.collect::<Vec<_>>());
+        let rest = (observed, published);
+        Some(Snapshot::new(pid, program, &mode, &totals, lists, rest))
     }
 }
 
@@ -129,8 +138,8 @@ mod tests {
             version(b"LAIOST991.2.3\0\0\0\0\0\0\0\0\0\0\0"),
             Some("1.2.3".to_owned())
         );
-        assert_eq!(version(b"LAIOST02\x1b[2J\0\0\0\0\0\0\0\0\0\0\0\0\0"), None);
-        assert_eq!(version(b"LAIOST02"), None);
+        assert_eq!(version(b"LAIOST03\x1b[2J\0\0\0\0\0\0\0\0\0\0\0\0\0"), None);
+        assert_eq!(version(b"LAIOST03"), None);
         assert_eq!(version(&[0; 64]), None);
     }
 }

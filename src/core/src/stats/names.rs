@@ -34,7 +34,7 @@ counters! {
     /// File operations that blocked the event loop.
     Stall => "lanes" / "stall",
     /// Writes of files and look-ups of host names that blocked the event loop: what the library times
-    /// and does not hold back.
+    /// and does not hold back. While observing, page faults and sleeps elsewhere as well.
     UngatedCall => "lanes" / "ungated_call",
     /// System calls of programs that are written for it (`laio_syscall`) that went to the background.
     Background => "lanes" / "background",
@@ -180,10 +180,14 @@ pub enum Call {
     Mkdir,
     /// `getaddrinfo`.
     Resolve,
+    /// Page faults that read from a device, in whatever the application did.
+    Fault,
+    /// A sleep in none of the calls that are timed: for a lock, in a socket that blocks, `sleep`.
+    Elsewhere,
 }
 
 impl Call {
-    pub(super) const NAMES: [&'static str; 17] = [
+    pub(super) const NAMES: [&'static str; 19] = [
         "open",
         "stat",
         "opendir",
@@ -201,10 +205,18 @@ impl Call {
         "link",
         "mkdir",
         "getaddrinfo",
+        "page_fault",
+        "elsewhere",
     ];
 
     /// The operation's plain name.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// The name of the operation with this number, which may be any.
+    pub(super) fn name_of(number: usize) -> String {
+        let name = Self::NAMES.get(number).copied();
+        name.unwrap_or("unknown").to_owned()
     }
 }

@@ -1,6 +1,7 @@
 //! The counters of a process at one moment, as they are written in JSON.
 
 use super::names::{Call, Counter};
+use super::observation::Observation;
 use crate::escape::Escaped;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -151,6 +152,9 @@ pub struct Snapshot {
     pub ungated_time_ns: u64,
     /// The heaviest of those.
     pub ungated_calls: Vec<Blocked>,
+    /// What blocked, by call, directory, time and stack.
+    #[serde(skip_serializing_if = "Observation::is_empty")]
+    pub observed: Observation,
     /// How the process stands.
     #[serde(flatten)]
     pub published: Published,
@@ -163,7 +167,7 @@ impl Snapshot {
         mode: &str,
         totals: &[u64],
         [stalls, ungated_calls]: [impl Iterator<Item = RawRow>; 2],
-        published: Published,
+        (observed, published): (Observation, Published),
     ) -> Snapshot {
         let group = |wanted: &str| {
             let labelled = Counter::ALL
@@ -189,6 +193,7 @@ impl Snapshot {
             stalls: by_weight(stalls),
             ungated_time_ns: totals[Counter::UngatedTime as usize],
             ungated_calls: by_weight(ungated_calls),
+            observed,
             published,
         }
     }
@@ -240,6 +245,7 @@ impl Sum for Snapshot {
             sum.ungated_time_ns = sum.ungated_time_ns.saturating_add(other.ungated_time_ns);
             sum.stalls.extend(other.stalls);
             sum.ungated_calls.extend(other.ungated_calls);
+            sum.observed.add(other.observed);
             sum.published.add(other.published);
             sum
         })
@@ -260,11 +266,7 @@ fn by_weight(rows: impl Iterator<Item = RawRow>) -> Vec<Blocked> {
     let mut blocked: Vec<Blocked> = rows
         .filter(|(_, [count, ..], _)| *count > 0)
         .map(|(call, [count, total, max], path)| Blocked {
-            call: Call::NAMES
-                .get(call as usize)
-                .copied()
-                .unwrap_or("unknown")
-                .to_owned(),
+            call: Call::name_of(call as usize),
             path: Escaped(&path).to_string(),
             count,
             total_us: total / 1000,

@@ -139,6 +139,7 @@ pub fn has_waited_unseen() {
     if let Some(here) = here() {
         here.with(|state| {
             state.iteration.has_waited_unseen();
+            state.observer.began = None;
         });
     }
 }

@@ -148,7 +148,7 @@ impl EventLoop {
             // Another loop may hold back what is registered in this instance.
             table::handed_out(call.instance, call.events, count);
             self.iteration.tells(count > 0);
-            self.told_at_once.was(count.max(0).unsigned_abs() as usize);
+            self.were_ready(Some(call.instance), count.max(0).unsigned_abs() as usize);
             self.hand_over();
             return Some(count);
         }

@@ -192,7 +192,7 @@ impl EventLoop {
                 }
             });
         }
-        self.told_at_once.was(ready);
+        self.were_ready(None, ready);
         self.is_told(count > 0);
         told
     }

@@ -13,6 +13,7 @@ mod hearing;
 pub mod held_wait;
 mod holding;
 mod mapped;
+mod observed;
 mod operation;
 mod reading;
 mod repeated;

@@ -5,18 +5,14 @@ use super::elsewhere;
 use super::sealed::open_kept;
 use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
-use crate::sys::lock::ForkedLock;
-use crate::sys::log::Sparing;
-use crate::sys::program::STATS;
 use crate::sys::{clock, descriptors, errno, usage};
 use arrayvec::ArrayVec;
-use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::{warm_key, Depth};
 use laio_core::recent::Attribution;
 use laio_core::recognise::Http;
 use laio_core::reports::Report;
-use laio_core::stats::{Block, Call, Counter};
+use laio_core::stats::{Call, Counter};
 use laio_core::warmth::Warmth;
 
 /// An operation on a file system without a device of its own that took longer than these nanoseconds
@@ -38,6 +34,15 @@ pub enum Subject<'a> {
     Descriptor(i32),
     /// Something that the call does not name.
     Nameless,
+}
+
+/// The list of the statistics that an operation goes into if it blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// What the library is there to hold back.
+    Stalls,
+    /// What it never is.
+    Ungated,
 }
 
 /// One file operation of the application.
@@ -85,7 +90,7 @@ impl Operation<'_> {
         )
     }
 
-    fn with_path(&self, act: impl FnOnce(&[u8])) {
+    pub(super) fn with_path(&self, act: impl FnOnce(&[u8])) {
         match self.subject {
             Subject::Path(path, _) | Subject::Unlearnt(path) => act(path),
             Subject::Descriptor(fd) => {
@@ -95,31 +100,6 @@ impl Operation<'_> {
             }
             Subject::Nameless => act(b""),
         }
-    }
-
-    /// Enters it in a list of the statistics.
-    fn report(&self, what: &str, took: u64, enter: fn(&Block, Call, &[u8], u64)) {
-        static ONE_AT_A_TIME: ForkedLock = ForkedLock::new();
-        static SPARING: Sparing = Sparing::new();
-        self.with_path(|path| {
-            let held = ONE_AT_A_TIME.take();
-            held.inspect(|_| enter(&STATS, self.call, path, took));
-            let line = format_args!(
-                "{what} of {} us in {} of {}",
-                took / 1000,
-                self.call.name(),
-                Escaped(path)
-            );
-            if log::log_enabled!(log::Level::Debug) {
-                log::debug!("{line}");
-            } else if log::log_enabled!(log::Level::Info) {
-                match SPARING.take() {
-                    None => {}
-                    Some(0) => log::info!("{line}"),
-                    Some(more) => log::info!("{line}, and {more} more since the last line"),
-                }
-            }
-        });
     }
 }
 
@@ -159,8 +139,9 @@ impl EventLoop {
         if !stalled && !learns {
             return;
         }
-        if stalled {
+        if let (true, Some(took)) = (stalled, took) {
             self.recent.recognise(&Http, open_kept);
+            self.enter(operation, List::Stalls, took, 1);
         }
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
@@ -204,11 +185,12 @@ impl EventLoop {
     /// Whether the thread slept in this operation; if so it is counted and remembered.
     fn has_blocked(&mut self, operation: Operation<'_>, took: u64, before: Option<i64>) -> bool {
         let armed = self.is_armed();
+        let observes = self.observer.is_on;
         let since = self.suspicion.ask();
         let blocked = if let Some(before) = before {
             self.suspicion.has_slept_since(before)
                 && (since.read_blocks || !self.suspicion.is_traced(self.now()))
-        } else if armed && since.is_fresh {
+        } else if (armed || observes) && since.is_fresh {
             // A sleep since the beginning of this iteration is this call's, unless a debugger has stopped it. Blocks may have been read
             // ahead, without waiting.
             since.slept
@@ -231,7 +213,7 @@ impl EventLoop {
         }
         if !blocked || !operation.is_on_file() {
             self.counters.count_alone(Counter::Preempted);
-            if !armed {
+            if !armed && !observes {
                 // On a busy machine every call is slow: a disarmed loop does not ask each time.
                 self.suspicion.was_false();
             }
@@ -246,7 +228,7 @@ impl EventLoop {
             self.attention.doubt();
             self.ttl.was_wrong();
         }
-        operation.report("stall", took, Block::stalled);
+        self.observer.has_blocked(took, since.counted);
         true
     }
 
@@ -279,7 +261,8 @@ impl EventLoop {
     /// A file was changed, which took so many ticks.
     #[inline]
     pub fn changed<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
-        let least = if self.is_armed() { SUSPICIOUS } else { LONG };
+        let is_exact = self.is_armed() || self.observer.is_on;
+        let least = if is_exact { SUSPICIOUS } else { LONG };
         if self.suspicion.is_longer(ticks, least) {
             self.consider_change(what(), self.suspicion.nanoseconds(ticks));
         } else {
@@ -290,15 +273,16 @@ impl EventLoop {
     #[cold]
     fn consider_change(&mut self, operation: Operation<'_>, took: u64) {
         let _errno = errno::Guard::new();
-        let armed = self.is_armed();
+        let is_exact = self.is_armed() || self.observer.is_on;
         let since = self.suspicion.ask();
         // As for a stall. Otherwise the clock is believed: what is written counts no blocks here.
-        let blocked = match armed && since.is_fresh {
+        let blocked = match is_exact && since.is_fresh {
             true => since.slept && !self.suspicion.is_traced(self.now()),
             false => took > LONG,
         };
         if blocked && operation.is_on_file() {
-            self.has_waited(operation, took);
+            self.observer.has_blocked(took, since.counted);
+            self.has_waited(operation, took, 1);
         } else {
             self.counters.count_alone(Counter::PassedThrough);
         }
@@ -307,15 +291,25 @@ impl EventLoop {
     /// A host name was looked up, which took so many ticks.
     #[inline]
     pub fn resolved<'a>(&mut self, ticks: u64, what: impl FnOnce() -> Operation<'a>) {
-        if self.suspicion.is_longer(ticks, RESOLVER_LONG) {
-            let _errno = errno::Guard::new();
-            self.has_waited(what(), self.suspicion.nanoseconds(ticks));
+        if !self.suspicion.is_longer(ticks, RESOLVER_LONG) {
+            return;
         }
+        let _errno = errno::Guard::new();
+        if self.observer.is_on {
+            let since = self.suspicion.ask();
+            if since.is_fresh && !since.slept {
+                return;
+            }
+            let took = self.suspicion.nanoseconds(ticks);
+            self.observer.has_blocked(took, since.counted);
+        }
+        self.has_waited(what(), self.suspicion.nanoseconds(ticks), 1);
     }
 
-    fn has_waited(&mut self, operation: Operation<'_>, took: u64) {
-        self.counters.count(Counter::UngatedCall);
+    /// The loop was blocked by what the library does not hold back.
+    pub(super) fn has_waited(&mut self, operation: Operation<'_>, took: u64, times: u64) {
+        self.counters.add(Counter::UngatedCall, times);
         self.counters.add(Counter::UngatedTime, took);
-        operation.report("ungated call", took, Block::waited);
+        self.enter(operation, List::Ungated, took, times);
     }
 }

@@ -6,11 +6,13 @@ mod ends;
 mod holding;
 mod iteration;
 mod looks;
+mod observer;
 mod sets;
 mod studies;
 mod suspicion;
 
 pub use looks::{Seen, LOOK, SEALED};
+pub use observer::{LONG_SLEEP, SHORT};
 pub use suspicion::SUSPICIOUS;
 
 use super::elsewhere;
@@ -33,6 +35,7 @@ use laio_core::stats::Counters;
 use laio_core::warmth::Ttl;
 use laio_core::widths::Widths;
 use looks::Looks;
+use observer::Observer;
 use sets::Sets;
 use std::sync::Arc;
 use studies::Studies;
@@ -57,6 +60,7 @@ pub struct EventLoop {
     pub(super) iteration: Iteration,
     pub(super) attention: Attention,
     pub(super) suspicion: Suspicion,
+    pub(super) observer: Observer,
     /// For how long what was in memory is taken to be there still.
     pub(super) ttl: Ttl,
     /// How much of a file is brought in, where that is more than a window.
@@ -109,6 +113,7 @@ impl EventLoop {
             iteration,
             attention: Attention::until(armed_until),
             suspicion: Suspicion::new(now),
+            observer: Observer::new(config.mode == Mode::Observe),
             ttl: Ttl::new(config.warm_ms),
             widths: Widths::default(),
             told_at_once: Batch::default(),
@@ -160,6 +165,9 @@ impl EventLoop {
 
     /// The loop is about to wait.
     pub(super) fn end_iteration(&mut self) {
+        if self.observer.is_on {
+            self.observe_end();
+        }
         self.suspicion.waits();
         self.sets.close_left_over(self.number);
         if self.pool.is_staffed() {
@@ -207,13 +215,22 @@ impl EventLoop {
     /// The application goes on with what it is told.
     pub(super) fn hand_over(&mut self) {
         let now = self.now();
-        if self.is_armed() {
-            let observes = self.config.mode != Mode::On;
-            let matters = observes || self.recent.learns() || self.has_short_ttl();
+        if self.observer.is_on {
+            self.suspicion.hand_over(now, true);
+            self.observe_iteration();
+        } else if self.is_armed() {
+            let matters = self.recent.learns() || self.has_short_ttl();
             self.suspicion.hand_over(now, matters);
         } else if self.suspicion.is_close(now) {
             self.suspicion.hand_over(now, true);
         }
+    }
+
+    /// So many events were ready in a wait whose results are not looked at, by this epoll instance or by none.
+    pub(super) fn were_ready(&mut self, instance: Option<i32>, events: usize) {
+        self.told_at_once.was(events);
+        self.observer.instance = instance;
+        self.observer.ready = events as u64;
     }
 
     /// This loop has accepted a connection: it may read it at once, without having been told that it can.

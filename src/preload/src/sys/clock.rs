@@ -10,6 +10,12 @@ pub fn nanoseconds() -> u64 {
     tv_sec as u64 * 1_000_000_000 + tv_nsec as u64
 }
 
+/// Nanoseconds of a processor that this thread has had.
+pub fn thread_nanoseconds() -> u64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
+    tv_sec as u64 * 1_000_000_000 + tv_nsec as u64
+}
+
 /// A counter that is cheaper to read than any clock: the processor's own, where it has one.
 ///
 /// Only good for telling a short call from a long one. Where processors disagree about it, a short

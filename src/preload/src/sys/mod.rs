@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod at_end;
+pub mod backtrace;
 pub mod clock;
 pub mod descriptors;
 pub mod errno;

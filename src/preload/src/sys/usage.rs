@@ -23,6 +23,20 @@ pub struct Usage {
     pub blocks: i64,
     /// How many page faults have read some of them.
     pub faults: i64,
+    /// Nanoseconds of a processor, as of its last tick or sleep.
+    pub worked: u64,
+}
+
+impl Usage {
+    /// What was counted since `before`.
+    pub fn since(self, before: Usage) -> Usage {
+        Usage {
+            sleeps: self.sleeps - before.sleeps,
+            blocks: self.blocks - before.blocks,
+            faults: self.faults - before.faults,
+            worked: self.worked.saturating_sub(before.worked),
+        }
+    }
 }
 
 /// Asks the kernel for this thread's [`Usage`].
@@ -32,7 +46,12 @@ pub fn usage() -> Usage {
         sleeps: usage.ru_nvcsw - SLEPT_FOR_LOCKS.get(),
         blocks: usage.ru_inblock,
         faults: usage.ru_majflt,
+        worked: nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime),
     }
+}
+
+fn nanoseconds(time: libc::timeval) -> u64 {
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_usec.unsigned_abs() * 1000
 }
 
 /// How often this thread went to sleep of its own accord, for whatever reason.

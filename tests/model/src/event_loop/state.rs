@@ -117,6 +117,10 @@ impl EventLoop {
 
     pub(super) fn hand_over(&mut self) {}
 
+    pub(super) fn were_ready(&mut self, _: Option<i32>, events: usize) {
+        self.told_at_once.was(events);
+    }
+
     pub(super) fn accepted(&mut self, slot: &Slot) {
         if self.iteration.saw_events() {
             slot.told.accepted(self.iteration.number());

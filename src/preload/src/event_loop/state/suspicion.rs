@@ -58,6 +58,8 @@ pub struct Since {
     pub read_blocks: bool,
     /// Some of them for page faults, or all.
     pub faulted: bool,
+    /// All that it has counted.
+    pub counted: Usage,
 }
 
 impl Suspicion {
@@ -160,12 +162,18 @@ impl Suspicion {
             slept: self.baseline.sleeps - before.sleeps > waits,
             read_blocks: self.baseline.blocks > before.blocks,
             faulted: self.baseline.faults > before.faults,
+            counted: self.baseline.since(before),
         }
     }
 
     /// Whether the thread had slept more often, when the kernel was last asked, than so many times.
     pub fn has_slept_since(&self, before: i64) -> bool {
         self.baseline.sleeps > before
+    }
+
+    /// What it had counted when it was last asked.
+    pub fn baseline(&self) -> Usage {
+        self.baseline
     }
 
     fn rebase(&mut self) -> Usage {

@@ -1,10 +1,11 @@
 //! What the command understands.
 
-use crate::{man, settings};
+use crate::{man, observe, settings};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Keep event-driven servers responsive while files are cold: run them, check them, watch them.
 #[derive(Debug, Parser)]
@@ -33,6 +34,11 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Find out what blocks a program's event loops, and whether the library would help: nothing is held back.
+    #[command(
+        override_usage = "laio observe [OPTION]... -- PROGRAM [ARGUMENT]...\n       laio observe [OPTION]... --report TIME [NAME|PID]..."
+    )]
+    Observe(Observe),
     /// Look whether the library can do its work in processes that run.
     Doctor {
         /// Processes, by number or name; by default all that have the library.
@@ -159,6 +165,55 @@ pub struct Disable {
     /// The services are those of an image in this directory.
     #[arg(long, value_name = "DIRECTORY")]
     pub root: Option<PathBuf>,
+}
+
+/// What to observe, and how to show it.
+#[derive(Debug, Args)]
+pub struct Observe {
+    /// Stop the program after so long, such as 30s or 10m, and print the report.
+    #[arg(long = "for", value_name = "TIME", value_parser = observe::time)]
+    pub time: Option<Duration>,
+    /// Look at processes that run with the library, for so long.
+    #[arg(long, value_name = "TIME", value_parser = observe::time, conflicts_with_all = ["time", "library"])]
+    pub report: Option<Duration>,
+    /// As JSON: one object for each program.
+    #[arg(long, conflicts_with = "folded")]
+    pub json: bool,
+    /// As folded stacks, in microseconds, for tools that draw flame graphs.
+    #[arg(long)]
+    pub folded: bool,
+    /// Write a page with pictures as well, which needs no other file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// The library; by default the one beside this command, or in ../lib.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// The program and its arguments; with --report the processes, by number or name.
+    #[arg(required_unless_present = "report", trailing_var_arg = true)]
+    pub words: Vec<OsString>,
+}
+
+impl From<Observe> for observe::Observe {
+    fn from(options: Observe) -> observe::Observe {
+        let Observe {
+            time,
+            report,
+            json,
+            folded,
+            html,
+            library,
+            words,
+        } = options;
+        observe::Observe {
+            library,
+            time,
+            report,
+            json,
+            folded,
+            html,
+            words,
+        }
+    }
 }
 
 /// All commands with their options, those that the table of settings makes among them.

@@ -7,6 +7,7 @@ mod export;
 mod files;
 mod format;
 mod man;
+mod observe;
 mod process;
 mod report;
 mod run;
@@ -81,6 +82,7 @@ fn act(command: Command) -> Result<u8> {
             return Ok(report.status());
         }
         Command::Doctor { processes } => return doctor::doctor(&processes),
+        Command::Observe(options) => return observe::observe(&options.into()),
         Command::Stats {
             processes,
             json,

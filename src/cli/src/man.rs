@@ -53,8 +53,12 @@ fn laio(command: Command) -> Result<Vec<u8>> {
                 "Whether the library could help nginx, and what would be in the way.",
             ),
             (
-                "laio run --mode observe -- lighttpd -D -f lighttpd.conf",
-                "The server as it is; what blocks it is counted.",
+                "laio observe --for 10m -- lighttpd -D -f lighttpd.conf",
+                "The server as it is for ten minutes; then what has blocked it, and whether the library would help.",
+            ),
+            (
+                "laio observe --report 30s nginx",
+                "The same of workers that run with the library, in the next half minute.",
             ),
             (
                 "laio enable nginx --now",

@@ -168,6 +168,14 @@ impl Style {
         }
     }
 
+    /// Without colours, of so many columns.
+    pub fn plain(width: usize) -> Style {
+        Style {
+            colour: false,
+            width,
+        }
+    }
+
     /// Text in a colour.
     pub fn paint(self, colour: &str, text: &str) -> String {
         match self.colour {

@@ -45,6 +45,14 @@ impl Kernel {
         names
     }
 
+    /// The name by which it was started, or calls itself: of a program that is a link to another, that of the link.
+    pub fn started_as(self) -> String {
+        let names = self.names();
+        let name = names.get(2).or(names.first());
+        let name = name.map(|name| name.trim_start_matches('-').as_bytes());
+        Escaped(name.unwrap_or_default()).to_string()
+    }
+
     /// What it calls itself where that tells more than its program's name: `worker process`.
     pub fn role(self) -> Option<String> {
         let command = fs::read(self.file("cmdline")).ok()?;

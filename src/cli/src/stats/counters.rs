@@ -15,6 +15,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("ungated_time_ns", "Nanoseconds that they were blocked in what the library does not hold back."),
     ("stalls", "The 32 heaviest stalls by call and path: how often, microseconds in all and of the longest."),
     ("ungated_calls", "The same of calls that are not held back."),
+    ("observed", "What `laio observe` shows: all that blocked, by call (`calls`: of how much a request was known that explains it, as `gateable`), by directory of four names at most (`directories`; `inherited_ns` may have been of others that had to give way), by time (`times`: class *n* is below 2ⁿ nanoseconds), and the `worst` of late. Only with `LAIO=observe`: `iterations` of event loops and events that `waited` for a blocked one, in the same classes, and the `stacks` of the calls that blocked."),
     ("loops", "One for each event loop: whether it is `armed` (looks at requests before they are read), connections `held` now, `oldest_ms` since when (to the second), `rules` learnt, and its share of the counters. Only of a running process."),
 ];
 

@@ -189,7 +189,11 @@ pub struct Observe {
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
     /// The program and its arguments; with --report the processes, by number or name.
-    #[arg(required_unless_present = "report", trailing_var_arg = true)]
+    #[arg(
+        value_name = "PROGRAM|PID",
+        required_unless_present = "report",
+        trailing_var_arg = true
+    )]
     pub words: Vec<OsString>,
 }
 

@@ -139,10 +139,13 @@ fn flame_graph(folded: &str) -> Result<String> {
     let mut picture = Vec::new();
     from_lines(&mut options, folded.lines(), &mut picture)
         .map_err(|error| anyhow!("cannot draw the flame graph: {error}"))?;
-    let picture = String::from_utf8_lossy(&picture).into_owned();
-    // Within a page it is no document of its own.
-    let begin = picture.find("<svg").unwrap_or(0);
-    Ok(picture[begin..].to_owned())
+    let picture = String::from_utf8_lossy(&picture);
+    // Within a page it is no document of its own, and what is left of its script has nothing to do.
+    let picture = &picture[picture.find("<svg").unwrap_or(0)..];
+    let (before, rest) = picture.split_once("<script").unwrap_or((picture, ""));
+    let (_, after) = rest.split_once("</script>").unwrap_or_default();
+    let before = before.replace(" onload=\"init(evt)\"", "");
+    Ok(before + after)
 }
 
 fn escaped(text: &str) -> String {

@@ -14,7 +14,7 @@ mod watched;
 
 use crate::process::{select, Kernel};
 use crate::report::Style;
-use crate::FAILED;
+use crate::{run, FAILED};
 use anyhow::{ensure, Context, Result};
 use facts::Facts;
 pub use options::{time, Observe};
@@ -46,7 +46,8 @@ pub fn observe(observe: &Observe) -> Result<u8> {
         each.verdict = verdict::of(each);
     }
     if facts.is_empty() {
-        if status == 0 {
+        // What `laio run` refuses it tells itself.
+        if !(run::FAILED..=127).contains(&status) {
             eprintln!("laio: nothing was observed: no process with the library was seen");
         }
         return Ok(if status == 0 { FAILED } else { status });

@@ -73,9 +73,12 @@ impl Program {
         }
     }
 
-    /// As a shell tells it.
-    pub fn status(&self) -> Option<u8> {
-        let status = self.status?;
+    /// How it has ended, as a shell tells it. None of its processes runs any more.
+    pub fn status(&mut self) -> Option<u8> {
+        let status = match self.status {
+            Some(status) => status,
+            None => self.child.wait().ok()?,
+        };
         let number = status.code().or(status.signal().map(|signal| 128 + signal));
         Some(
             number

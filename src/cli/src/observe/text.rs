@@ -106,20 +106,17 @@ fn lines(facts: &Facts, width: usize) -> Vec<(&'static str, String)> {
         format!("{} {}", row.path, share(part(sum, whole)))
     });
     push_list(&mut lines, "by dir", parts.collect());
-    let room = width.saturating_sub(INDENT.len() + 24).max(20);
-    let files = facts
-        .files
-        .iter()
-        .filter(|file| !file.path.is_empty())
-        .take(ROWS);
+    let room = width.saturating_sub(INDENT.len() + 32).max(20);
+    let files = facts.files.iter().filter(|file| !file.path.is_empty());
     let files: Vec<_> = files
+        .take(ROWS)
         .map(|file| {
             format!(
-                "{} {} in {} of {}",
+                "{:<5} {} {} ({})",
                 share(part(file.total_us.saturating_mul(1000), whole)),
                 file.call,
+                shortened(&file.path, room),
                 many(file.count, "call", "calls"),
-                shortened(&file.path, room)
             )
         })
         .collect();

@@ -4,6 +4,7 @@
 mod check;
 mod hang;
 mod live;
+mod observe;
 mod run;
 mod said;
 mod screen;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
         Test::new("enable refused", service::refused).needs(Need::Root),
         Test::new("enable beside others", service::others).needs(Need::Root),
         Test::new("enable nginx", service::nginx).needs(Need::Root),
+        // Without these, a report would not be understood, or a program in a pipeline.
+        Test::new("what is not observed", observe::nothing),
+        Test::new("a report in each form", observe::running).needs(lighttpd),
         Test::new("top", screen::top).needs(lighttpd).needs(tmux),
         Test::new("top ends with its process", screen::ends)
             .needs(lighttpd)

@@ -308,7 +308,7 @@ mod tests {
             nanoseconds,
             times: 1,
             now: 0,
-            target: None,
+            target: b"",
             is_gateable: false,
             stack: &[],
         }

@@ -50,8 +50,8 @@ pub struct Blocking<'b> {
     pub times: u64,
     /// When it was over, in milliseconds of the monotonic clock.
     pub now: u64,
-    /// What the request asked for that explains it.
-    pub target: Option<&'b [u8]>,
+    /// What the request asked for that explains it; empty for none.
+    pub target: &'b [u8],
     /// Whether the gate would have held that request back.
     pub is_gateable: bool,
     /// Who called, the innermost first; empty where nobody looked.
@@ -174,8 +174,7 @@ impl Observed {
         if weight(row) >= each {
             return;
         }
-        let target = blocking.target.unwrap_or_default();
-        let (path, target) = (cut(blocking.path, PATH), cut(target, TARGET));
+        let (path, target) = (cut(blocking.path, PATH), cut(blocking.target, TARGET));
         let stack = cut(blocking.stack, FRAMES);
         let lengths = [
             blocking.call as usize,
@@ -297,7 +296,7 @@ mod tests {
             nanoseconds: 1000,
             times: 1,
             now: 7,
-            target: None,
+            target: b"",
             is_gateable: false,
             stack: &[],
         }
@@ -313,7 +312,7 @@ mod tests {
     fn what_was_entered_is_read() {
         let observed = Observed::new();
         observed.enter(&Blocking {
-            target: Some(b"/a?b"),
+            target: b"/a?b",
             is_gateable: true,
             stack: &[5, 6],
             ..blocking(b"/srv/www/img/a.bin")

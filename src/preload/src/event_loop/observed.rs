@@ -12,7 +12,6 @@ use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::Depth;
-use laio_core::recognise::Target;
 use laio_core::stats::{Block, Blocking, Call, FRAMES};
 
 impl EventLoop {
@@ -31,18 +30,20 @@ impl EventLoop {
             true => backtrace::take(&mut room),
             false => &[],
         };
+        let now = self.now();
         operation.with_path(|path| {
-            let mut target = Target::new();
-            let is_gateable =
-                list == List::Stalls && self.is_explained(operation, path, &mut target);
+            let cause = match list {
+                List::Stalls => self.cause(operation, path),
+                List::Ungated => None,
+            };
             let blocking = Blocking {
                 call: operation.call,
                 path,
                 nanoseconds: took,
                 times,
-                now: self.now(),
-                target: is_gateable.then_some(&target),
-                is_gateable,
+                now,
+                target: cause.unwrap_or_default(),
+                is_gateable: cause.is_some(),
                 stack,
             };
             let held = ONE_AT_A_TIME.take();
@@ -65,24 +66,23 @@ impl EventLoop {
         });
     }
 
-    /// Whether a request explains an operation, so that the gate holds it back, or would: the file is the one that it asks for,
-    /// or a cache's. Its target goes into `target`, as far as it is known still.
-    fn is_explained(&mut self, operation: Operation<'_>, path: &[u8], target: &mut Target) -> bool {
+    /// What the request asks for that explains an operation, so that the gate holds it back, or would: the file is the one that is
+    /// asked for, or a cache's. Empty where that is not known any more.
+    fn cause(&mut self, operation: Operation<'_>, path: &[u8]) -> Option<&[u8]> {
         let depth = match operation.subject {
             Subject::Path(_, depth) => depth,
             Subject::Descriptor(_) => Depth::Data,
-            Subject::Unlearnt(_) | Subject::Nameless => return false,
+            Subject::Unlearnt(_) | Subject::Nameless => return None,
         };
         let mut room = ArrayVec::new();
         let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);
-        if let Some(request) = self.recent.explains(path, hash, depth, &self.rules) {
-            target.clone_from(&request.target);
-        } else if !self.recent.is_of_cache(path) {
-            return self.observer.is_explained(hash);
+        let request = self.recent.explains(path, hash, depth, &self.rules);
+        if request.is_none() && !self.recent.is_of_cache(path) {
+            return self.observer.is_explained(hash).then_some(b"");
         }
         self.observer.explains(hash);
-        true
+        Some(request.map_or(b"", |request| &request.target))
     }
 
     /// The application goes on with what it is told, and is observed.
@@ -124,7 +124,9 @@ impl EventLoop {
         let sleeps = after.sleeps - before.sleeps - self.observer.claimed.sleeps;
         let found = match (u64::try_from(faults), sleeps) {
             (Ok(faults @ 1..), _) if left > 0 => Some((Call::Fault, faults)),
-            (_, 1..) if left > LONG_SLEEP => Some((Call::Elsewhere, 1)),
+            (_, 1..) if left > LONG_SLEEP && !self.suspicion.is_traced(self.now()) => {
+                Some((Call::Elsewhere, 1))
+            }
             _ => None,
         };
         if let Some((call, times)) = found {

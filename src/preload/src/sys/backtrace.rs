@@ -19,29 +19,21 @@ extern "C" {
 const GO_ON: c_int = 0;
 const STOP: c_int = 4;
 
-/// Frames of ours, which are between the application and this one.
-const OURS: usize = 3;
-
 struct Taken<'r> {
     room: &'r mut [u64],
     count: usize,
-    passed: usize,
 }
 
-/// The innermost callers of the application's, as many as there is room for. None in a signal handler, which may have
+/// The innermost callers, the library's own first, as many as there is room for. None in a signal handler, which may have
 /// interrupted the dynamic linker, whose lock is taken here.
 pub fn take(room: &mut [u64]) -> &[u64] {
     if handler::may_be_running() {
         return &[];
     }
-    let mut taken = Taken {
-        room,
-        count: 0,
-        passed: 0,
-    };
+    let mut taken = Taken { room, count: 0 };
     // SAFETY: `visit` is given a frame that lives as long as its call, and `taken`, which outlives this one.
     unsafe { _Unwind_Backtrace(visit, (&raw mut taken).cast()) };
-    let Taken { room, count, .. } = taken;
+    let Taken { room, count } = taken;
     room.get(..count).unwrap_or_default()
 }
 
@@ -50,10 +42,6 @@ extern "C" fn visit(context: *const c_void, taken: *mut c_void) -> c_int {
     let taken = unsafe { &mut *taken.cast::<Taken<'_>>() };
     // SAFETY: the unwinder's own, for the length of this call.
     let address = unsafe { _Unwind_GetIP(context) };
-    taken.passed += 1;
-    if taken.passed <= OURS {
-        return GO_ON;
-    }
     match taken.room.get_mut(taken.count) {
         Some(place) if address != 0 => *place = address as u64,
         _ => return STOP,

@@ -20,6 +20,12 @@ fn stack_end() -> usize {
     unsafe { __libc_stack_end }.addr()
 }
 
+/// Whether this is called on the main thread's stack, where there is room for more than on a thread's or a coroutine's.
+pub fn has_room() -> bool {
+    let frame = 0_u64;
+    (1..STACK).contains(&stack_end().wrapping_sub((&raw const frame).addr()))
+}
+
 /// Whether so many bytes could be memory of the application's, mapped or not: the kernel's is beyond all stacks.
 pub fn are_theirs(address: *const c_void, size: usize) -> bool {
     let end = address.addr().checked_add(size);

@@ -4,7 +4,7 @@
 //! It takes no memory. It ends where a table says so, and where there is none: at code that was compiled while the
 //! program ran.
 
-use super::handler;
+use super::{address, handler};
 use std::ffi::{c_int, c_void};
 
 extern "C" {
@@ -25,9 +25,10 @@ struct Taken<'r> {
 }
 
 /// The innermost callers, the library's own first, as many as there is room for. None in a signal handler, which may have
-/// interrupted the dynamic linker, whose lock is taken here.
+/// interrupted the dynamic linker, whose lock is taken here; and none but on the main thread's stack: the unwinder takes some KiB of it, and
+/// may find no end of a coroutine's.
 pub fn take(room: &mut [u64]) -> &[u64] {
-    if handler::may_be_running() {
+    if !address::has_room() || handler::may_be_running() {
         return &[];
     }
     let mut taken = Taken { room, count: 0 };

@@ -27,7 +27,9 @@ impl Recent {
             }
             // One that was served in an iteration before is served: a stranger may have the server touch, after it, what was predicted
             // beside that.
-            if matches!(reach, Reach::Turn(turn) if entry.turn < turn) && entry.is_served_without(hash, rules) {
+            if matches!(reach, Reach::Turn(turn) if entry.turn < turn)
+                && entry.is_served_without(hash, rules)
+            {
                 continue;
             }
             if let Some(expected) = entry.expected.iter_mut().find(|e| e.hash == hash) {

@@ -4,7 +4,6 @@
 //! for the rest it stays so, and otherwise the next try comes twice as late.
 
 use crate::predictions::RuleId;
-use arrayvec::ArrayVec;
 
 /// Most rules of which that is known.
 const RULES: usize = 32;
@@ -24,9 +23,15 @@ struct Width {
     interval: u32,
 }
 
-/// What is known of some rules.
-#[derive(Debug, Default)]
-pub struct Widths(ArrayVec<Width, RULES>);
+/// What is known of some rules. Not in place: a loop's state is made on a stack that may be small.
+#[derive(Debug)]
+pub struct Widths(Vec<Width>);
+
+impl Default for Widths {
+    fn default() -> Widths {
+        Widths(Vec::with_capacity(RULES))
+    }
+}
 
 impl Widths {
     /// Whether nothing is.
@@ -71,7 +76,7 @@ impl Widths {
                 width.left = width.interval;
             }
         } else if doublings > 0 {
-            if self.0.is_full() {
+            if self.0.len() == RULES {
                 self.0.remove(0);
             }
             self.0.push(Width {

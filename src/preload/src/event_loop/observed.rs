@@ -2,7 +2,7 @@
 //! observing.
 
 use super::operation::{List, Operation, Subject};
-use super::state::{EventLoop, LONG_SLEEP, SHORT};
+use super::state::{EventLoop, Observer, LONG_SLEEP, SHORT};
 use crate::sys::lock::ForkedLock;
 use crate::sys::log::Sparing;
 use crate::sys::program::STATS;
@@ -12,10 +12,14 @@ use arrayvec::ArrayVec;
 use laio_core::escape::Escaped;
 use laio_core::paths::{from_here, without_last_slash};
 use laio_core::predictions::Depth;
-use laio_core::stats::{Block, Blocking, Call, FRAMES};
+use laio_core::recent::Recent;
+use laio_core::rules::Rules;
+use laio_core::stats::{Block, Blocking, Call};
 
 impl EventLoop {
-    /// An operation has blocked for so long, or several times for so long together.
+    /// An operation has blocked for so long, or several times for so long together. The stack may be small: what is large is in the
+    /// loop's state.
+    #[inline(never)]
     pub(super) fn enter(&mut self, operation: Operation<'_>, list: List, took: u64, times: u64) {
         static ONE_AT_A_TIME: ForkedLock = ForkedLock::new();
         static SPARING: Sparing = Sparing::new();
@@ -23,17 +27,22 @@ impl EventLoop {
             List::Stalls => ("stall", Block::stalled),
             List::Ungated => ("ungated call", Block::waited),
         };
-        let mut room = [0; FRAMES];
         // Where it is told by the wait, the stack would be that of the wait.
         let is_here = !matches!(operation.call, Call::Fault | Call::Elsewhere);
-        let stack = match self.observer.is_on && is_here {
-            true => backtrace::take(&mut room),
-            false => &[],
+        let depth = match self.observer.is_on && is_here {
+            true => backtrace::take(&mut self.observer.stack).len(),
+            false => 0,
         };
         let now = self.now();
         operation.with_path(|path| {
             let cause = match list {
-                List::Stalls => self.cause(operation, path),
+                List::Stalls => cause(
+                    &self.recent,
+                    &self.rules,
+                    &mut self.observer,
+                    operation.subject,
+                    path,
+                ),
                 List::Ungated => None,
             };
             let blocking = Blocking {
@@ -44,7 +53,7 @@ impl EventLoop {
                 now,
                 target: cause.unwrap_or_default(),
                 is_gateable: cause.is_some(),
-                stack,
+                stack: self.observer.stack.get(..depth).unwrap_or_default(),
             };
             let held = ONE_AT_A_TIME.take();
             held.inspect(|_| enter(&STATS, &blocking));
@@ -64,25 +73,6 @@ impl EventLoop {
                 }
             }
         });
-    }
-
-    /// What the request asks for that explains an operation, so that the gate holds it back, or would: the file is the one that is
-    /// asked for, or a cache's. Empty where that is not known any more.
-    fn cause(&mut self, operation: Operation<'_>, path: &[u8]) -> Option<&[u8]> {
-        let depth = match operation.subject {
-            Subject::Path(_, depth) => depth,
-            Subject::Descriptor(_) => Depth::Data,
-            Subject::Unlearnt(_) | Subject::Nameless => return None,
-        };
-        let mut room = ArrayVec::new();
-        let path = without_last_slash(from_here(path, &mut room));
-        let hash = laio_core::hash(path);
-        let request = self.recent.explains(path, hash, depth, &self.rules);
-        if request.is_none() && !self.recent.is_of_cache(path) {
-            return self.observer.is_explained(hash).then_some(b"");
-        }
-        self.observer.explains(hash);
-        Some(request.map_or(b"", |request| &request.target))
     }
 
     /// The application goes on with what it is told, and is observed.
@@ -138,4 +128,30 @@ impl EventLoop {
         let blocked = self.observer.blocked;
         self.observer.was_blocked = (blocked > 0).then_some((blocked, after.sleeps));
     }
+}
+
+/// What the request asks for that explains an operation, so that the gate holds it back, or would: the file is the one that is
+/// asked for, or a cache's. Empty where that is not known any more.
+#[inline(never)]
+fn cause<'r>(
+    recent: &'r Recent,
+    rules: &Rules,
+    observer: &mut Observer,
+    subject: Subject<'_>,
+    path: &[u8],
+) -> Option<&'r [u8]> {
+    let depth = match subject {
+        Subject::Path(_, depth) => depth,
+        Subject::Descriptor(_) => Depth::Data,
+        Subject::Unlearnt(_) | Subject::Nameless => return None,
+    };
+    let mut room = ArrayVec::new();
+    let path = without_last_slash(from_here(path, &mut room));
+    let hash = laio_core::hash(path);
+    let request = recent.explains(path, hash, depth, rules);
+    if request.is_none() && !recent.is_of_cache(path) {
+        return observer.is_explained(hash).then_some(b"");
+    }
+    observer.explains(hash);
+    Some(request.map_or(b"", |request| &request.target))
 }

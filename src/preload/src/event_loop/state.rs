@@ -12,7 +12,7 @@ mod studies;
 mod suspicion;
 
 pub use looks::{Seen, LOOK, SEALED};
-pub use observer::{LONG_SLEEP, SHORT};
+pub use observer::{Observer, LONG_SLEEP, SHORT};
 pub use suspicion::SUSPICIOUS;
 
 use super::elsewhere;
@@ -35,7 +35,6 @@ use laio_core::stats::Counters;
 use laio_core::warmth::Ttl;
 use laio_core::widths::Widths;
 use looks::Looks;
-use observer::Observer;
 use sets::Sets;
 use std::sync::Arc;
 use studies::Studies;

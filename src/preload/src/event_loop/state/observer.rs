@@ -3,6 +3,7 @@
 
 use crate::sys::descriptors;
 use crate::sys::usage::Usage;
+use laio_core::stats::FRAMES;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 
 /// An iteration of fewer nanoseconds is not asked about.
@@ -32,9 +33,11 @@ pub struct Observer {
     pub instance: Option<i32>,
     /// Whether an event was ready there when a call had blocked.
     pub others_wait: bool,
-    /// Hashes of paths that a request has explained.
-    explained: [u64; EXPLAINED],
+    /// Hashes of paths that a request has explained. Elsewhere: a loop's state is made on its thread's stack, which may be small.
+    explained: Vec<u64>,
     next: usize,
+    /// Room for a stack.
+    pub stack: Vec<u64>,
 }
 
 impl Observer {
@@ -49,8 +52,9 @@ impl Observer {
             ready: 0,
             instance: None,
             others_wait: false,
-            explained: [0; EXPLAINED],
+            explained: vec![0; EXPLAINED],
             next: 0,
+            stack: vec![0; FRAMES],
         }
     }
 

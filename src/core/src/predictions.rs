@@ -178,11 +178,12 @@ impl Predictions {
         }
     }
 
-    /// Adds the path that these parts make up: the learnt directory, and what follows it. Nothing is
+    /// Adds the path that these parts make up: the learnt directory, of `root` bytes, and what follows it. Nothing is
     /// added where there is no room, where it is there already, or where what follows would lead out of the directory.
     pub fn compose(
         &mut self,
-        parts: [&[u8]; 3],
+        parts: &[&[u8]],
+        root: usize,
         depth: Depth,
         (offset, length): (u64, Option<u64>),
         rule: RuleId,
@@ -192,8 +193,8 @@ impl Predictions {
             .iter()
             .all(|part| self.text.try_extend_from_slice(part).is_ok());
         let path = self.text.get(start..).unwrap_or_default();
-        let root = parts[0].len();
-        if !fits || path.len() > MAX_PATH || climbs(&path[root..]) || self.items.is_full() {
+        let behind = path.get(root..).unwrap_or_default();
+        if !fits || path.len() > MAX_PATH || climbs(behind) || self.items.is_full() {
             self.text.truncate(start);
             return;
         }
@@ -261,7 +262,7 @@ mod tests {
     fn keys(part: (u64, Option<u64>)) -> (u64, u64, u64) {
         let mut predictions = Predictions::default();
         let rule = RuleId::default();
-        predictions.compose([b"/srv/", b"x", b""], Depth::Data, part, rule);
+        predictions.compose(&[b"/srv/", b"x"], 5, Depth::Data, part, rule);
         let it = predictions.iter().next().unwrap();
         (it.wanted(WINDOW), it.key(WINDOW), it.window_key(WINDOW))
     }

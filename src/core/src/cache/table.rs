@@ -155,8 +155,9 @@ impl Caches {
                 serial: rule.serial,
             };
             let path = path_of(&name, &rule.levels);
-            let parts = [rule.directory.as_slice(), &path, b""];
-            into.compose(parts, Depth::Data, (0, length), id);
+            let parts = [rule.directory.as_slice(), &path];
+            let root = rule.directory.len();
+            into.compose(&parts, root, Depth::Data, (0, length), id);
         }
     }
 

@@ -153,6 +153,13 @@ impl Text {
         Some(name)
     }
 
+    /// Shows the host in lower case, without a port; nothing where it is not known. Its memory is gone afterwards: the stack may be small.
+    #[inline(never)]
+    pub(crate) fn with_host(&self, act: impl FnOnce(&[u8])) {
+        let host = self.host();
+        act(host.as_deref().unwrap_or_default());
+    }
+
     /// The header lines, as names and values; nothing where they are not all known.
     pub fn headers(&self) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
         let start = usize::from(self.headers);

@@ -80,6 +80,12 @@ impl Rule {
         let no_body = !for_data && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
         let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
-        into.compose(parts, depth, (request.offset, length), self.id);
+        into.compose(
+            &parts,
+            self.directory.len(),
+            depth,
+            (request.offset, length),
+            self.id,
+        );
     }
 }

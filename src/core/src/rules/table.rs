@@ -254,21 +254,22 @@ impl Rules {
     /// Learns it from what `request` has caused: returns the rule that would have predicted the path, which is new or has been so
     /// before.
     pub fn learn(&mut self, request: &Request, lesson: Lesson<'_>) -> Option<Outcome> {
-        let learnt = self.learn_rule(lesson.clone());
+        let learnt = self.learn_rule(&lesson);
         if learnt.is_some_and(|outcome| outcome.is_new) {
             self.templates.learn(request, &lesson);
         }
         learnt
     }
 
-    fn learn_rule(&mut self, lesson: Lesson<'_>) -> Option<Outcome> {
-        let Lesson {
-            mut shape,
+    #[inline(never)]
+    fn learn_rule(&mut self, lesson: &Lesson<'_>) -> Option<Outcome> {
+        let &Lesson {
             directory,
             depth,
             host,
             ..
         } = lesson;
+        let mut shape = lesson.shape.clone();
         let mut directory = ArrayVec::<u8, MAX_DIRECTORY>::try_from(directory).ok()?;
         if !directory.ends_with(b"/") {
             directory.try_push(b'/').ok()?;

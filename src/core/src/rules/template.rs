@@ -4,8 +4,8 @@
 //! be a part of what the client has said, at the same place both times.
 
 use super::lesson::Lesson;
-use super::shape::{Shape, MAX_DIRECTORY, MAX_PREFIX, MAX_SUFFIX};
-use crate::paths::{up_to_last_slash, MAX_PATH};
+use super::shape::{MAX_DIRECTORY, MAX_PREFIX, MAX_SUFFIX};
+use crate::paths::up_to_last_slash;
 use crate::predictions::{Depth, Predictions, RuleId};
 use crate::recognise::Request;
 use arrayvec::ArrayVec;
@@ -18,25 +18,18 @@ const MAX_WORD: usize = 128;
 /// Bytes of a target that are kept of a lesson.
 const MAX_TAUGHT: usize = 256;
 
-/// What a client has said, of which parts may stand in a path.
+/// What a client has said, of which parts may stand in a path. A host that it has not named is empty.
+#[derive(Clone, Copy)]
 pub struct Said<'r> {
-    host: Option<ArrayVec<u8, MAX_WORD>>,
-    target: &'r [u8],
+    pub host: &'r [u8],
+    pub target: &'r [u8],
 }
 
 impl<'r> Said<'r> {
-    pub fn by(request: &'r Request) -> Said<'r> {
-        let host = request.text.host();
-        Said {
-            host: host.and_then(|host| ArrayVec::try_from(host.as_slice()).ok()),
-            target: &request.target,
-        }
-    }
-
-    fn word(&self, origin: Origin) -> Option<&[u8]> {
+    fn word(self, origin: Origin) -> Option<&'r [u8]> {
         let mut components = self.target.split(|&byte| byte == b'/').skip(1);
         let word = match origin {
-            Origin::Host => self.host.as_deref(),
+            Origin::Host => Some(self.host),
             Origin::Component(number) => components.nth(usize::from(number)),
             Origin::Name => components.last(),
         };
@@ -74,7 +67,7 @@ struct Blank {
 
 impl Blank {
     /// What it is filled with.
-    fn of<'s>(&self, said: &'s Said<'_>) -> Option<&'s [u8]> {
+    fn of<'s>(&self, said: Said<'s>) -> Option<&'s [u8]> {
         let rest = said.word(self.origin)?.get(usize::from(self.start)..)?;
         let part = match self.end {
             End::OfWord => Some(rest),
@@ -88,8 +81,8 @@ impl Blank {
     /// The blank that is filled with `one` by what one client has said, and with `other` by another; the same word of both.
     fn between(
         origin: Origin,
-        (one, said): (&[u8], &Said<'_>),
-        (other, said_other): (&[u8], &Said<'_>),
+        (one, said): (&[u8], Said<'_>),
+        (other, said_other): (&[u8], Said<'_>),
     ) -> Option<Blank> {
         let (word, other_word) = (said.word(origin)?, said_other.word(origin)?);
         memchr::memmem::find_iter(word, one).find_map(|start| {
@@ -126,58 +119,52 @@ struct Component {
     is_whole: bool,
 }
 
-/// What was learnt from one operation, to be laid beside another one.
-#[derive(Clone, Debug)]
+/// What was learnt from one operation, to be laid beside another one. It is large: written where it lies.
+#[derive(Clone, Debug, Default)]
 pub struct Taught {
     host: u64,
-    words: Words,
+    host_name: ArrayVec<u8, MAX_WORD>,
+    target: ArrayVec<u8, MAX_TAUGHT>,
+    /// 0 where there is nothing.
     prefix: usize,
     directory: ArrayVec<u8, MAX_DIRECTORY>,
     suffix: ArrayVec<u8, MAX_SUFFIX>,
     kind: (bool, bool),
 }
 
-/// What the client had said.
-#[derive(Clone, Debug)]
-struct Words {
-    host: Option<ArrayVec<u8, MAX_WORD>>,
-    target: ArrayVec<u8, MAX_TAUGHT>,
-}
-
 impl Taught {
-    /// Nothing where one of its parts is too long.
-    pub fn by(request: &Request, lesson: &Lesson<'_>) -> Option<Taught> {
-        let Shape {
-            prefix,
-            directory_target,
-            trim,
-            suffix,
-            ..
-        } = &lesson.shape;
-        let said = Said::by(request);
-        Some(Taught {
-            host: request.host,
-            words: Words {
-                host: said.host,
-                target: ArrayVec::try_from(said.target).ok()?,
-            },
-            prefix: prefix.len(),
-            directory: ArrayVec::try_from(lesson.directory).ok()?,
-            suffix: suffix.clone(),
-            kind: (*directory_target, *trim),
-        })
+    /// Nothing is left where one of its parts is too long.
+    pub fn set(&mut self, request: &Request, lesson: &Lesson<'_>) {
+        let shape = &lesson.shape;
+        self.host = request.host;
+        self.host_name.clear();
+        self.target.clear();
+        self.directory.clear();
+        self.suffix.clone_from(&shape.suffix);
+        self.kind = (shape.directory_target, shape.trim);
+        request.text.with_host(|host| {
+            let _ = self.host_name.try_extend_from_slice(host);
+        });
+        let target = self.target.try_extend_from_slice(&request.target);
+        let directory = self.directory.try_extend_from_slice(lesson.directory);
+        let is_whole = target.is_ok() && directory.is_ok();
+        self.prefix = if is_whole { shape.prefix.len() } else { 0 };
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.prefix == 0
     }
 
     fn said(&self) -> Said<'_> {
         Said {
-            host: self.words.host.clone(),
-            target: &self.words.target,
+            host: &self.host_name,
+            target: &self.target,
         }
     }
 
     /// The components of its prefix.
     fn prefix(&self) -> impl Iterator<Item = &[u8]> {
-        let prefix = self.words.target.get(1..self.prefix).unwrap_or_default();
+        let prefix = self.target.get(1..self.prefix).unwrap_or_default();
         prefix
             .split(|&byte| byte == b'/')
             .take_while(|component| !component.is_empty())
@@ -190,8 +177,8 @@ impl Taught {
     }
 }
 
-/// How targets become paths.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How targets become paths. It is large: made where it lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     /// The host, where it is for one only.
     host: Option<u64>,
@@ -206,21 +193,18 @@ pub struct Template {
 }
 
 impl Template {
-    /// What two lessons have in common, where they do not say the same.
-    pub fn between(one: &Taught, other: &Taught) -> Option<Template> {
+    /// Becomes what two lessons have in common; nothing where they have not enough, or say the same.
+    pub fn set(&mut self, one: &Taught, other: &Taught) -> Option<()> {
+        let template = self;
         if one.kind != other.kind || one.suffix != other.suffix {
             return None;
         }
-        let (directory_target, trim) = one.kind;
-        let mut template = Template {
-            host: (one.host == other.host).then_some(one.host),
-            prefix: ArrayVec::new(),
-            directory: ArrayVec::new(),
-            text: ArrayVec::new(),
-            directory_target,
-            trim,
-            suffix: one.suffix.clone(),
-        };
+        template.host = (one.host == other.host).then_some(one.host);
+        template.prefix.clear();
+        template.directory.clear();
+        template.text.clear();
+        (template.directory_target, template.trim) = one.kind;
+        template.suffix.clone_from(&one.suffix);
         if one.prefix().count() != other.prefix().count() {
             return None;
         }
@@ -250,7 +234,7 @@ impl Template {
         let is_open = |component: &Component| !component.is_whole;
         let has_blanks =
             template.prefix.iter().any(is_open) || template.directory.iter().any(is_blank);
-        has_blanks.then_some(template)
+        has_blanks.then_some(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Option<(u16, u16)> {
@@ -303,8 +287,8 @@ impl Template {
                     break;
                 };
                 let found = origins(of.0.prefix().count()).find_map(|origin| {
-                    let one = (&one[part_of_one.clone()], &said);
-                    let other = (&other[part_of_other.clone()], &said_other);
+                    let one = (&one[part_of_one.clone()], said);
+                    let other = (&other[part_of_other.clone()], said_other);
                     Blank::between(origin, one, other)
                 });
                 if let Some(blank) = found {
@@ -352,30 +336,32 @@ impl Template {
     /// Adds what this predicts to a list, where there is room.
     pub fn predict(
         &self,
-        (request, said): (&Request, &Said<'_>),
+        (request, said): (&Request, Said<'_>),
         (depth, length): (Depth, Option<u64>),
         id: RuleId,
         into: &mut Predictions,
     ) -> Option<()> {
         let rest = self.rest(request)?;
-        let mut path = ArrayVec::<u8, MAX_PATH>::new();
+        let mut parts = ArrayVec::<&[u8], { MAX_PARTS + 2 }>::new();
         // What a client has said must not lead out of what goes before.
-        let mut root = None;
+        let (mut root, mut length_of_path) = (None, 0);
         for part in &self.directory {
             let bytes = match part {
                 Part::Literal(start, end) => self.text((*start, *end)),
                 Part::Blank(blank) => {
-                    root.get_or_insert(up_to_last_slash(&path).len());
+                    let before = parts.last().copied().unwrap_or_default();
+                    let beside = before.len() - up_to_last_slash(before).len();
+                    root.get_or_insert(length_of_path - beside);
                     blank.of(said)?
                 }
             };
-            path.try_extend_from_slice(bytes).ok()?;
+            length_of_path += bytes.len();
+            parts.try_push(bytes).ok()?;
         }
-        let root = root.unwrap_or(path.len());
-        path.try_extend_from_slice(rest).ok()?;
-        let (directory, rest) = path.split_at(root);
-        let parts = [directory, rest, &self.suffix];
-        into.compose(parts, depth, (request.offset, length), id);
+        let root = root.unwrap_or(length_of_path);
+        parts.try_push(rest).ok()?;
+        parts.try_push(&self.suffix).ok()?;
+        into.compose(&parts, root, depth, (request.offset, length), id);
         Some(())
     }
 }

@@ -36,6 +36,8 @@ pub struct Templates {
     /// The oldest is where the next goes.
     taught: Vec<Taught>,
     next: usize,
+    /// One that is being made.
+    made: Box<Template>,
     serial: u32,
 }
 
@@ -43,8 +45,9 @@ impl Default for Templates {
     fn default() -> Templates {
         Templates {
             all: Vec::with_capacity(MAX_TEMPLATES),
-            taught: Vec::with_capacity(MAX_TAUGHT),
+            taught: (0..MAX_TAUGHT).map(|_| Taught::default()).collect(),
             next: 0,
+            made: Box::default(),
             serial: 0,
         }
     }
@@ -89,7 +92,19 @@ impl Templates {
         if self.all.is_empty() {
             return;
         }
-        let said = Said::by(request);
+        request.text.with_host(|host| {
+            let target = &request.target;
+            self.predict_said(request, Said { host, target }, (for_data, length), into);
+        });
+    }
+
+    fn predict_said(
+        &self,
+        request: &Request,
+        said: Said<'_>,
+        (for_data, length): (bool, Option<u64>),
+        into: &mut Predictions,
+    ) {
         let all = (FIRST..).zip(&self.all);
         let proven = all.clone().filter(|(_, it)| it.votes.are_proof());
         let others = all.filter(|(_, it)| !it.votes.are_proof() && it.votes.are_trusted());
@@ -102,7 +117,7 @@ impl Templates {
             };
             let _ = entry
                 .template
-                .predict((request, &said), (depth, length), id, into);
+                .predict((request, said), (depth, length), id, into);
         }
     }
 
@@ -121,36 +136,41 @@ impl Templates {
     }
 
     /// Lays a lesson that no rule knew beside the last ones.
+    #[inline(never)]
     pub fn learn(&mut self, request: &Request, lesson: &Lesson<'_>) {
-        let Some(taught) = Taught::by(request, lesson) else {
-            return;
-        };
+        let newest = self.next;
+        self.next = (newest + 1) % MAX_TAUGHT;
+        if let Some(oldest) = self.taught.get_mut(newest) {
+            oldest.set(request, lesson);
+        }
         let mut left = AT_ONCE;
-        for age in 1..=self.taught.len() {
-            let place = (self.next + MAX_TAUGHT - age) % MAX_TAUGHT;
-            let other = self.taught.get(place);
-            let template = other.and_then(|other| Template::between(&taught, other));
-            if let (Some(template), 1..) = (template, left) {
-                self.add(template, lesson.depth);
+        for age in 1..MAX_TAUGHT {
+            let place = (newest + MAX_TAUGHT - age) % MAX_TAUGHT;
+            let (Some(one), Some(other)) = (self.taught.get(newest), self.taught.get(place)) else {
+                return;
+            };
+            if one.is_empty() || other.is_empty() || left == 0 {
+                continue;
+            }
+            if self.made.set(one, other).is_some() {
+                self.add(lesson.depth);
                 left -= 1;
             }
         }
-        match self.taught.get_mut(self.next) {
-            Some(oldest) => *oldest = taught,
-            None => self.taught.push(taught),
-        }
-        self.next = (self.next + 1) % MAX_TAUGHT;
     }
 
-    fn add(&mut self, template: Template, depth: Depth) {
-        if let Some(entry) = self.all.iter_mut().find(|it| it.template == template) {
+    /// Adds the one that was made.
+    #[inline(never)]
+    fn add(&mut self, depth: Depth) {
+        let made = &*self.made;
+        if let Some(entry) = self.all.iter_mut().find(|it| it.template == *made) {
             entry.votes.count(true);
             entry.depth = entry.depth.max(depth);
             return;
         }
         self.serial = self.serial.wrapping_add(1);
         let fresh = Entry {
-            template,
+            template: made.clone(),
             depth,
             votes: Votes::new(),
             serial: self.serial,

@@ -4,7 +4,8 @@
 //! what is known. From the first cold request on the connection is held back, for what comes later cannot overtake it. All that
 //! is cold in one look is brought in at once, each by a job of its own, and one gate waits for all.
 
-use super::request::{peek, Cold, Look, Others};
+use super::cold::Cold;
+use super::request::{peek, Look, Others};
 use super::state::{EventLoop, Seen, SEALED};
 use crate::fetch::pool::Urgency;
 use crate::gate::sessions::Entry;

@@ -4,6 +4,7 @@ mod admit;
 mod ahead;
 mod body;
 mod closing;
+mod cold;
 mod current;
 mod elsewhere;
 pub mod epoll_wait;

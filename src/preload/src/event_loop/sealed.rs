@@ -3,7 +3,8 @@
 //! What the application reads is what the client has sent. Records are followed in it; while the loop is disarmed that is all. A look
 //! opens what waits in the socket, and judges the requests in it.
 
-use super::request::{peek, Cold, Look};
+use super::cold::Cold;
+use super::request::{peek, Look};
 use super::state::{EventLoop, Seen, SEALED};
 use crate::gate::numbers;
 use crate::gate::sessions::{self, Entry};

@@ -64,7 +64,7 @@ pub struct Looks {
     /// The request that was found last.
     pub request: Box<Request>,
     /// What its handler will touch.
-    pub predictions: Predictions,
+    pub predictions: Box<Predictions>,
     partials: Vec<Partial>,
     /// Where requests are found to be cold: their jobs, and the streams that they are on.
     pub cold: VecDeque<(u32, Box<Job>)>,
@@ -88,7 +88,7 @@ impl Default for Looks {
         Looks {
             bytes: Box::new([0; LOOK]),
             request: new_request(),
-            predictions: Predictions::default(),
+            predictions: new_predictions(),
             partials: Vec::with_capacity(PARTIALS),
             cold: VecDeque::with_capacity(MOST_COLD),
             ends: Ends::default(),
@@ -106,6 +106,12 @@ impl Default for Looks {
 /// Made apart from all else, for it is large and the stack may be small.
 #[inline(never)]
 pub fn new_request() -> Box<Request> {
+    Box::default()
+}
+
+/// The same.
+#[inline(never)]
+fn new_predictions() -> Box<Predictions> {
     Box::default()
 }
 

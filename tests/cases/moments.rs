@@ -22,6 +22,13 @@ fn both_states(name: &'static str) -> Vec<Test> {
         .collect()
 }
 
+/// The same where the library only observes, which takes more of a stack than to act.
+fn observed(program: &Path, state: &str) -> Result {
+    let preload = Preload::mode("observe")?;
+    let stock = observe(program, &[state], &Preload::stock())?;
+    compare(&stock, &observe(program, &[state], &preload)?, &preload)
+}
+
 /// A handler may jump out of the library's own allocation. From then on the library does nothing, and writes no counters: then once
 /// more.
 fn jumps(state: &'static str) -> Result {
@@ -150,6 +157,12 @@ fn main() -> ExitCode {
     tests.extend(both_states("exec_self"));
     // Without it, a large local in a hook would overflow the small stacks that some programs give their threads.
     tests.extend(both_states("small_stacks"));
+    for state in ["idle", "engaged"] {
+        tests.push(Test::new(
+            format!("small_stacks observed {state}"),
+            move || observed(&compile("small_stacks", Build::Program)?, state),
+        ));
+    }
     // Without it, the forced unwinding of a cancelled thread could abort in a Rust frame of a hook.
     tests.extend(both_states("cancelled"));
     // Without it, a table by descriptor could be too short, or a close of everything could close what helpers use.

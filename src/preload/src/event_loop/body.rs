@@ -265,11 +265,17 @@ impl EventLoop {
         }
     }
 
-    /// An iteration is over: what was read in it and not sent is sent in a later one, and then what follows it is read.
+    /// An iteration is over: what was read in it and not sent is sent in a later one, and then what follows it is read. That is so of large
+    /// parts, and of what goes on: a page of a database is not a part of a body, and nobody will read the next one.
     pub(super) fn expect_unsent(&mut self) {
         for (connection, read) in self.bodies.next_read.take_unsent() {
-            if let Some(slot) = table::accepted(connection) {
-                slot.stream.lock().has_read(&read);
+            let Some(slot) = table::accepted(connection) else {
+                continue;
+            };
+            let mut stream = slot.stream.lock();
+            let is_large = read.next.range.start - read.from >= LEAST;
+            if is_large || stream.goes_on(read.next.file, read.from) {
+                stream.has_read(&read);
             }
         }
     }

@@ -135,6 +135,15 @@ impl Program {
         matches!(self, Self::Nginx | Self::NginxPread | Self::NginxCache)
     }
 
+    /// How often cached files are asked for beside cold ones: requests per second on each connection. A framework in an
+    /// interpreter has no processor left for more beside what the disk gives, and what waits for that is not to be measured.
+    pub fn cached_rate(self) -> u32 {
+        match self {
+            Self::Express | Self::Aiohttp | Self::Starlette => 10,
+            _ => 100,
+        }
+    }
+
     /// The command that runs it.
     pub fn command(self) -> &'static str {
         match self {

@@ -17,9 +17,6 @@ use crate::trial::Trial;
 /// Connections for cached files.
 const CACHED_CONNECTIONS: usize = 8;
 
-/// Requests per second on each of them.
-const CACHED_RATE: u32 = 100;
-
 /// Connections for files that hang: half as many as the library has helpers. With these all hanging, whatever else is cold
 /// waits as well (docs/limitations.md), and what is cached may be dropped from memory by others on the machine.
 pub const HUNG_CONNECTIONS: usize = 32;
@@ -96,7 +93,8 @@ fn run_one(
         let hang = scope.spawn(|| place.hang(head_start, time));
         interrupt::sleep(head_start)?;
         let load = load_on(cached_server, CACHED_CONNECTIONS, hot);
-        let mut timetable = Open::new(hot, CACHED_CONNECTIONS, CACHED_RATE, time);
+        let rate = configuration.program.cached_rate();
+        let mut timetable = Open::new(hot, CACHED_CONNECTIONS, rate, time);
         let cached = load::run(&load, &mut timetable);
         let cold = cold_load
             .join()

@@ -273,8 +273,8 @@ fn ask(address: SocketAddr) -> Result {
     Ok(())
 }
 
-/// Each document is named, nothing else of them is, and the gate would help, as one of these verdicts says.
-fn all_are_named(facts: &Value, root: &Path, verdicts: &[&str]) -> Result {
+/// Each document is named, nothing else of them is, and the gate would help, as the verdict says.
+fn all_are_named(facts: &Value, root: &Path) -> Result {
     let files = facts["files"].as_array().context("no files")?;
     let named = |number: &usize| {
         let path = root.join(format!("f{number}.bin")).display().to_string();
@@ -286,11 +286,10 @@ fn all_are_named(facts: &Value, root: &Path, verdicts: &[&str]) -> Result {
         facts["stalls"]
     );
     ensure!(found == DOCUMENTS, "{facts:#}");
-    let verdict = facts["verdict"]["word"].as_str().unwrap_or_default();
-    ensure!(verdicts.contains(&verdict), "{facts:#}");
+    ensure!(facts["verdict"]["word"] == "enable", "{facts:#}");
     let worst = &facts["worst"][0];
     let target = worst["target"].as_str().unwrap_or_default();
-    ensure!(target.ends_with(".bin") || verdict != "enable", "{facts:#}");
+    ensure!(target.ends_with(".bin"), "{facts:#}");
     Ok(())
 }
 
@@ -309,12 +308,7 @@ fn serve(kind: Kind) -> Result {
     ask(server.address)?;
     sleep(Duration::from_millis(300));
     interrupt(&observer);
-    // Tornado reads a document in several iterations, of which three are taken to be its request's.
-    let verdicts: &[_] = match kind {
-        Kind::Tornado => &["enable", "partly"],
-        _ => &["enable"],
-    };
-    all_are_named(&found(observer)?, &root, verdicts)?;
+    all_are_named(&found(observer)?, &root)?;
     let pid = server.pid();
     server.stop(pid, libc::SIGTERM).map(|_| ())
 }
@@ -362,7 +356,7 @@ fn node() -> Result {
     drop(connected(port)?);
     ask((Ipv4Addr::LOCALHOST, port).into())?;
     interrupt(&observer);
-    all_are_named(&found(observer)?, &root, &["enable"])
+    all_are_named(&found(observer)?, &root)
 }
 
 /// Redis, which syncs its log for each change: that cannot be helped.

@@ -20,7 +20,7 @@ use crate::rules::Rules;
 use crate::stream::OpenFile;
 use crate::tls::{Piece, HEADER};
 use arrayvec::ArrayVec;
-use bounds::{Reach, REACH, REACH_OF_MANY};
+use bounds::{Reach, REACH, REACH_OF_MANY, SOON};
 use core::ops::Range;
 use entry::{Entry, Expected, Known, Touched};
 use std::collections::VecDeque;
@@ -28,6 +28,10 @@ use std::collections::VecDeque;
 /// How many requests are remembered, and how many where more of them are in reach.
 const RECENT: usize = 16;
 const MOST: usize = 128;
+
+/// How many clients may be told of at once while all that they ask for is looked at: so many requests are remembered for as long as
+/// they are in reach. What a server did for others nobody would learn, and they would be asked about again and again.
+pub const AT_ONCE: usize = MOST / REACH as usize;
 
 /// The last requests, newest last.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Recent {
     order: VecDeque<usize>,
     turn: u64,
     /// Milliseconds when it began.
+    turned_at: u64,
+    /// Milliseconds now, as of the last wait.
     now: u64,
     /// Until when, in milliseconds, other threads' operations may be these requests'.
     others_until: u64,
@@ -62,6 +68,7 @@ impl Default for Recent {
             entries: Vec::with_capacity(MOST),
             order: VecDeque::with_capacity(MOST),
             turn: REACH + 1,
+            turned_at: 0,
             now: 0,
             others_until: 0,
             awaited: None,
@@ -79,6 +86,15 @@ impl Recent {
     /// A new turn of the event loop begins.
     pub fn new_iteration(&mut self) {
         self.turn += 1;
+        self.turned_at = self.now;
+    }
+
+    /// The loop goes on, and was told of nothing. Runtimes look for events between two steps of a handler: that is no turn of its own,
+    /// unless the last one began a while ago.
+    pub fn goes_on_without_events(&mut self) {
+        if self.now > self.turned_at + SOON {
+            self.new_iteration();
+        }
     }
 
     /// The place for a new entry: the oldest one's, unless that is in reach still and there is room for another. It

@@ -8,6 +8,9 @@ pub(super) const REACH: u64 = 3;
 /// The same where a client may ask for many things at once: lighttpd handles eight of them at a time.
 pub(super) const REACH_OF_MANY: u64 = 64;
 
+/// For so many milliseconds what a loop does without having been told of anything is of the turn before.
+pub(super) const SOON: u64 = 4;
+
 /// Most milliseconds after its request that an operation of another thread begins: a pool of threads may have much to do.
 pub(super) const REACH_OF_OTHERS: u64 = 2000;
 

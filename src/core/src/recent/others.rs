@@ -30,7 +30,7 @@ impl Recent {
         recent
     }
 
-    /// The turn has begun so many milliseconds after another moment.
+    /// The loop has been told of something, or of nothing, so many milliseconds after another moment.
     pub fn is_at(&mut self, now: u64) {
         self.now = now;
     }

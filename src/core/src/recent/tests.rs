@@ -32,6 +32,24 @@ fn bytes_are_parsed_only_when_something_stalls() {
     assert_eq!(first(&predict(&mut rules, "/b").1), b"/srv/b");
 }
 
+/// Without it, a handler in Tornado was three looks at an empty set away from its request.
+#[test]
+fn steps_of_a_handler_are_one_turn_as_long_as_nothing_else_is_told() {
+    for (steps, apart, found) in [(20, 0, true), (4, 1, true), (40, 1, false), (3, 5, false)] {
+        let (mut recent, mut rules) = (Recent::default(), Rules::default());
+        recent.is_at(1000);
+        recent.new_iteration();
+        let (request, predictions) = predict(&mut rules, "/a");
+        recent.remember(&request, &predictions, &mut rules);
+        for step in 1..=steps {
+            recent.is_at(1000 + step * apart);
+            recent.goes_on_without_events();
+        }
+        let is_its = touch(&mut recent, &mut rules, b"/srv/a");
+        assert_eq!(is_its, found, "after {steps} steps, {apart} ms each");
+    }
+}
+
 #[test]
 fn an_operation_may_come_two_turns_later_but_not_three() {
     for (turns, found) in [(0, true), (2, true), (3, false)] {

@@ -8,6 +8,7 @@ use super::state::EventLoop;
 use super::time::{cancellable, Time, Timeout};
 use crate::gate::table;
 use laio_core::config::Mode;
+use laio_core::recent::AT_ONCE;
 use libc::{c_int, epoll_event};
 use std::time::Duration;
 
@@ -97,9 +98,12 @@ impl EventLoop {
             begun: false,
             over: false,
         };
-        if self.config.mode == Mode::On && !admits && is_valid {
-            let most = c_int::try_from(self.told_at_once.most()).unwrap_or(c_int::MAX);
-            plan.most = call.most.min(most);
+        if self.config.mode == Mode::On && is_valid {
+            let most = match admits {
+                true => AT_ONCE,
+                false => self.told_at_once.most(),
+            };
+            plan.most = call.most.min(c_int::try_from(most).unwrap_or(c_int::MAX));
         }
         if admits {
             match Time::begin(timeout()) {
@@ -140,7 +144,7 @@ impl EventLoop {
         more: impl Fn(usize, c_int) -> c_int,
     ) -> Option<c_int> {
         if !std::mem::replace(&mut plan.begun, true) {
-            self.begin_iteration();
+            self.begin_iteration(count != 0);
         } else {
             self.wakes();
         }

@@ -67,7 +67,7 @@ pub fn wait(
         }
         here.with(|state| match std::mem::replace(&mut begun, true) {
             true => state.wakes(),
-            false => state.begin_iteration(),
+            false => state.begin_iteration(count != 0),
         });
         let mut ready = count - c_int::from(woken);
         if ready > 0 {
@@ -171,7 +171,7 @@ impl EventLoop {
         count: c_int,
         admit: impl Fn(c_int, &mut dyn FnMut(c_int, u32) -> u32) -> c_int,
     ) -> c_int {
-        self.begin_iteration();
+        self.begin_iteration(count != 0);
         let ready = usize::try_from(count).unwrap_or(0);
         let most = self.told_at_once.most();
         let mut told = count;

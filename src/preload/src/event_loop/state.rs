@@ -198,13 +198,16 @@ impl EventLoop {
         self.pool.after_wait();
     }
 
-    /// An iteration begins, with what the kernel has told.
-    pub fn begin_iteration(&mut self) {
+    /// An iteration begins, with what the kernel has told: something, unless `was_told` denies it.
+    pub fn begin_iteration(&mut self, was_told: bool) {
         self.wakes();
         self.iteration.begin();
-        self.recent.new_iteration();
-        self.expect_unsent();
         self.recent.is_at(self.now());
+        match was_told {
+            true => self.recent.new_iteration(),
+            false => self.recent.goes_on_without_events(),
+        }
+        self.expect_unsent();
         self.bodies.begin_iteration();
         self.suspicion.begin_iteration(self.now());
         self.look_at_key();

@@ -212,13 +212,13 @@ fn waited(
     let count = cancellable(&real);
     if count <= 0 || overwrites {
         here.with(|state| {
-            state.begin_iteration();
+            state.begin_iteration(count != 0);
             state.is_told(count > 0);
         });
         return count;
     }
     let told = here.with(|state| {
-        state.begin_iteration();
+        state.begin_iteration(true);
         admit(count, &mut |fd, events| state.admit_member(fd, events))
     });
     let count = match told {

@@ -10,6 +10,10 @@
 //! waits for the disk as it would alone. A loop that waits for the same time again and again, and was woken by it twice,
 //! has a clock, not a timer.
 //!
+//! A timer may also end while a handler runs, for long if that waits for the disk. The loop waits for no time then, or for what was left by
+//! a clock that it had read before (nginx reads it once an iteration), and looks at its timers as soon as it is told of
+//! anything. So the end of a wait is also compared with the time at which the loop had last come back, and what it asked for.
+//!
 //! All times are milliseconds of one clock.
 
 /// How long a request is held before its first part is handed out. No server's timer for an idle connection is
@@ -141,9 +145,14 @@ impl Hold {
     }
 }
 
+/// The clock of a server is another, and as coarse: its timer is taken to be over so much before its time.
+const EARLY: u64 = 2;
+
 /// What the times for which a loop waits tell of its timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timers {
+    /// When its next timer is over, if that is known and was not told yet, and how long it waits for that.
+    next: Option<(u64, u64)>,
     /// It has waited for a limited time.
     limited: bool,
     /// How long the last wait was that has ended by its time, if the loop has asked for no other since.
@@ -153,11 +162,12 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// The loop waits, for so long at most.
-    pub fn waits(&mut self, time: Option<u64>) {
+    /// The loop waits, for so long at most, and has come back from a wait before `since` then.
+    pub fn waits(&mut self, time: Option<u64>, since: u64) {
         if time == Some(0) {
             return;
         }
+        self.next = time.map(|time| (since.saturating_add(time), time));
         self.limited = time.is_some();
         if time != Some(self.clock) {
             self.clock = 0;
@@ -172,8 +182,19 @@ impl Timers {
         self.limited
     }
 
-    /// A wait has ended, by its `time` if it was that: whether a timer may be over, and not just a clock has ticked.
-    pub fn ended(&mut self, time: Option<u64>) -> bool {
+    /// A wait has ended `now`, by its `time` if it was that: whether a timer may be over, and not just a clock has ticked.
+    pub fn ended(&mut self, time: Option<u64>, now: u64) -> bool {
+        let by_time = self.ended_by(time);
+        let clock = self.clock;
+        let is_late = |(end, time)| now.saturating_add(EARLY) >= end && time != clock;
+        let over = by_time || self.next.is_some_and(is_late);
+        if over {
+            self.next = None;
+        }
+        over
+    }
+
+    fn ended_by(&mut self, time: Option<u64>) -> bool {
         let Some(time) = time.filter(|time| *time > 0) else {
             return false;
         };
@@ -253,21 +274,51 @@ mod tests {
     #[test]
     fn a_clock_is_no_timer() {
         let mut timers = Timers::default();
-        timers.waits(None);
+        timers.waits(None, 0);
         assert!(!timers.are_there());
-        timers.waits(Some(1000));
-        timers.waits(Some(0));
+        timers.waits(Some(1000), 0);
+        timers.waits(Some(0), 0);
         assert!(timers.are_there());
-        let over: Vec<bool> = (0..4).map(|_| timers.ended(Some(1000))).collect();
+        let mut tick = |second: u64| {
+            timers.waits(Some(1000), second * 1000);
+            timers.ended(Some(1000), second * 1000 + 1000)
+        };
+        let over: Vec<bool> = (0..4).map(&mut tick).collect();
         assert_eq!(over, [true, false, false, false]);
-        // It ticks on after the loop had something to do.
-        assert!(!timers.ended(None));
-        timers.waits(Some(1000));
-        assert!(!timers.ended(Some(1000)));
+        // It ticks on after the loop had something to do, or was busy for long.
+        assert!(!timers.ended(None, 4000));
+        timers.waits(Some(1000), 4000);
+        assert!(!timers.ended(Some(1000), 5000));
+        timers.waits(Some(1000), 5000);
+        assert!(!timers.ended(None, 8000));
         // Timers are waited for as long as it is until the next one.
-        timers.waits(Some(1700));
-        timers.waits(Some(1000));
-        assert!(!timers.ended(None) && timers.ended(Some(1000)));
-        assert!(!timers.ended(Some(0)));
+        timers.waits(Some(1700), 8000);
+        timers.waits(Some(1000), 8700);
+        assert!(!timers.ended(None, 9000) && timers.ended(Some(1000), 9700));
+        assert!(!timers.ended(Some(0), 9700));
+    }
+
+    /// Without it, nginx that had waited for the disk ended whatever was held back, as soon as it was told of something else.
+    #[test]
+    fn a_timer_may_end_while_a_handler_runs() {
+        let mut timers = Timers::default();
+        // Of the two seconds until then one is over, by the loop's clock.
+        timers.waits(Some(1000), 1000);
+        assert!(!timers.ended(None, 1010));
+        // A handler takes three; the loop has not looked at its clock since.
+        timers.waits(Some(990), 1010);
+        assert!(timers.ended(None, 4010), "told of another connection");
+        assert!(!timers.ended(None, 4011), "once");
+        // It looks at its clock: there is nothing to wait for.
+        timers.waits(Some(500), 4011);
+        assert!(!timers.ended(None, 4012));
+        timers.waits(Some(0), 4012);
+        assert!(timers.ended(Some(0), 4700));
+        // Runtimes wait for no time between two steps of a handler.
+        timers.waits(Some(0), 4700);
+        assert!(!timers.ended(Some(0), 4800));
+        timers.waits(Some(5000), 4800);
+        timers.waits(Some(0), 4801);
+        assert!(!timers.ended(Some(0), 4802));
     }
 }

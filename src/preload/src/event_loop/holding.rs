@@ -29,21 +29,21 @@ impl EventLoop {
 
     /// The loop waits, for so long at most.
     pub fn waits_for(&mut self, time: Option<Duration>) {
-        self.holding.waits_for(time);
+        self.holding.waits_for(time, self.now());
     }
 
     /// A wait has ended by its time, while nothing is looked at.
     pub(super) fn has_expired(&mut self, time: Timeout) {
         if let Timeout::After(time) = time {
-            self.holding.waits_for(Some(time));
-            self.holding.wait_ended(Some(time));
+            self.holding.waits_for(Some(time), self.now());
+            self.holding.wait_ended(Some(time), self.now());
         }
     }
 
     /// The loop has been woken: hands out what is due. `over` is how long it had asked to wait, where that time has
     /// run out. Tells whether there is more to report.
     pub(super) fn serve_holds(&mut self, over: Option<Duration>) -> bool {
-        let over = self.holding.wait_ended(over);
+        let over = self.holding.wait_ended(over, self.now());
         if self.holding.is_empty() {
             return false;
         }

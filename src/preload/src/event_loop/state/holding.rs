@@ -43,14 +43,14 @@ impl Holding {
         self.timers.are_there()
     }
 
-    /// The loop waits, for so long at most.
-    pub fn waits_for(&mut self, time: Option<Duration>) {
-        self.timers.waits(time.map(in_milliseconds));
+    /// The loop waits, for so long at most; it had come back from the wait before `since` then, in milliseconds.
+    pub fn waits_for(&mut self, time: Option<Duration>, since: u64) {
+        self.timers.waits(time.map(in_milliseconds), since);
     }
 
-    /// A wait has ended, by its time if it is told. Tells whether a timer of the application's may be over.
-    pub fn wait_ended(&mut self, over: Option<Duration>) -> bool {
-        self.timers.ended(over.map(in_milliseconds))
+    /// A wait has ended `now`, by its time if it is told. Tells whether a timer of the application's may be over.
+    pub fn wait_ended(&mut self, over: Option<Duration>, now: u64) -> bool {
+        self.timers.ended(over.map(in_milliseconds), now)
     }
 
     /// Takes the list, which is put back by [`Holding::put_back`].

@@ -159,9 +159,11 @@ fn main() -> ExitCode {
     }
     for kind in [Kind::Nginx, Kind::Lighttpd, Kind::H2o] {
         tests.push(
-            Test::new(format!("burst in memory: {kind:?}"), move || in_memory(kind))
-                .needs(kind.need())
-                .limit(60),
+            Test::new(format!("burst in memory: {kind:?}"), move || {
+                in_memory(kind)
+            })
+            .needs(kind.need())
+            .limit(60),
         );
     }
     run(tests)

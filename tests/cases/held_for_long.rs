@@ -27,6 +27,12 @@ const HUNG: Documents = Documents {
     count: 20,
     length: 8000,
 };
+/// On another file system, which hangs a little longer.
+const LATER: Documents = Documents {
+    directory: "later/",
+    ..HUNG
+};
+const LONGER: Duration = Duration::from_millis(300);
 
 /// The library, which knows from the beginning where the documents are and waits for no device.
 fn with_library(root: &Path) -> Result<Preload> {
@@ -46,9 +52,12 @@ fn hang(
 ) -> Result<(Tally, Option<Stats>)> {
     let root = fresh_dir("site")?;
     WARM.write(&root)?;
-    let source = fresh_dir("source")?;
-    HUNG.write(&source)?;
-    let files = FuseFiles::mount(&source, &root.join("hung"), "")?;
+    let mount = |documents: Documents| {
+        let source = fresh_dir("source")?;
+        documents.write(&source)?;
+        FuseFiles::mount(&source, &root.join(documents.directory), "")
+    };
+    let (files, later) = (mount(HUNG)?, mount(LATER)?);
     let preload = match preloaded {
         true => with_library(&root)?,
         false => Preload::stock(),
@@ -56,7 +65,9 @@ fn hang(
     let server = Server::start(kind, config, &root, &preload)?;
     let serving = server.settled(kind, config)?;
     ask_for(WARM, 0..2, server.address, 1, 1).all_right(2)?;
-    ask_for(HUNG, 0..2, server.address, 1, 1).all_right(2)?;
+    for documents in [HUNG, LATER] {
+        ask_for(documents, 0..2, server.address, 1, 1).all_right(2)?;
+    }
     // What the kernel knows of the file system's names lasts for a second.
     std::thread::sleep(Duration::from_millis(1500));
     let mut clients = Vec::new();
@@ -70,8 +81,9 @@ fn hang(
         clients.push(connection);
     }
     files.signal(libc::SIGSTOP);
+    later.signal(libc::SIGSTOP);
     for (client, connection) in clients.iter_mut().enumerate() {
-        HUNG.ask(connection, 2 + client)?;
+        LATER.ask(connection, 2 + client)?;
     }
     // They are read, as far as the server reads them, before the others come.
     std::thread::sleep(Duration::from_millis(500));
@@ -87,11 +99,18 @@ fn hang(
             .context("a warm document, while others are held back")?;
     }
     std::thread::sleep(Duration::from_secs(seconds - 1));
+    // A server that has waited for one of those is told of something as soon as it goes on, while others are not in memory yet.
+    let mut other = Connection::open(server.address)?;
+    WARM.ask(&mut other, 3)?;
     files.signal(libc::SIGCONT);
+    std::thread::sleep(LONGER);
+    later.signal(libc::SIGCONT);
     let mut tally = Tally::default();
     for (client, connection) in clients.iter_mut().enumerate() {
-        tally.count(client, HUNG.receive(connection, 2 + client));
+        let documents = if client < kept { LATER } else { HUNG };
+        tally.count(client, documents.receive(connection, 2 + client));
     }
+    WARM.receive(&mut other, 3)?;
     let stats = match preloaded {
         true => Some(Stats::of(&serving)?),
         false => None,

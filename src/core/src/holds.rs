@@ -185,8 +185,9 @@ impl Timers {
     /// A wait has ended `now`, by its `time` if it was that: whether a timer may be over, and not just a clock has ticked.
     pub fn ended(&mut self, time: Option<u64>, now: u64) -> bool {
         let by_time = self.ended_by(time);
-        let clock = self.clock;
-        let is_late = |(end, time)| now.saturating_add(EARLY) >= end && time != clock;
+        // What has ended by the same time before may be a clock.
+        let may_be_clock = |time| time == self.clock || time == self.expired;
+        let is_late = |(end, time)| now.saturating_add(EARLY) >= end && !may_be_clock(time);
         let over = by_time || self.next.is_some_and(is_late);
         if over {
             self.next = None;
@@ -291,6 +292,11 @@ mod tests {
         assert!(!timers.ended(Some(1000), 5000));
         timers.waits(Some(1000), 5000);
         assert!(!timers.ended(None, 8000));
+        let mut young = Timers::default();
+        young.waits(Some(1000), 0);
+        assert!(young.ended(Some(1000), 1000));
+        young.waits(Some(1000), 1000);
+        assert!(!young.ended(None, 3000), "it has ticked once");
         // Timers are waited for as long as it is until the next one.
         timers.waits(Some(1700), 8000);
         timers.waits(Some(1000), 8700);

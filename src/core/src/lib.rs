@@ -2,9 +2,11 @@
 //!
 //! A request's way through this crate: [`recognise`] finds the request in the bytes at hand,
 //! [`rules`] makes [`predictions`] of the files that its handler will touch, with [`cache`] for those of nginx's caches, [`warmth`] remembers
-//! which of them were in memory a moment ago, [`widths`] how much of them is read at once, [`gate`] keeps what one descriptor's readiness owes to
+//! which of them were in memory a moment ago, [`widths`] how much of them is read at once, [`links`] where the server was seen to follow
+//! symbolic links to, [`gate`] keeps what one descriptor's readiness owes to
 //! whom, [`holds`] says when a part of a request that is held back for long is handed out, [`batch`] how much
 //! is told at once while nothing is looked at.
+//! Where an application behind the server names the file, its answer is found by [`recognise`] as well, as long as [`behind`] says that it is worth it.
 //! Where other threads than the loop's touch the files, [`reports`] tell of those that were slow, and [`awaited`] of what was touched at all.
 //! Where a client speaks [`tls`], what it says is opened first; where it speaks [`http2`], its requests are found by their frames.
 //! For programs that are written for it, [`handles`] name operations in the background and [`interests`]
@@ -19,6 +21,7 @@
 
 pub mod awaited;
 pub mod batch;
+pub mod behind;
 pub mod cache;
 pub mod config;
 pub mod escape;
@@ -28,6 +31,7 @@ pub mod holds;
 pub mod http2;
 pub mod inflight;
 pub mod interests;
+pub mod links;
 pub mod mappings;
 pub mod paths;
 pub mod places;

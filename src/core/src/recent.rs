@@ -15,7 +15,7 @@ pub use entry::{Attribution, Sealed, KEPT};
 use crate::awaited::Awaited;
 use crate::http2::{self, Event};
 use crate::predictions::Predictions;
-use crate::recognise::{Recogniser, Request};
+use crate::recognise::{Line, Recogniser, Request};
 use crate::rules::Rules;
 use crate::stream::OpenFile;
 use crate::tls::{Piece, HEADER};
@@ -58,6 +58,8 @@ pub struct Recent {
     not_understood: u64,
     /// The same in milliseconds.
     not_understood_at: u64,
+    /// The request that was served last, and the turn in which it was.
+    served: (usize, u64),
     /// One that is being recognised: it is large, and the stack may be small.
     request: Option<Box<Request>>,
 }
@@ -77,6 +79,7 @@ impl Default for Recent {
             repeated_until: 0,
             not_understood: 0,
             not_understood_at: 0,
+            served: (0, 0),
             request: Some(Box::default()),
         }
     }
@@ -322,6 +325,10 @@ impl Recent {
             let is_all = recognised == Ok(bytes.len());
             match recognised {
                 Ok(_) => entry.is_for(&request),
+                // The bytes are none of TLS: it may be another protocol's line, and is not understood all the same.
+                Err(_) if !is_sealed && Line.recognise(bytes, &mut request).is_ok() => {
+                    entry.is_for(&request);
+                }
                 Err(_) => entry.known = Known::Nothing,
             }
             if !is_all {

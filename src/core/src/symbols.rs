@@ -169,6 +169,9 @@ macro_rules! symbols {
                 accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int => accepted();
                 accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int => accepted();
             }
+            "connect", "notes a connection to an application behind the server; while the answers of such are looked at, it is treated as a client's" {
+                connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int => connected(fd);
+            }
             "close", "settles what a held-back connection is owed" {
                 close(fd: c_int) -> c_int => closed(fd);
                 close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int => closed_range(first, last, flags), since "2.34";
@@ -197,7 +200,7 @@ macro_rules! symbols {
                 setfsuid(user: uid_t) -> c_int => restricted();
                 setfsgid(group: gid_t) -> c_int => restricted();
             }
-            "syscall", "a raw call by which a process gives up a right, or registers a connection, is taken as the C library's" {
+            "syscall", "a raw call by which a process gives up a right, registers a connection, or waits in `epoll_wait` or `epoll_pwait`, is taken as the C library's" {
                 syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long => called(number, [a, b, c, d, e, f]);
             }
         }

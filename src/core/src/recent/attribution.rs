@@ -41,6 +41,7 @@ impl Recent {
                     return true;
                 }
                 entry.touched = Touched::Yes;
+                self.served = (place, self.turn);
                 if !expected.outcome.came_true || depth > expected.depth {
                     expected.outcome.came_true = true;
                     expected.depth = expected.depth.max(depth);
@@ -93,6 +94,7 @@ impl Recent {
         }
         // The request that explains it best, and of several the newest: in one iteration many are handled.
         let mut best: Option<(usize, Lesson<'_>)> = None;
+        let mut best_line: Option<(usize, Lesson<'_>)> = None;
         let mut doubtful = self.is_doubtful(reach);
         for &index in self.order.iter().rev() {
             let entry = &self.entries[index];
@@ -108,16 +110,24 @@ impl Recent {
                 Known::Nothing => continue,
             };
             let lesson = rules.lesson(request, path, depth);
-            if let Some(lesson) = lesson.filter(|lesson| reach.teaches(lesson)) {
-                if best
+            let is_line = request.is_line();
+            let teaches = |lesson: &Lesson<'_>| {
+                reach.teaches(lesson) && (!is_line || lesson.is_of_whole_target())
+            };
+            if let Some(lesson) = lesson.filter(teaches) {
+                let best = if is_line { &mut best_line } else { &mut best };
+                let is_better = best
                     .as_ref()
-                    .is_none_or(|(_, best)| lesson.is_better_than(best))
-                {
-                    best = Some((index, lesson));
+                    .is_none_or(|(_, it)| lesson.is_better_than(it));
+                if is_better {
+                    *best = Some((index, lesson));
                 }
             }
         }
-        let Some((index, lesson)) = best else {
+        // Where requests are understood, a line is a stranger's who may want to teach something.
+        let best_line = best_line.filter(|_| best.is_none() && !rules.serve_requests());
+        let is_line = best_line.is_some();
+        let Some((index, lesson)) = best.or(best_line) else {
             return Attribution::Unexplained;
         };
         let entry = &mut self.entries[index];
@@ -126,7 +136,10 @@ impl Recent {
         };
         // It may have been for what was not understood. Then it teaches only what is most convincing, and only
         // where nothing is known: a server whose every iteration has such clients learns all the same.
-        if doubtful && (!lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson)) {
+        if doubtful
+            && !is_line
+            && (!lesson.is_of_whole_target() || rules.is_spoken_for(request, &lesson))
+        {
             if entry.touched == Touched::No {
                 entry.touched = Touched::Perhaps;
             }
@@ -136,6 +149,7 @@ impl Recent {
             return Attribution::Unexplained;
         };
         entry.touched = Touched::Yes;
+        self.served = (index, self.turn);
         let expected = Expected {
             hash,
             depth,
@@ -143,5 +157,29 @@ impl Recent {
         };
         let _ = entry.expected.try_push(expected);
         Attribution::Explained
+    }
+
+    /// An operation that nothing explains has stalled: takes it for that of a companion of the request that was served before it in this
+    /// turn, if it was read in this turn, too, and nothing else can have been the reason.
+    pub fn learn_companion(&mut self, path: &[u8], hash: u64, depth: Depth, rules: &mut Rules) {
+        let turn = self.turn;
+        if self.served.1 != turn || self.is_doubtful(Reach::Turn(turn)) {
+            return;
+        }
+        let entry = self.entries.get_mut(self.served.0);
+        let Some(entry) = entry.filter(|entry| entry.turn == turn) else {
+            return;
+        };
+        let Known::Request(request) = &entry.known else {
+            return;
+        };
+        if let Some(outcome) = rules.learn_companion(request, path, depth) {
+            let expected = Expected {
+                hash,
+                depth,
+                outcome,
+            };
+            let _ = entry.expected.try_push(expected);
+        }
     }
 }

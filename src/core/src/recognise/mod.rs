@@ -3,15 +3,19 @@
 //! A recogniser looks at what a client has sent, never at what the server makes of it, and it only
 //! ever *guesses*: bytes that it does not understand are nobody's request and pass through.
 
+mod answer;
 mod body;
 mod http;
+mod line;
 mod proxied;
 mod request;
 mod text;
 
+pub use answer::Answer;
 pub use body::Body;
 pub use http::Http;
 pub(crate) use http::{hash_host, is_condition, range};
+pub use line::Line;
 pub use proxied::proxied;
 pub(crate) use request::decode_target_of;
 pub use request::{decode_target, Recogniser, Request, Target, Unrecognised, MAX_PIPELINED};

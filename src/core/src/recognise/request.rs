@@ -8,13 +8,17 @@ use core::hash::Hasher;
 /// Most requests recognised in one look at a connection (pipelining).
 pub const MAX_PIPELINED: usize = 8;
 
+/// What the target begins with that is made of a line of another protocol; then comes the verb. No target of HTTP does.
+pub(super) const LINE: u8 = b'|';
+
 /// A decoded target, fit to be appended to a directory.
 pub type Target = ArrayVec<u8, MAX_TARGET>;
 
 /// What a client asks for, as far as it decides which file is read. It is large: `clone_from` copies only what is there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The percent-decoded path: begins with `/`, holds no NUL and no `..` component.
+    /// The percent-decoded path: begins with `/`, holds no NUL and no `..` component. Where no client of HTTP has said it, a sign stands
+    /// before the first slash.
     pub target: Target,
     /// Hash of the lower-case host name without its port; 0 where the client named none.
     pub host: u64,
@@ -81,6 +85,24 @@ impl Request {
         ];
         flags.iter().for_each(|&flag| hasher.write_u8(flag.into()));
         hasher.finish()
+    }
+
+    /// All of a plain file is asked for, by what is no request of HTTP.
+    pub(crate) fn asks_for_all(&mut self) {
+        (self.host, self.offset, self.length) = (0, 0, None);
+        (self.wants_body, self.has_body) = (true, false);
+        (self.conditional, self.is_secure) = (false, false);
+        self.text.clear();
+    }
+
+    /// Whether a client of HTTP has said it.
+    pub fn is_of_client(&self) -> bool {
+        self.target.first() == Some(&b'/')
+    }
+
+    /// Whether it is a line of another protocol.
+    pub fn is_line(&self) -> bool {
+        self.target.first() == Some(&LINE)
     }
 
     /// Whether the handler may read less than it does for a plain request: nothing, unless a condition is met, or a range. Or

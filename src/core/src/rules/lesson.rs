@@ -72,7 +72,8 @@ pub fn lesson<'p>(
     } else {
         (Kind::Companion, lay_companion_beside(target, path, maps)?)
     };
-    let is_whole = laid.shape.prefix.len() == 1;
+    // Nothing but the sign of what no client has said may stand before it.
+    let is_whole = memchr::memchr(b'/', &laid.shape.prefix) == Some(laid.shape.prefix.len() - 1);
     Some(Lesson {
         shape: laid.shape,
         directory: laid.directory,

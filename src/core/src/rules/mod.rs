@@ -10,8 +10,9 @@
 //! place only after eight of its predictions have come true, and more than four times as many as have not.
 //!
 //! Where rules differ in what their clients have said, a *template* is made of two of them (`/~{1}/` → `/home/{1}/public_html/`). It
-//! predicts beside the rules.
+//! predicts beside the rules. What is opened together with a page and lies elsewhere is its *companion*.
 
+mod companions;
 mod conditions;
 mod index;
 mod lesson;
@@ -23,6 +24,7 @@ mod template;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod unnamed;
 mod votes;
 
 pub use lesson::Lesson;

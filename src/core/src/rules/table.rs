@@ -1,5 +1,6 @@
 //! The rules of one event loop.
 
+use super::companions::Companions;
 use super::index::{key, prefixes, Index};
 use super::lesson::{self, Lesson};
 use super::outcome::Outcome;
@@ -30,13 +31,15 @@ const BESIDE: usize = 4;
 /// The rules of one event loop.
 #[derive(Debug)]
 pub struct Rules {
-    rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
     index: Index,
     next_serial: u32,
     /// Conditional requests for which data is still expected.
     pub(super) unmet: u32,
     /// What is learnt from several rules.
     templates: Templates,
+    /// What is opened together with a page.
+    pub(super) companions: Companions,
     /// Those by which the files of caches are named.
     pub caches: Caches,
 }
@@ -49,6 +52,7 @@ impl Default for Rules {
             next_serial: 0,
             unmet: 0,
             templates: Templates::default(),
+            companions: Companions::default(),
             caches: Caches::default(),
         }
     }
@@ -67,7 +71,11 @@ impl Rules {
 
     /// Another number after each rule that is learnt.
     pub fn version(&self) -> u32 {
-        self.next_serial.wrapping_add(self.templates.version())
+        let learnt = self
+            .templates
+            .version()
+            .wrapping_add(self.companions.version());
+        self.next_serial.wrapping_add(learnt)
     }
 
     /// Whether all of these are proven rules' predictions: what becomes of them teaches nothing new. Where there are caches, for a
@@ -75,6 +83,7 @@ impl Rules {
     pub fn are_proven(&self, predictions: &Predictions) -> bool {
         let is_proven = |id| match Templates::is_one(id) {
             true => self.templates.is_proven(id),
+            false if Companions::is_one(id) => self.companions.is_proven(id),
             false => self.get(id).is_some_and(Rule::proven),
         };
         let is_settled = self.caches.is_empty() || !predictions.is_empty();
@@ -158,6 +167,9 @@ impl Rules {
         if !is_pinned {
             self.templates.predict(request, for_data, length, into);
         }
+        if for_data {
+            self.companions.predict(request, into);
+        }
         let by_range = self.unmet == 0;
         self.caches.predict(request, (for_data, by_range), into);
     }
@@ -184,6 +196,9 @@ impl Rules {
         if Templates::is_one(id) {
             return self.templates.confirm(id, depth);
         }
+        if Companions::is_one(id) {
+            return self.companions.confirm(id, depth);
+        }
         if let Some(rule) = self.get_mut(id) {
             rule.depth = rule.depth.max(depth);
         }
@@ -199,6 +214,12 @@ impl Rules {
             if Templates::is_one(outcome.rule) {
                 if outcome.came_true || certain {
                     self.templates.judge(outcome.rule, outcome.came_true);
+                }
+                continue;
+            }
+            if Companions::is_one(outcome.rule) {
+                if outcome.came_true || certain {
+                    self.companions.judge(outcome.rule, outcome.came_true);
                 }
                 continue;
             }
@@ -255,7 +276,7 @@ impl Rules {
     /// before.
     pub fn learn(&mut self, request: &Request, lesson: Lesson<'_>) -> Option<Outcome> {
         let learnt = self.learn_rule(&lesson);
-        if learnt.is_some_and(|outcome| outcome.is_new) {
+        if request.is_of_client() && learnt.is_some_and(|outcome| outcome.is_new) {
             self.templates.learn(request, &lesson);
         }
         learnt

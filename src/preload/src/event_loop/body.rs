@@ -288,6 +288,12 @@ impl EventLoop {
     /// The application has opened a file.
     #[inline]
     pub fn has_opened(&mut self, fd: i32) {
+        if let Some(hash) = self.bodies.opens_linked.take() {
+            // It goes there itself.
+            if fd >= 0 {
+                self.pool.links.is_opened(hash);
+            }
+        }
         if std::mem::take(&mut self.bodies.opens_warm) {
             self.bodies.looked_at = numbers::open_file(fd);
         }

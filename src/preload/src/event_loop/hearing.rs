@@ -4,6 +4,7 @@
 use super::elsewhere::REPORTS;
 use super::sealed::open_kept;
 use super::state::EventLoop;
+use crate::gate::behind::ANSWERS;
 use crate::sys::errno;
 use laio_core::predictions::warm_key;
 use laio_core::recent::Attribution;
@@ -37,7 +38,10 @@ impl EventLoop {
             .recent
             .attribute_report(report, &mut self.rules, &Http, open_kept);
         match attribution {
-            Attribution::Unexplained => return false,
+            Attribution::Unexplained => {
+                ANSWERS.has_stalled(self.now());
+                return false;
+            }
             Attribution::CacheFile => {
                 let (now, requests) = (self.now(), self.recent.in_reach_at(report.began));
                 self.studies.begin(now, &report.path, requests);

@@ -2,6 +2,7 @@
 
 mod admit;
 mod ahead;
+mod answers;
 mod body;
 mod closing;
 mod cold;
@@ -13,6 +14,7 @@ mod frames;
 mod hearing;
 pub mod held_wait;
 mod holding;
+mod lines;
 mod mapped;
 mod observed;
 mod operation;
@@ -28,8 +30,8 @@ mod width;
 
 pub use body::Transfer;
 pub use current::{
-    abandon, accepts_here, has_waited_unseen, here, is_in_use, last_sealed, prepare, recover,
-    waits_here, LoopHandle,
+    abandon, accepts_here, has_waited_unseen, here, is_in_use, is_of_a_loop, last_sealed, prepare,
+    recover, waits_here, LoopHandle,
 };
 pub use operation::{Operation, Subject};
 pub use reading::Verdict;

@@ -5,6 +5,7 @@ use super::elsewhere;
 use super::sealed::open_kept;
 use super::state::{EventLoop, SUSPICIOUS};
 use crate::fetch::file_system;
+use crate::gate::behind::ANSWERS;
 use crate::sys::{clock, descriptors, errno, usage};
 use arrayvec::ArrayVec;
 use laio_core::paths::{from_here, without_last_slash};
@@ -151,7 +152,7 @@ impl EventLoop {
             self.rules.caches.has_stalled();
         }
         let Subject::Path(path, depth) = operation.subject else {
-            if stalled && operation.is_of_data() && self.suspicion.has_company(self.now()) {
+            if stalled && operation.is_of_data() {
                 self.learn_from_file(operation, took.unwrap_or_default());
             }
             return;
@@ -163,6 +164,9 @@ impl EventLoop {
         self.bodies.opens_warm = operation.call == Call::Open
             && depth == Depth::Data
             && self.pool.warm.get(key, self.now(), self.ttl.get()) == Warmth::Warm;
+        if operation.call == Call::Open && self.pool.links.are_pending() {
+            self.bodies.opens_linked = Some(hash);
+        }
         if stalled {
             self.pool.warm.remove(key);
         }
@@ -176,6 +180,11 @@ impl EventLoop {
         let attribution = self.recent.attribute(path, hash, depth, &mut self.rules);
         if stalled && attribution != Attribution::Explained {
             self.counters.count(Counter::Unexplained);
+            ANSWERS.has_stalled(self.now());
+        }
+        if stalled && attribution == Attribution::Unexplained {
+            self.recent
+                .learn_companion(path, hash, depth, &mut self.rules);
         }
         if attribution == Attribution::CacheFile {
             self.study(path);
@@ -243,7 +252,8 @@ impl EventLoop {
         alone || read_blocks
     }
 
-    /// A file's data has stalled, and it may have been opened by another thread.
+    /// A file's data has stalled. It may have been opened by another thread, or without a wait for what no request explains.
+    #[inline(never)]
     fn learn_from_file(&mut self, operation: Operation<'_>, took: u64) {
         let mut report = Report {
             depth: Depth::Data,
@@ -251,10 +261,23 @@ impl EventLoop {
             began: clock::nanoseconds().saturating_sub(took) / 1_000_000,
             ..Report::default()
         };
-        if let Subject::Descriptor(fd) = operation.subject {
-            if elsewhere::path_of(fd, &mut report.path) {
-                self.is_told_by(&report);
-            }
+        let Subject::Descriptor(fd) = operation.subject else {
+            return;
+        };
+        if !elsewhere::path_of(fd, &mut report.path) {
+            return;
+        }
+        if self.suspicion.has_company(self.now()) {
+            self.is_told_by(&report);
+            return;
+        }
+        let (path, depth) = (&report.path, Depth::Data);
+        let hash = laio_core::hash(path);
+        let explaining = self.recent.explains(path, hash, depth, &self.rules);
+        if explaining.is_none() && !self.recent.is_of_cache(path) {
+            ANSWERS.has_stalled(self.now());
+            self.recent
+                .learn_companion(path, hash, depth, &mut self.rules);
         }
     }
 

@@ -55,6 +55,9 @@ impl EventLoop {
         if slot.told.is_readable(self.iteration.number()) {
             return Verdict::Seen;
         }
+        if slot.is_behind() {
+            return Verdict::Unseen;
+        }
         let may_refuse = slot
             .told
             .may_refuse_read(self.iteration.number(), self.sets.are_waited_for);
@@ -124,6 +127,9 @@ impl EventLoop {
 
     /// What was read while nobody looked, to be understood if it stalls: the first of `count` bytes.
     pub fn read_disarmed(&mut self, fd: i32, slot: &Slot, bytes: &[u8], count: usize) {
+        if slot.is_behind() {
+            return self.has_read_answer(slot, Verdict::Disarmed, bytes);
+        }
         let (bytes, count) = of_client(slot, bytes, count);
         if bytes.is_empty() {
             return;
@@ -162,6 +168,9 @@ impl EventLoop {
         let emptied = bytes.len() < size;
         slot.told
             .has_read(self.iteration.number(), self.now(), bytes.len(), emptied);
+        if slot.is_behind() {
+            return self.has_read_answer(slot, verdict, bytes);
+        }
         let (bytes, count) = of_client(slot, bytes, count);
         if bytes.is_empty() {
             return;
@@ -240,6 +249,9 @@ impl EventLoop {
                     let left = bytes.len() + unseen;
                     slot.receives(|body| body.begin(bytes, left));
                     self.recent.has_not_understood();
+                    if remembers && at == 0 && unseen == 0 {
+                        self.has_read_line(length);
+                    }
                     break;
                 }
             }

@@ -67,6 +67,9 @@ impl EventLoop {
     /// What is in a connection's socket: requests whose files are in memory, or not. `is_sound` tells that the kernel has
     /// just reported it, and no error of it: a look would take that away.
     pub(super) fn look(&mut self, fd: i32, slot: &Slot, is_sound: bool) -> Look {
+        if slot.is_behind() {
+            return self.look_at_answer(fd, slot);
+        }
         self.ends_repeat(slot);
         if slot.is_in_body() {
             return Look::Warm;
@@ -174,6 +177,11 @@ impl EventLoop {
                 Err(reason) => {
                     slot.cut.store(true, Relaxed);
                     self.recent.has_not_understood();
+                    let may_be_line = number == 0 && length == here && !slot.speaks_tls();
+                    let line = may_be_line.then(|| self.judge_line(length)).flatten();
+                    if let Some(look) = line {
+                        return look;
+                    }
                     if number == 0 {
                         let refused = reason == Unrecognised::Refused;
                         let counter = if refused {
@@ -274,7 +282,7 @@ impl EventLoop {
                 Answer::Unknown
             } else {
                 self.counters.count_alone(Counter::Probes);
-                probe(prediction, window)
+                probe(prediction, window, &self.pool.links)
             };
             match answer {
                 Answer::Warm => {

@@ -7,6 +7,7 @@ use super::residency::STRIDE;
 use super::resolver::{File, Patience, Resolver};
 use crate::gate::inflight::Charge;
 use crate::sys::{clock, memory, refusals};
+use laio_core::links::Links;
 use laio_core::predictions::{Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
@@ -71,6 +72,7 @@ pub struct Worker<'p> {
     counters: &'static Counters,
     pins: &'p Pins,
     warm: &'p WarmTable,
+    links: &'p Links,
     /// `/dev/null`, where it is what it should be: what is sent there is read without being copied.
     sink: Option<File>,
     /// Where it is not, what is read lands here.
@@ -79,11 +81,17 @@ pub struct Worker<'p> {
 
 impl<'p> Worker<'p> {
     /// Means to bring files in and to keep them open among the `pins`.
-    pub fn new(counters: &'static Counters, pins: &'p Pins, warm: &'p WarmTable) -> Worker<'p> {
+    pub fn new(
+        counters: &'static Counters,
+        pins: &'p Pins,
+        warm: &'p WarmTable,
+        links: &'p Links,
+    ) -> Worker<'p> {
         Worker {
             counters,
             pins,
             warm,
+            links,
             sink: null_device(),
             buffer: Vec::new(),
         }
@@ -109,7 +117,7 @@ impl<'p> Worker<'p> {
         window: u64,
         left: &mut u64,
     ) -> Result<bool, Errno> {
-        let mut beneath = Resolver::new(prediction, Patience::Wait)?;
+        let mut beneath = Resolver::new(prediction, Patience::Wait)?.with(self.links);
         let named = beneath.look()?;
         let status = file_system::status(named.as_fd())?;
         let mut is_whole = true;

@@ -3,6 +3,7 @@
 use super::file_system::{known, status, Kind};
 use super::residency::{closely, first_missing};
 use super::resolver::{Patience, Resolver};
+use laio_core::links::Links;
 use laio_core::predictions::{Depth, Prediction};
 use rustix::fd::AsFd;
 use rustix::fs::FileType;
@@ -20,8 +21,8 @@ pub enum Answer {
 }
 
 /// Asks for one prediction; the handler is expected to read `window` bytes, or what its request asks for.
-pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
-    match try_probe(prediction, window) {
+pub fn probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Answer {
+    match try_probe(prediction, window, links) {
         Ok(answer) => answer,
         Err(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Answer::Cold,
         // Not there, not allowed, not beneath the directory: known without the disk.
@@ -29,8 +30,8 @@ pub fn probe(prediction: Prediction<'_>, window: u64) -> Answer {
     }
 }
 
-fn try_probe(prediction: Prediction<'_>, window: u64) -> Result<Answer, Errno> {
-    let mut beneath = Resolver::new(prediction, Patience::Cached)?;
+fn try_probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Result<Answer, Errno> {
+    let mut beneath = Resolver::new(prediction, Patience::Cached)?.with(links);
     let named = beneath.look()?;
     let status = status(named.as_fd())?;
     match (FileType::from_raw_mode(status.mode), prediction.depth) {

@@ -3,8 +3,12 @@
 //! Targets come from strangers. A predicted path is resolved beneath the directory that the server
 //! itself was seen to use, never through a magic link, first with `O_PATH`, which touches neither a
 //! FIFO's writer nor a device. Only what turns out to be a regular file or a directory is opened.
-//! A prediction never climbs (`..`), so where there is no symbolic link its whole name will do.
+//! A prediction never climbs (`..`), so where there is no symbolic link its whole name will do. A link that leads out of the directory,
+//! or says its whole name, is followed only to where the server itself was seen to go (`links`).
 
+mod links;
+
+use laio_core::links::Links;
 use laio_core::predictions::Prediction;
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{openat2, Mode, OFlags, ResolveFlags, CWD};
@@ -55,12 +59,17 @@ impl Patience {
     }
 }
 
+/// How what a client has named is resolved.
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
 /// How a path is kept beneath its learnt directory.
 enum Way {
     /// By its whole name: where no symbolic link stands in it and nothing climbs, it leads nowhere else.
     Whole,
     /// From that directory, which may be reached by symbolic links; none where it is the working directory.
     From(Option<File>),
+    /// From that directory, by that name: links were followed.
+    Linked(File, Box<[u8]>),
 }
 
 /// The learnt directory of a prediction and the path beneath it.
@@ -70,6 +79,8 @@ pub struct Resolver<'p> {
     rest: &'p [u8],
     patience: Patience,
     way: Way,
+    links: Option<&'p Links>,
+    hash: u64,
 }
 
 impl<'p> Resolver<'p> {
@@ -98,7 +109,15 @@ impl<'p> Resolver<'p> {
             rest,
             patience,
             way,
+            links: None,
+            hash: prediction.hash,
         })
+    }
+
+    /// The same, where links may be followed to what is known.
+    pub fn with(self, links: &'p Links) -> Resolver<'p> {
+        let links = Some(links);
+        Resolver { links, ..self }
     }
 
     /// Names the file without opening it.
@@ -125,12 +144,16 @@ impl<'p> Resolver<'p> {
                 result => return result,
             }
         }
-        let directory = match &self.way {
-            Way::From(Some(directory)) => directory.as_fd(),
-            _ => CWD,
+        let (directory, rest) = match &self.way {
+            Way::From(Some(directory)) => (directory.as_fd(), self.rest),
+            Way::Linked(directory, rest) => (directory.as_fd(), &**rest),
+            _ => (CWD, self.rest),
         };
-        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        self.openat2(directory, self.rest, flags, within)
+        match self.openat2(directory, rest, flags, WITHIN) {
+            // A link that climbs out of the directory, or begins at the root.
+            Err(Errno::XDEV) if !matches!(self.way, Way::Linked(..)) => self.follow(flags),
+            result => result,
+        }
     }
 
     fn openat2(

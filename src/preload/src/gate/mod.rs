@@ -5,6 +5,7 @@
 //! so that every wait, also one that no hook sees, finds nothing that is not the application's. For `poll` and
 //! `select`, which register nothing, the kernel is shown a copy of the set (`sets`) for the length of one wait.
 
+pub mod behind;
 mod chunks;
 mod control;
 mod cookies;
@@ -12,6 +13,7 @@ mod gates;
 pub mod inflight;
 pub mod loops;
 pub mod numbers;
+pub mod passed;
 pub mod repeat;
 pub mod sessions;
 pub mod sets;

@@ -1,7 +1,10 @@
 //! What is known of each descriptor number, whatever it names: a file, a connection, an epoll instance.
 
 use super::chunks::Chunks;
-use crate::sys::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sys::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*,
+};
+use laio_core::gate::{Control, ADD};
 pub use laio_core::stream::OpenFile;
 
 /// One number.
@@ -12,14 +15,28 @@ struct Number {
     cookie: AtomicU64,
     /// Whether it is an epoll instance with a connection in it.
     instance: AtomicBool,
+    /// Whether the process has connected it to another one.
+    connected: AtomicBool,
+    /// What it is registered for, as long as it is no connection: in which instance ([`NONE`] for none), for which events, and
+    /// under which cookie.
+    registered_in: AtomicI32,
+    events: AtomicU32,
+    data: AtomicU64,
     /// For how many connections the application has made this epoll instance, where it has said so.
     capacity: AtomicU32,
 }
+
+/// No instance.
+const NONE: i32 = -1;
 
 static NUMBERS: Chunks<Number> = Chunks::new(|| Number {
     owners: AtomicU32::new(0),
     cookie: AtomicU64::new(0),
     instance: AtomicBool::new(false),
+    connected: AtomicBool::new(false),
+    registered_in: AtomicI32::new(NONE),
+    events: AtomicU32::new(0),
+    data: AtomicU64::new(0),
     capacity: AtomicU32::new(0),
 });
 
@@ -72,7 +89,47 @@ pub fn changes_hands(fd: i32) -> bool {
     number.owners.fetch_add(1, Relaxed);
     number.capacity.store(0, Relaxed);
     number.cookie.store(0, Release);
+    number.connected.store(false, Relaxed);
+    number.registered_in.store(NONE, Relaxed);
     number.instance.load(Acquire)
+}
+
+/// The process connects a number to another one.
+pub fn connects(fd: i32) {
+    if let Some(number) = NUMBERS.get_or_make(fd) {
+        number.connected.store(true, Relaxed);
+    }
+}
+
+/// Whether it has; told once.
+pub fn was_connected(fd: i32) -> bool {
+    let connected = NUMBERS.get(fd).map(|number| &number.connected);
+    connected.is_some_and(|connected| connected.load(Relaxed) && connected.swap(false, Relaxed))
+}
+
+/// What is no connection is registered so from now on, or is no more.
+pub fn is_registered(fd: i32, registration: Option<Control>) {
+    let Some(number) = NUMBERS.get(fd) else {
+        return;
+    };
+    let instance = registration.as_ref().map_or(NONE, |it| it.instance);
+    if let Some(registration) = registration {
+        number.events.store(registration.events, Relaxed);
+        number.data.store(registration.data, Relaxed);
+    }
+    number.registered_in.store(instance, Release);
+}
+
+/// How it is registered.
+pub fn registration(fd: i32) -> Option<Control> {
+    let number = NUMBERS.get(fd)?;
+    let instance = number.registered_in.load(Acquire);
+    (instance != NONE).then(|| Control {
+        instance,
+        operation: ADD,
+        events: number.events.load(Relaxed),
+        data: number.data.load(Relaxed),
+    })
 }
 
 /// The numbers of a range, both ends included, are about to be closed: none of them names what has another number.

@@ -1,5 +1,6 @@
 //! What a client speaks: TLS or HTTP/2, of which the first bytes tell, or HTTP/1.x, from which it may go over to HTTP/2.
 
+use super::behind::BEHIND;
 use super::sessions::{self, Entry};
 use super::slot::{Slot, SILENT};
 use crate::sys::sync::atomic::Ordering::*;
@@ -7,9 +8,9 @@ use laio_core::recognise::proxied;
 use laio_core::{http2, tls};
 
 const CLEAR: u8 = 1;
-const SEALED: u8 = 2;
+const SEALED: u8 = 3;
 /// HTTP/2, in the clear.
-const FRAMES: u8 = 3;
+const FRAMES: u8 = 4;
 
 impl Slot {
     /// The session of its client, where it speaks TLS or HTTP/2.
@@ -45,6 +46,7 @@ impl Slot {
         match self.speech.load(Relaxed) {
             CLEAR => self.goes_over(fd, bytes),
             SEALED | FRAMES => sessions::of(fd),
+            BEHIND => None,
             _ => self.begins_with(fd, bytes),
         }
     }

@@ -10,7 +10,7 @@ use crate::sys::process::is_same_process;
 use crate::sys::program::STATS;
 use crate::sys::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sys::{errno, handler, kernel};
-use laio_core::gate::{Reported, Side};
+use laio_core::gate::{Control, Reported, Side};
 use laio_core::stats::Counter;
 use libc::{c_int, epoll_event};
 
@@ -38,22 +38,30 @@ pub fn is_held(fd: i32, number: u32, side: Side) -> bool {
 
 /// Marks a number as a connection that has just been accepted.
 pub fn accept(fd: i32) {
+    let _ = adopt(fd);
+}
+
+/// Marks a number as a connection, of which nothing is known yet.
+pub fn adopt(fd: i32) -> Option<&'static Slot> {
     // Where its number is not known, one that has changed hands could not be told.
-    let known = numbers::open_file(fd).and_then(|_| TABLE.get_or_make(fd));
-    let Some(slot) = known else { return };
+    let slot = numbers::open_file(fd).and_then(|_| TABLE.get_or_make(fd))?;
     cookies::set(fd, None);
     slot.end_session(fd);
     if !slot.accept(fd) {
         // This one passes through.
         leave(slot);
-    } else if !slot.set_accepted(true) {
+        return None;
+    }
+    if !slot.set_accepted(true) {
         CONNECTIONS.fetch_add(1, Relaxed);
     }
+    Some(slot)
 }
 
-/// What is no connection was registered under this cookie, of which events are told apart from connections'.
-pub fn register_other(fd: i32, cookie: Option<(i32, u64)>) {
-    cookies::set(fd, cookie);
+/// What is no connection was registered so, or is no more: its events are told apart from connections', and it may become one.
+pub fn register_other(fd: i32, registration: Option<Control>) {
+    cookies::set(fd, registration.map(|it| (it.instance, it.data)));
+    numbers::is_registered(fd, registration);
 }
 
 /// The number is no connection's any more.

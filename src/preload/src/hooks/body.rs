@@ -229,6 +229,9 @@ pub fn has_produced(fd: c_int, written: ssize_t, then: impl FnOnce(&mut EventLoo
     let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
         return;
     };
+    if slot.is_behind() {
+        return;
+    }
     here.with(|state| match usize::try_from(written) {
         Ok(count @ 1..) => {
             state.has_written(slot, count);
@@ -247,6 +250,10 @@ pub fn gate(fd: c_int, decide: impl FnOnce(&mut EventLoop, &Slot) -> Transfer) -
     let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
         return Transfer::PassThrough;
     };
+    // What is sent to an application behind the server is none of its answers.
+    if slot.is_behind() {
+        return Transfer::PassThrough;
+    }
     let transfer = here.with(|state| decide(state, slot));
     transfer.unwrap_or(Transfer::PassThrough)
 }

@@ -2,7 +2,7 @@
 
 use super::restriction::restricted;
 use crate::event_loop;
-use crate::gate::{numbers, table};
+use crate::gate::{behind, numbers, table};
 use crate::sys::{descriptors, errno, program};
 use libc::{c_int, c_uint, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, F_DUPFD, F_DUPFD_CLOEXEC};
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +19,17 @@ pub fn accepted(real: impl FnOnce() -> c_int) -> c_int {
         event_loop::accepts_here(table::accepted(fd));
     }
     fd
+}
+
+/// `connect`: an application behind a server may be there.
+#[inline]
+pub fn connected(real: impl FnOnce() -> c_int, fd: c_int) -> c_int {
+    let result = real();
+    if program::SERVES.load(Relaxed) && (result == 0 || errno::is(libc::EINPROGRESS)) {
+        let _errno = errno::Guard::new();
+        behind::connects(fd);
+    }
+    result
 }
 
 /// `close`. Before the call: afterwards the number may be somebody else's at once.

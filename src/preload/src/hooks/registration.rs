@@ -43,8 +43,7 @@ pub fn registered(
                 // Another thread has accepted a connection under this number, and the call was for that.
                 Some(slot) => slot.called_unseen(fd, instance, operation),
                 None => {
-                    let cookie = (operation != DEL).then(|| (instance, wanted().data));
-                    table::register_other(fd, cookie);
+                    table::register_other(fd, (operation != DEL).then(wanted));
                 }
             }
         }

@@ -3,12 +3,12 @@
 
 use super::polling::within_stock;
 use super::registration::registered;
-use super::wait::waited_elsewhere;
+use super::wait::{waited_by_number, waited_elsewhere};
 use crate::event_loop;
 use crate::sys::{errno, handler, process, program};
 use crate::threads::registry;
 use libc::*;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// `unshare`, `capset` and their kin: what is started afterwards has the rights of its maker.
 #[inline]
@@ -37,7 +37,7 @@ pub fn process_controlled(real: impl FnOnce() -> c_int, option: c_int, value: c_
 #[inline]
 #[allow(non_upper_case_globals)] // These are the kernel's names.
 pub fn called(
-    real: impl FnOnce() -> c_long,
+    real: impl Fn() -> c_long,
     number: c_long,
     [a, b, c, d, e, f]: [c_long; 6],
 ) -> c_long {
@@ -69,10 +69,14 @@ pub fn called(
             let event = d as *mut epoll_event;
             registered(control, a as c_int, b as c_int, c as c_int, event).into()
         }
-        number if is_wait(number) => {
+        number if is_epoll_wait(number) => {
+            let wait = || real() as c_int;
+            waited_by_number(wait, number, [a, b, c, d, e, f]).into()
+        }
+        number if is_other_wait(number) => {
             let result = real();
-            event_loop::has_waited_unseen();
-            if is_epoll_wait(number) {
+            has_waited_unseen();
+            if number == SYS_epoll_pwait2 {
                 let count = c_int::try_from(result).unwrap_or(0);
                 waited_elsewhere(a as c_int, b as *const epoll_event, count);
             }
@@ -83,7 +87,7 @@ pub fn called(
             let fewer =
                 |count: c_int| unsafe { super::syscall::real(number, count.into(), b, c, d, e, f) };
             let result = within_stock(real, a as c_int, fewer);
-            event_loop::has_waited_unseen();
+            has_waited_unseen();
             result
         }
         SYS_close_range if c as c_uint & CLOSE_RANGE_UNSHARE != 0 => restricted(real),
@@ -91,14 +95,24 @@ pub fn called(
     }
 }
 
-/// A wait of `epoll` or `poll`, or one that may be. Newer machines have no number for those without a signal mask.
+/// This thread has waited by a call that is not looked at. One line says so of a process whose connections it may be waiting for.
+fn has_waited_unseen() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    event_loop::has_waited_unseen();
+    if program::SERVES.load(Relaxed) && !event_loop::is_of_a_loop() && !SAID.swap(true, Relaxed) {
+        let _errno = errno::Guard::new();
+        log::info!("a thread waits by raw system calls or io_uring: nothing is held back for it");
+    }
+}
+
+/// Another wait, or what may be one. Newer machines have no number for those without a signal mask.
 #[allow(non_upper_case_globals)] // As above.
-fn is_wait(number: c_long) -> bool {
+fn is_other_wait(number: c_long) -> bool {
     #[cfg(target_arch = "x86_64")]
     if number == SYS_poll {
         return true;
     }
-    is_epoll_wait(number) || matches!(number, SYS_ppoll | SYS_io_uring_enter)
+    matches!(number, SYS_ppoll | SYS_epoll_pwait2 | SYS_io_uring_enter)
 }
 
 #[allow(non_upper_case_globals)] // As above.
@@ -107,7 +121,7 @@ fn is_epoll_wait(number: c_long) -> bool {
     if number == SYS_epoll_wait {
         return true;
     }
-    matches!(number, SYS_epoll_pwait | SYS_epoll_pwait2)
+    number == SYS_epoll_pwait
 }
 
 /// A wait of `select`.

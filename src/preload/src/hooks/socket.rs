@@ -3,11 +3,12 @@
 use super::body::each_passed;
 use super::file::{read_file, read_vector};
 use crate::event_loop::{self, Verdict};
-use crate::gate::{numbers, table};
+use crate::gate::{behind, numbers, passed, table};
 use crate::sys::address::{are_readable, are_theirs, is_readable};
-use crate::sys::errno;
+use crate::sys::{descriptors, errno, program};
 use libc::{c_int, c_void, iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 use libc::{EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// `read`: of a connection, or of a file.
 #[inline]
@@ -17,7 +18,7 @@ pub fn consumed(
     buffer: *mut c_void,
     size: size_t,
 ) -> ssize_t {
-    if table::accepted(fd).is_none() || size == 0 {
+    if size == 0 || behind::read_connection(fd).is_none() {
         return read_file(real, fd, buffer, size);
     }
     // SAFETY: the application's own arguments, but for the size, which is not larger.
@@ -34,7 +35,7 @@ pub fn consumed_vector(
     vector: *const iovec,
     count: c_int,
 ) -> ssize_t {
-    if table::accepted(fd).is_none() {
+    if behind::read_connection(fd).is_none() {
         return read_vector(real, fd);
     }
     let Some(first) = count.checked_sub(1).filter(|rest| *rest >= 0) else {
@@ -89,10 +90,21 @@ pub fn received_message(
     if let Some(message) = (count >= 0).then(|| unsafe { &*message }) {
         if message.msg_controllen > 0 {
             // Whoever has sent a number has what it names as well.
-            each_passed(message, |new| _ = numbers::is_duplicated_now(new));
+            each_passed(message, brought);
         }
     }
     count
+}
+
+/// A message has brought this number, perhaps that of a connection.
+fn brought(new: c_int) {
+    let _errno = errno::Guard::new();
+    table::forget(new);
+    if numbers::is_duplicated_now(new) || !passed::is_received(new) {
+        return;
+    }
+    program::SERVES.store(true, Relaxed);
+    descriptors::seen(new);
 }
 
 #[inline]
@@ -182,7 +194,7 @@ fn gated(
     has_room: impl Fn(bool) -> bool,
     buffer: impl FnOnce() -> (*mut c_void, size_t),
 ) -> ssize_t {
-    let (Some(here), Some(slot)) = (event_loop::here(), table::accepted(fd)) else {
+    let (Some(here), Some(slot)) = (event_loop::here(), behind::read_connection(fd)) else {
         return real();
     };
     let verdict = here.with(|state| state.before_read(fd, slot));

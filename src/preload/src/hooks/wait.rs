@@ -5,7 +5,7 @@ use crate::event_loop::time::{cancellable, to_milliseconds, to_timespec, Timeout
 use crate::event_loop::{self, LoopHandle};
 use crate::gate::{numbers, table};
 use crate::sys::{errno, handler, program};
-use libc::{c_int, epoll_event, sigset_t, timespec};
+use libc::{c_int, c_long, epoll_event, sigset_t, timespec};
 use std::ptr::null;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -81,6 +81,27 @@ pub fn waited_precisely(
         };
         // SAFETY: as in `waited`; the time outlives the call.
         unsafe { super::epoll_pwait2::real(instance, events.add(offset), most, timeout, mask) }
+    })
+}
+
+/// `epoll_wait` and `epoll_pwait` by their numbers.
+#[inline]
+pub fn waited_by_number(real: impl Fn() -> c_int, number: c_long, arguments: [c_long; 6]) -> c_int {
+    let [a, b, c, d, e, f] = arguments;
+    let (events, timeout) = (b as *mut epoll_event, d as c_int);
+    let call = Call {
+        instance: a as c_int,
+        events,
+        most: c as c_int,
+    };
+    let asked = || Timeout::milliseconds(timeout);
+    waited_by(real, call, asked, |offset, most, slice| {
+        let timeout = milliseconds_of(slice, timeout);
+        let events = events.wrapping_add(offset) as c_long;
+        // SAFETY: as in `waited`.
+        let count =
+            unsafe { super::syscall::real(number, a, events, most.into(), timeout.into(), e, f) };
+        count as c_int
     })
 }
 

@@ -8,6 +8,7 @@ pub mod job {
     use super::pins::Pins;
     use crate::gate::inflight::Charge;
     use crate::sys::kernel;
+    use laio_core::links::Links;
     use laio_core::stats::Counters;
     use laio_core::warmth::WarmTable;
     use std::ops::Range;
@@ -51,7 +52,12 @@ pub mod job {
     pub struct Worker<'p>(&'p Pins);
 
     impl<'p> Worker<'p> {
-        pub fn new(_: &'static Counters, pins: &'p Pins, _: &'p WarmTable) -> Worker<'p> {
+        pub fn new(
+            _: &'static Counters,
+            pins: &'p Pins,
+            _: &'p WarmTable,
+            _: &'p Links,
+        ) -> Worker<'p> {
             Worker(pins)
         }
 

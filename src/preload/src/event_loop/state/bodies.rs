@@ -10,6 +10,8 @@ pub struct Bodies {
     pub told: usize,
     /// A file is being opened that the look at its request has found in memory, or brought in.
     pub opens_warm: bool,
+    /// The hash of the path that is being opened, if a link was met on its way.
+    pub opens_linked: Option<u64>,
     /// The last such file of this iteration.
     pub looked_at: Option<OpenFile>,
     /// What the application will read next, if it goes on as it did.

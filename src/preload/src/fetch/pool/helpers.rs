@@ -52,7 +52,7 @@ impl Pool {
                 return self.has_left(self.executor.leave());
             }
         }
-        let mut worker = Worker::new(self.counters, &self.pins, &self.warm);
+        let mut worker = Worker::new(self.counters, &self.pins, &self.warm, &self.links);
         let left = loop {
             match self.executor.next(&mut shift, &self) {
                 Ok(mut job) => {

@@ -20,6 +20,7 @@ use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sys::{clock, descriptors, handler, memory, process, refusals};
 use crate::threads::executor::{Executor, Shift};
 use crate::threads::registry::{self, spawn, Employer};
+use laio_core::links::Links;
 use laio_core::places::Places;
 pub use laio_core::queue::Urgency;
 use laio_core::stats::{Counter, Counters};
@@ -56,6 +57,8 @@ pub struct Pool {
     pins: Pins,
     /// What is known to be in memory.
     pub warm: WarmTable,
+    /// Where links were followed to.
+    pub links: Links,
     /// What cold requests cost, by directory.
     pub places: Places,
     counters: &'static Counters,
@@ -78,6 +81,7 @@ impl Pool {
             job_time: AtomicU64::new(u64::MAX / 8),
             pins: Pins::default(),
             warm: WarmTable::default(),
+            links: Links::default(),
             places: Places::default(),
             counters,
             most,

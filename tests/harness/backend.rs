@@ -19,6 +19,9 @@ pub enum Protocol {
     Uwsgi,
 }
 
+/// What an application answers to a target: lines of the head, each with its end, and the body.
+pub type Respond = Arc<dyn Fn(&str, &str) -> (String, Vec<u8>) + Send + Sync>;
+
 /// An application that listens, each connection in a thread of this process.
 pub struct Backend {
     /// Where it listens.
@@ -37,16 +40,22 @@ pub fn answer(target: &str, kind: &str) -> Vec<u8> {
 impl Backend {
     /// Begins to listen.
     pub fn listen(protocol: Protocol) -> Result<Backend> {
+        let head = "Content-Type: text/html\r\nAccept-Ranges: bytes\r\nLast-Modified: Sat, 28 Nov 2026 20:00:00 GMT\r\n";
+        let respond = |target: &str, kind: &str| (head.to_owned(), answer(target, kind));
+        Backend::listen_with(protocol, Arc::new(respond))
+    }
+
+    /// Begins to listen, with answers of its own. By HTTP it answers one request after the other on a connection, if that stays.
+    pub fn listen_with(protocol: Protocol, respond: Respond) -> Result<Backend> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let counter = Arc::clone(&counter);
+                let (counter, respond) = (Arc::clone(&counter), Arc::clone(&respond));
                 std::thread::spawn(move || {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    if let Err(error) = serve(protocol, stream) {
+                    if let Err(error) = serve(protocol, stream, &respond, &counter) {
                         eprintln!("{protocol:?}: {error:#}");
                     }
                 });
@@ -61,49 +70,68 @@ impl Backend {
     }
 }
 
-fn serve(protocol: Protocol, mut stream: TcpStream) -> Result {
-    let (target, kind) = match protocol {
-        Protocol::Http => http_request(&mut stream)?,
-        Protocol::FastCgi => of_parameters(&fast_cgi_parameters(&mut stream)?),
-        Protocol::Uwsgi => of_parameters(&uwsgi_parameters(&mut stream)?),
-    };
-    let line = match protocol {
-        Protocol::FastCgi => "Status: 200 OK",
-        _ => "HTTP/1.0 200 OK",
-    };
-    let head = format!(
-        "{line}\r\nContent-Type: text/html\r\nContent-Length: {LENGTH}\r\nAccept-Ranges: bytes\r\n\
-         Last-Modified: Sat, 28 Nov 2026 20:00:00 GMT\r\n\r\n"
-    );
-    let bytes = [head.as_bytes(), &answer(&target, &kind)].concat();
-    if protocol != Protocol::FastCgi {
-        return Ok(stream.write_all(&bytes)?);
+fn serve(
+    protocol: Protocol,
+    mut stream: TcpStream,
+    respond: &Respond,
+    asked: &AtomicUsize,
+) -> Result {
+    loop {
+        let (target, kind, stays) = match protocol {
+            Protocol::Http => match http_request(&mut stream)? {
+                Some(asked) => asked,
+                None => return Ok(()),
+            },
+            Protocol::FastCgi => of_parameters(&fast_cgi_parameters(&mut stream)?),
+            Protocol::Uwsgi => of_parameters(&uwsgi_parameters(&mut stream)?),
+        };
+        asked.fetch_add(1, Ordering::Relaxed);
+        let line = match protocol {
+            Protocol::FastCgi => "Status: 200 OK",
+            _ if stays => "HTTP/1.1 200 OK",
+            _ => "HTTP/1.0 200 OK",
+        };
+        let (head, body) = respond(&target, &kind);
+        let head = format!("{line}\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        let bytes = [head.as_bytes(), &body].concat();
+        if protocol != Protocol::FastCgi {
+            stream.write_all(&bytes)?;
+        } else {
+            let record = |kind: u8, content: &[u8]| {
+                let [high, low] = (content.len() as u16).to_be_bytes();
+                [&[1, kind, 0, 1, high, low, 0, 0], content].concat()
+            };
+            let records = [record(6, &bytes), record(6, b""), record(3, &[0; 8])];
+            stream.write_all(&records.concat())?;
+        }
+        if !stays {
+            return Ok(());
+        }
     }
-    let record = |kind: u8, content: &[u8]| {
-        let [high, low] = (content.len() as u16).to_be_bytes();
-        [&[1, kind, 0, 1, high, low, 0, 0], content].concat()
-    };
-    let records = [record(6, &bytes), record(6, b""), record(3, &[0; 8])];
-    Ok(stream.write_all(&records.concat())?)
 }
 
-/// Reads a head: its target, and the kind of its answer.
-fn http_request(stream: &mut TcpStream) -> Result<(String, String)> {
+/// Reads a head: its target, the kind of its answer, and whether the connection stays. Nothing at the end of the connection.
+fn http_request(stream: &mut TcpStream) -> Result<Option<(String, String, bool)>> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte)?;
+        if stream.read(&mut byte)? == 0 {
+            ensure!(head.is_empty(), "a head is cut");
+            return Ok(None);
+        }
         head.push(byte[0]);
     }
     let head = String::from_utf8(head)?;
     let target = head.split(' ').nth(1).context("no target")?;
     let mut lines = head.lines();
     let kind = lines.find_map(|line| line.strip_prefix("X-Kind: "));
-    Ok((target.to_owned(), kind.unwrap_or_default().to_owned()))
+    let stays = head.contains(" HTTP/1.1\r\n") && !head.contains("\r\nConnection: close");
+    let kind = kind.unwrap_or_default().to_owned();
+    Ok(Some((target.to_owned(), kind, stays)))
 }
 
-fn of_parameters(all: &HashMap<String, String>) -> (String, String) {
+fn of_parameters(all: &HashMap<String, String>) -> (String, String, bool) {
     let value = |name: &str| all.get(name).cloned().unwrap_or_default();
-    (value("REQUEST_URI"), value("KIND"))
+    (value("REQUEST_URI"), value("KIND"), false)
 }
 
 /// Reads the records of a request up to its empty `STDIN`.

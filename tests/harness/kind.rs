@@ -3,6 +3,17 @@
 use crate::ask::Abilities;
 use crate::test::Need;
 
+/// A program of `demo-servers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demo {
+    /// What runs it.
+    pub command: &'static str,
+    /// The Debian package without which it does not run.
+    pub package: &'static str,
+    /// Its file, and what stands before that; the names between `@` are filled in.
+    pub file: &'static str,
+}
+
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -40,6 +51,8 @@ pub enum Kind {
     Waitress,
     /// `demo-servers/tornado_files.py`: `epoll`.
     Tornado,
+    /// One of `demo-servers` that is needed in one place only.
+    Demo(Demo),
     /// `demo-servers/twisted_files.py`: `epoll`, bodies sent in a later iteration than they are read.
     Twisted,
     /// `demo-servers/uvloop_files.py`: `epoll`, registered by io_uring.
@@ -75,6 +88,7 @@ impl Kind {
             | Kind::Twisted
             | Kind::Aiohttp
             | Kind::Starlette => "/usr/bin/python3",
+            Kind::Demo(demo) => demo.command,
             Kind::Node | Kind::Express => "node",
             Kind::EventMachine(_) => "/usr/bin/ruby",
             Kind::Thin => "thin",
@@ -96,6 +110,7 @@ impl Kind {
             Kind::Asyncio | Kind::Selectors(_) | Kind::Asyncore(_) => {
                 Need::Command(self.command(), "python3")
             }
+            Kind::Demo(demo) => Need::Package(demo.package),
             Kind::Hypercorn => Need::Package("python3-hypercorn"),
             Kind::EventMachine(_) => Need::Package("ruby-eventmachine"),
             Kind::Thin => Need::Package("thin"),
@@ -149,6 +164,7 @@ impl Kind {
                 ..other
             },
             Kind::Asyncio
+            | Kind::Demo(_)
             | Kind::Hypercorn
             | Kind::Selectors(_)
             | Kind::EventMachine(_)
@@ -180,6 +196,9 @@ impl Kind {
             Kind::Webfs => "-F -4 -i 127.0.0.1 -p @PORT@ -r @ROOT@ -f index.html -n localhost -c 512 -m /dev/null".into(),
             Kind::H2o => "-c @CONF@".into(),
             Kind::Asyncio => "-B @DEMO@/asyncio_files.py --port @PORT@ --root @ROOT@".into(),
+            Kind::Demo(Demo { file, .. }) => {
+                format!("{file} --port @PORT@ --root @ROOT@")
+            }
             Kind::Hypercorn => "-B @DEMO@/hypercorn_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Selectors(how) => {
                 format!("-B @DEMO@/selectors_files.py --port @PORT@ --root @ROOT@ --selector {how}")

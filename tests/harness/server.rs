@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub use crate::kind::Kind;
+pub use crate::kind::{Demo, Kind};
 
 /// What is different from the stock configuration.
 #[derive(Clone, Debug, Default)]

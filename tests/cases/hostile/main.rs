@@ -12,6 +12,7 @@ use laio_tests::stats::Stats;
 use laio_tests::trace::{Call, Trace};
 use laio_tests::{docroot, run, Need, Preload, Result, Test};
 use site::*;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -86,8 +87,20 @@ const PATH_CALLS: &[&str] = &[
     "statfs",
 ];
 
-/// What is wrong with a helper's call, if anything.
-fn objection(call: &Call, documents: &str) -> Option<String> {
+/// The directories outside of the document root from which the server itself has opened files, by way of links in that.
+fn followed(trace: &Trace, helpers: &BTreeSet<u32>, documents: &str) -> BTreeSet<String> {
+    let by_server = |call: &&Call| !helpers.contains(&call.tid) && call.name != "openat2";
+    let opened = trace.calls.iter().filter(by_server).filter_map(|call| {
+        let _asked = call.path()?.strip_prefix(documents)?;
+        let (directory, _) = call.opened()?.rsplit_once('/')?;
+        Some(directory.to_owned())
+    });
+    let outside = |directory: &String| !directory.starts_with(documents);
+    opened.filter(outside).collect()
+}
+
+/// What is wrong with a helper's call, if anything. It may go where the server has `followed` a link.
+fn objection(call: &Call, documents: &str, followed: &BTreeSet<String>) -> Option<String> {
     if !PATH_CALLS.contains(&call.name.as_str()) {
         return None;
     }
@@ -99,7 +112,12 @@ fn objection(call: &Call, documents: &str) -> Option<String> {
     {
         return None;
     }
-    let inside = |path: &str| path == documents || path.starts_with(&format!("{documents}/"));
+    let beneath = |directory: &str, path: &str| {
+        let rest = path.strip_prefix(directory);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let inside =
+        |path: &str| beneath(documents, path) || followed.iter().any(|it| beneath(it, path));
     // A body's file, which the server itself has open: by its number, first without touching it.
     let path = call.path().unwrap_or("");
     let is_the_servers = call.name.starts_with("open")
@@ -146,6 +164,9 @@ fn objection(call: &Call, documents: &str) -> Option<String> {
         {
             None
         }
+        // The text of a link, and where a directory is.
+        "readlinkat" if path.is_empty() && call.directory().is_some_and(inside) => None,
+        "readlinkat" if path.starts_with("/proc/thread-self/fd/") => None,
         // On the descriptor itself, without a name.
         "newfstatat" | "statx" if call.arguments.contains("AT_EMPTY_PATH") => None,
         "openat" | "open" => {
@@ -233,6 +254,7 @@ fn examine(trace: &Trace, documents: &str, stats: &Stats) -> Result {
             helpers.len()
         );
     }
+    let followed = followed(trace, &helpers, documents);
     let mut opened = 0;
     let mut wrong = Vec::new();
     for call in &trace.calls {
@@ -242,7 +264,7 @@ fn examine(trace: &Trace, documents: &str, stats: &Stats) -> Result {
             continue;
         }
         opened += usize::from(by_helper && call.opened().is_some());
-        if let Some(reason) = objection(call, documents) {
+        if let Some(reason) = objection(call, documents, &followed) {
             wrong.push(format!(
                 "{reason}: {} {} {}({}) = {}",
                 call.tid, call.comm, call.name, call.arguments, call.result

@@ -2,6 +2,8 @@
 
 pub use crate::paths::MAX_PATH;
 use crate::paths::{climbs, without_last_slash};
+use crate::recognise::{Coding, Span};
+use crate::widths::{End, Widths, TAIL};
 use arrayvec::ArrayVec;
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
@@ -43,14 +45,14 @@ pub struct Prediction<'a> {
     pub root: usize,
     /// How much of it the handler will want.
     pub depth: Depth,
-    /// Where it will begin to read, in bytes from the start of the file.
-    pub offset: u64,
-    /// How much it will read at the most, where that is known.
-    pub length: Option<u64>,
+    /// Which part of it.
+    pub span: Span,
     /// How often the window is doubled for it.
     pub doublings: u8,
     /// [`crate::hash`] of the path.
     pub hash: u64,
+    /// The same of the path beside it whose file this one is sent for, if it is there: it holds the same, coded. 0 for none.
+    pub stands_for: u64,
     /// The rule that said so.
     pub rule: RuleId,
 }
@@ -69,7 +71,7 @@ impl<'a> Prediction<'a> {
     /// How many are to be in memory for this one.
     pub fn wanted(&self, window: u64) -> u64 {
         let width = self.width(window);
-        let length = self.length.unwrap_or(width);
+        let length = self.span.length().unwrap_or(width);
         width.min(length.max(LEAST))
     }
 
@@ -77,27 +79,53 @@ impl<'a> Prediction<'a> {
     /// data, one window of the data without another, and a part of a window without the whole.
     pub fn key(&self, window: u64) -> u64 {
         let key = self.window_key(window);
+        let start = match self.span {
+            Span::From(start) | Span::Part(start, _) => start,
+            Span::Last(_) => return key,
+        };
         if self.depth != Depth::Data || self.wanted(window) == self.width(window) {
             return key;
         }
-        let mut part = [0; 24];
-        for (place, word) in part
-            .chunks_exact_mut(8)
-            .zip([key, self.offset, self.wanted(window)])
-        {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        crate::hash(&part)
+        key_of_part([key, start, self.wanted(window)])
     }
 
     /// The same for the whole window that it begins in.
     pub fn window_key(&self, window: u64) -> u64 {
-        warm_key(
-            self.hash,
-            self.depth,
-            self.offset.checked_div(window).unwrap_or(0),
-        )
+        let key = |number| warm_key(self.hash, self.depth, number);
+        match self.span {
+            Span::From(start) | Span::Part(start, _) => key(start.checked_div(window).unwrap_or(0)),
+            // Where that is depends on the file's length.
+            Span::Last(count) => key_of_part([key(0), !count, self.wanted(window)]),
+        }
     }
+
+    /// The same where only the name is wanted.
+    pub fn of_name(self) -> Self {
+        Prediction {
+            depth: Depth::Name,
+            span: Span::From(0),
+            ..self
+        }
+    }
+
+    /// Under which it stands in the same table that another file is sent in the place of this one, which may be coded: then its data is
+    /// not read.
+    pub fn stand_in_key(&self) -> u64 {
+        stand_in_key(self.hash)
+    }
+}
+
+fn key_of_part(words: [u64; 3]) -> u64 {
+    let mut part = [0; 24];
+    for (place, word) in part.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    crate::hash(&part)
+}
+
+/// The key for what is sent in the place of a file, by the hash of its path.
+pub fn stand_in_key(hash: u64) -> u64 {
+    hash ^ 3_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The key of a path's hash, at this depth and in this window of its data.
@@ -112,11 +140,13 @@ struct Item {
     end: usize,
     root: usize,
     depth: Depth,
-    offset: u64,
-    length: Option<u64>,
+    span: Span,
     doublings: u8,
     hash: u64,
+    stands_for: u64,
     rule: RuleId,
+    /// The same path stands before it, for another part of the file.
+    is_again: bool,
 }
 
 /// A bounded list of predictions in one piece of memory: it is large, so it is made once and kept.
@@ -143,49 +173,92 @@ impl Predictions {
         self.items.len()
     }
 
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
-        self.items.iter().map(|item| {
-            let Item {
-                start,
-                end,
-                root,
-                depth,
-                offset,
-                length,
-                doublings,
-                hash,
-                rule,
-            } = *item;
-            let path = self.text.get(start..end).unwrap_or_default();
-            Prediction {
-                path,
-                root,
-                depth,
-                offset,
-                length,
-                doublings,
-                hash,
-                rule,
-            }
-        })
+    fn prediction(&self, item: &Item) -> Prediction<'_> {
+        Prediction {
+            path: self.text.get(item.start..item.end).unwrap_or_default(),
+            root: item.root,
+            depth: item.depth,
+            span: item.span,
+            doublings: item.doublings,
+            hash: item.hash,
+            stands_for: item.stands_for,
+            rule: item.rule,
+        }
     }
 
-    /// Doubles windows as often as is said of the rules.
-    pub fn widen(&mut self, doublings: impl Fn(RuleId) -> u8) {
-        for item in &mut self.items {
-            item.doublings = doublings(item.rule);
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
+        self.items.iter().map(|item| self.prediction(item))
+    }
+
+    /// The same, first those that stand for others.
+    pub fn coded_first(&self) -> impl Iterator<Item = Prediction<'_>> {
+        let coded = self.iter().filter(|it| it.stands_for != 0);
+        coded.chain(self.iter().filter(|it| it.stands_for == 0))
+    }
+
+    /// The same, each path once.
+    pub fn paths(&self) -> impl Iterator<Item = Prediction<'_>> {
+        let once = self.items.iter().filter(|item| !item.is_again);
+        once.map(|item| self.prediction(item))
+    }
+
+    /// Whether another one stands for this one, where there is a file for it.
+    pub fn has_stand_in(&self, prediction: &Prediction<'_>) -> bool {
+        let hash = prediction.hash;
+        prediction.depth == Depth::Data && self.items.iter().any(|it| it.stands_for == hash)
+    }
+
+    /// Brings in as much as is known to be read of a rule's files, where that is more than a `window`, or at their ends.
+    pub fn widen(&mut self, widths: &Widths, window: u64) {
+        for place in 0..self.items.len() {
+            let Some(item) = self.items.get_mut(place) else {
+                return;
+            };
+            item.doublings = widths.of(item.rule, End::Front);
+            let doublings = widths.of(item.rule, End::Back);
+            if doublings == 0 || item.depth != Depth::Data || item.span != Span::From(0) {
+                continue;
+            }
+            let count = TAIL << doublings;
+            let enough = (0..32).find(|doublings| window << doublings >= count);
+            let tail = Item {
+                span: Span::Last(count),
+                doublings: enough.unwrap_or(0),
+                is_again: true,
+                ..*item
+            };
+            let _ = self.items.try_push(tail);
+        }
+    }
+
+    /// Adds further parts of all files whose data is wanted so far, as long as there is room.
+    pub fn add_parts(&mut self, parts: impl Iterator<Item = Span> + Clone) {
+        for place in 0..self.items.len() {
+            let Some(&item) = self.items.get(place) else {
+                return;
+            };
+            let is_data = item.depth == Depth::Data;
+            for span in parts.clone().take_while(|_| is_data) {
+                let part = Item {
+                    span,
+                    is_again: true,
+                    ..item
+                };
+                let _ = self.items.try_push(part);
+            }
         }
     }
 
     /// Adds the path that these parts make up: the learnt directory, of `root` bytes, and what follows it. Nothing is
-    /// added where there is no room, where it is there already, or where what follows would lead out of the directory.
+    /// added where there is no room, where it is there already, or where what follows would lead out of the directory. `coding` tells
+    /// that it holds what the file of the path without that suffix does, and is sent in its place.
     pub fn compose(
         &mut self,
         parts: &[&[u8]],
         root: usize,
-        depth: Depth,
-        (offset, length): (u64, Option<u64>),
+        (depth, span): (Depth, Span),
+        coding: Option<Coding>,
         rule: RuleId,
     ) {
         let start = self.text.len();
@@ -207,18 +280,25 @@ impl Predictions {
             self.text.truncate(start);
             return;
         }
-        self.text.truncate(end);
-        self.items.push(Item {
+        let plain = coding.and_then(|coding| path.strip_suffix(coding.suffix()));
+        let item = Item {
             start,
             end,
             root: root.min(end - start),
             depth,
-            offset,
-            length,
+            // A name has no parts.
+            span: match depth {
+                Depth::Data => span,
+                Depth::Name | Depth::Listing => Span::From(0),
+            },
             doublings: 0,
             hash,
+            stands_for: plain.map_or(0, crate::hash),
             rule,
-        });
+            is_again: false,
+        };
+        self.text.truncate(end);
+        self.items.push(item);
     }
 
     /// Adds a copy of a prediction; false where there is no room.
@@ -227,10 +307,10 @@ impl Predictions {
             path,
             root,
             depth,
-            offset,
-            length,
+            span,
             doublings,
             hash,
+            stands_for,
             rule,
         } = prediction;
         let start = self.text.len();
@@ -243,43 +323,16 @@ impl Predictions {
             end,
             root,
             depth,
-            offset,
-            length,
+            span,
             doublings,
             hash,
+            stands_for,
             rule,
+            is_again: false,
         });
         true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: u64 = 256 * 1024;
-
-    fn keys(part: (u64, Option<u64>)) -> (u64, u64, u64) {
-        let mut predictions = Predictions::default();
-        let rule = RuleId::default();
-        predictions.compose(&[b"/srv/", b"x"], 5, Depth::Data, part, rule);
-        let it = predictions.iter().next().unwrap();
-        (it.wanted(WINDOW), it.key(WINDOW), it.window_key(WINDOW))
-    }
-
-    /// Without it, a request for one byte would have the whole window taken to be in memory, and the next one stall.
-    #[test]
-    fn a_part_of_a_window_is_no_proof_of_the_whole() {
-        let (wanted, whole, window) = keys((0, None));
-        assert_eq!((wanted, whole), (WINDOW, window));
-        assert_eq!(keys((0, Some(WINDOW))), (WINDOW, whole, whole));
-        assert_eq!(keys((0, Some(u64::MAX))), (WINDOW, whole, whole));
-        let (wanted, part, window) = keys((0, Some(1)));
-        assert_eq!((wanted, window), (LEAST, whole));
-        assert_ne!(part, whole);
-        // Nor of another part.
-        assert_ne!(keys((4096, Some(1))).1, part);
-        assert_ne!(keys((0, Some(LEAST + 1))).1, part);
-        assert_eq!(keys((0, Some(2))).1, part);
-    }
-}
+mod tests;

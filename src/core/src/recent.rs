@@ -255,7 +255,7 @@ impl Recent {
         entry.expected.clear();
         entry
             .expected
-            .extend(predictions.iter().map(Expected::from));
+            .extend(predictions.paths().map(Expected::from));
         entry.is_for(request);
         entry.is_awaited_in(awaited);
     }

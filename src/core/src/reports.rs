@@ -22,6 +22,10 @@ pub struct Report {
     pub is_of_data: bool,
     /// When it began, in milliseconds of the monotonic clock.
     pub began: u64,
+    /// How many bytes it has asked for, where that is known, and where they end in the file.
+    pub asked: u64,
+    /// The end.
+    pub until: u64,
 }
 
 impl Default for Report {
@@ -31,12 +35,14 @@ impl Default for Report {
             depth: Depth::Name,
             is_of_data: false,
             began: 0,
+            asked: 0,
+            until: 0,
         }
     }
 }
 
 impl Report {
-    /// All but path and time, in one number.
+    /// All but path and numbers, in one number.
     fn details(&self) -> u64 {
         let length = self.path.len() as u64;
         length << 16 | (self.depth as u64) << 1 | u64::from(self.is_of_data)
@@ -58,6 +64,8 @@ struct Place {
     /// Twice the report's number and one while it is written, and two when it is.
     stage: AtomicU64,
     began: AtomicU64,
+    asked: AtomicU64,
+    until: AtomicU64,
     details: AtomicU64,
     path: [AtomicU64; MAX_PATH / 8],
 }
@@ -92,6 +100,8 @@ impl Reports {
                 Place {
                     stage: AtomicU64::new(0),
                     began: AtomicU64::new(0),
+                    asked: AtomicU64::new(0),
+                    until: AtomicU64::new(0),
                     details: AtomicU64::new(0),
                     path: [const { AtomicU64::new(0) }; MAX_PATH / 8],
                 }
@@ -127,6 +137,8 @@ impl Reports {
         // Whoever sees any of what follows sees that it is being written.
         fence(Release);
         place.began.store(report.began, Relaxed);
+        place.asked.store(report.asked, Relaxed);
+        place.until.store(report.until, Relaxed);
         place.details.store(report.details(), Relaxed);
         for (word, bytes) in place.path.iter().zip(report.path.chunks(8)) {
             let mut all = [0; 8];
@@ -167,6 +179,8 @@ impl Reports {
             };
         }
         into.began = place.began.load(Relaxed);
+        into.asked = place.asked.load(Relaxed);
+        into.until = place.until.load(Relaxed);
         let details = place.details.load(Relaxed);
         into.set_details(details);
         let length = (details >> 16) as usize;
@@ -208,6 +222,8 @@ mod tests {
             depth: [Depth::Name, Depth::Data, Depth::Listing][number as usize % 3],
             is_of_data: number.is_multiple_of(2),
             began: number,
+            asked: number,
+            until: 2 * number,
             ..Report::default()
         };
         report.path.try_extend_from_slice(path.as_bytes()).unwrap();

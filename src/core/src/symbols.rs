@@ -63,10 +63,10 @@ macro_rules! symbols {
                 pread64(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t) -> ssize_t => read_at(fd, buffer, offset, size);
                 __pread_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off_t, room: size_t) -> ssize_t => read_at(fd, buffer, offset, size);
                 __pread64_chk(fd: c_int, buffer: *mut c_void, size: size_t, offset: off64_t, room: size_t) -> ssize_t => read_at(fd, buffer, offset, size);
-                preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_vector_at(fd);
-                preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_vector_at(fd);
-                preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_vector_at(fd);
-                preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => read_vector_at(fd);
+                preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t => read_vector_at(fd, vector, count, offset);
+                preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t) -> ssize_t => read_vector_at(fd, vector, count, offset);
+                preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t => read_vector_at(fd, vector, count, offset);
+                preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t => read_vector_at(fd, vector, count, offset);
             }
             "sendfile", "the body gate on a client connection; timed" {
                 sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t => sent_file(to, from, offset, count);

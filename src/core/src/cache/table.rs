@@ -5,7 +5,7 @@ use super::lesson::{by_header, lesson};
 use super::scopes::{Answers, Scopes};
 use super::template::Template;
 use crate::predictions::{Depth, Predictions, RuleId};
-use crate::recognise::Request;
+use crate::recognise::{Request, Span};
 use arrayvec::ArrayVec;
 use core::cmp::Reverse;
 
@@ -129,11 +129,12 @@ impl Caches {
             Some(Answers::Several) | None => None,
         };
         // The file's own header is read in any case.
-        let behind = request.offset.saturating_add(BEFORE_BODY);
-        let length = match request.offset {
+        let (start, length) = request.ranges.hull();
+        let behind = start.saturating_add(BEFORE_BODY);
+        let length = match start {
             _ if !for_data => Some(HEAD),
             _ if !by_range => None,
-            0..FAR => request.length.map(|length| behind.saturating_add(length)),
+            0..FAR => length.map(|length| behind.saturating_add(length)),
             _ => Some(HEAD),
         };
         self.sampled = self.sampled.wrapping_add(1);
@@ -157,7 +158,8 @@ impl Caches {
             let path = path_of(&name, &rule.levels);
             let parts = [rule.directory.as_slice(), &path];
             let root = rule.directory.len();
-            into.compose(&parts, root, Depth::Data, (0, length), id);
+            let span = length.map_or(Span::From(0), |length| Span::Part(0, length));
+            into.compose(&parts, root, (Depth::Data, span), None, id);
         }
     }
 

@@ -326,8 +326,8 @@ fn only_the_beginning_is_read_where_that_will_do() {
         let mut predictions = Predictions::default();
         caches.predict(request, (for_data, true), &mut predictions);
         let it = predictions.iter().next().unwrap();
-        assert_eq!(it.offset, 0, "the header stands there");
-        it.length
+        assert_eq!(it.span.start(0), 0, "the header stands there");
+        it.span.length()
     };
     assert_eq!(length(&get("h", "/1"), true), None);
     assert_eq!(length(&get("h", "/1"), false), Some(1));

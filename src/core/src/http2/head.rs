@@ -1,6 +1,6 @@
 //! What a header block says, field by field, and what request that makes.
 
-use crate::recognise::{Request, Unrecognised};
+use crate::recognise::{Codings, Ranges, Request, Unrecognised};
 
 /// A field's name, as far as it decides what is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Name {
     Pseudo,
     Host,
     Range,
+    /// `accept-encoding`.
+    Codings,
     /// The bytes are asked for only if the file has changed, or not.
     Condition,
 }
@@ -38,7 +40,8 @@ pub(super) enum Value {
     /// Whether the path may be predicted for: then it stands in the request.
     Path(bool),
     Host(u64),
-    Range(Option<(u64, Option<u64>)>),
+    Range(Ranges),
+    Codings(Codings),
 }
 
 /// What a head says of something.
@@ -68,6 +71,7 @@ pub(super) struct Head {
     path: Said<bool>,
     authority: Said<u64>,
     host: Said<u64>,
+    codings: Said<Codings>,
     has_pseudo: bool,
     has_unknown: bool,
     /// Servers refuse it, or differ in what they make of it.
@@ -112,10 +116,17 @@ impl Head {
                 self.is_refused |= self.host.is_said() && self.host != said;
                 self.host = said;
             }
-            (Name::Range, Value::Range(Some((offset, length)))) => {
-                (request.offset, request.length) = (offset, length);
+            (Name::Range, Value::Range(ranges)) => request.ranges = ranges,
+            (Name::Range, _) => request.ranges = Ranges::default(),
+            (Name::Codings, value) => {
+                self.codings = match (self.codings, value) {
+                    (Said::Nothing, Value::Codings(codings)) => Said::Known(codings),
+                    (Said::Known(other), Value::Codings(codings)) => {
+                        Said::Known(codings.and(other))
+                    }
+                    _ => Said::Unknown,
+                };
             }
-            (Name::Range, _) => (request.offset, request.length) = (0, None),
             (Name::Condition, _) => request.conditional = true,
         }
     }
@@ -154,6 +165,11 @@ impl Head {
         if request.host == 0 {
             request.text.has_no_host();
         }
+        request.codings = match self.codings {
+            Said::Known(codings) => codings,
+            Said::Nothing if !self.has_unknown => Codings::default(),
+            _ => Codings::UNKNOWN,
+        };
         request.has_body = false;
         Outcome::Request
     }

@@ -3,7 +3,7 @@
 use super::head::{is_of_path, Head, Method, Name, Value};
 use super::huffman;
 use super::table::Table;
-use crate::recognise::{decode_target_of, hash_host, is_condition, range, Request};
+use crate::recognise::{decode_target_of, hash_host, is_condition, Codings, Ranges, Request};
 use arrayvec::ArrayVec;
 
 /// Entries of the static table (RFC 7541, appendix A).
@@ -35,7 +35,7 @@ pub(super) fn decode(
 ) -> Result<Head, Broken> {
     let mut head = Head::default();
     request.text.clear();
-    (request.offset, request.length, request.conditional) = (0, None, false);
+    (request.ranges, request.conditional) = (Ranges::default(), false);
     let (mut rest, mut is_first) = (block, true);
     while let Some(&first) = rest.first() {
         if first & 0xe0 == 0x20 {
@@ -116,7 +116,8 @@ fn indexed(index: usize, table: &Table, request: &mut Request) -> Result<(Name, 
         5 => Text::Plain(b"/index.html").path(request)?,
         // All others that decide something have no value.
         1 | 38 => Value::Host(hash_host(b"")),
-        50 => Value::Range(None),
+        16 => Value::Codings(Codings::of(b"gzip, deflate")),
+        50 => Value::Range(Ranges::default()),
         1..=STATIC => Value::Other,
         _ => return Ok(table.get(index - STATIC - 1, request)),
     };
@@ -130,6 +131,7 @@ fn static_name(index: usize) -> Name {
         2 | 3 => Name::Method,
         4 | 5 => Name::Path,
         6..=14 => Name::Pseudo,
+        16 => Name::Codings,
         38 => Name::Host,
         39..=41 | 43 => Name::Condition,
         50 => Name::Range,
@@ -156,6 +158,7 @@ impl Text<'_> {
             [b':', ..] => Name::Pseudo,
             b"host" => Name::Host,
             b"range" => Name::Range,
+            b"accept-encoding" => Name::Codings,
             name if is_condition(name) => Name::Condition,
             _ => Name::Other,
         })
@@ -178,7 +181,12 @@ impl Text<'_> {
                 request.text.set_host(name.unwrap_or_default());
                 Value::Host(name.map_or(0, hash_host))
             }),
-            Name::Range => self.short(|ranges| Value::Range(ranges.and_then(range))),
+            Name::Range => {
+                self.short(|value| Value::Range(value.map_or(Ranges::default(), Ranges::of)))
+            }
+            Name::Codings => {
+                self.short(|value| Value::Codings(value.map_or(Codings::UNKNOWN, Codings::of)))
+            }
         }
     }
 

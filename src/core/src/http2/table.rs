@@ -4,7 +4,9 @@
 //! them. What was added before somebody looked, or is too long ago, is unknown.
 
 use super::head::{is_of_path, Method, Name, Value};
-use crate::recognise::{decode_target_of, hash_host, Request, MAX_HOST};
+use crate::recognise::{
+    decode_target_of, hash_host, Codings, Ranges, Request, Span, MAX_HOST, MAX_SPANS,
+};
 use arrayvec::ArrayVec;
 use std::collections::VecDeque;
 
@@ -13,6 +15,9 @@ const MAX_ENTRIES: usize = 128;
 
 /// Bytes that the values of entries take together: all of such a table.
 const MAX_TEXT: usize = 4096;
+
+/// Bytes that a part of a file takes.
+const SPAN: usize = 17;
 
 /// What is known of an entry.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +45,10 @@ enum Kind {
     Host,
     /// Its hash.
     HashOfHost,
-    NoRange,
-    OpenRange,
+    /// Each as a word that tells its kind and two with its numbers.
     Range,
+    /// One byte.
+    Codings,
 }
 
 /// The table. It is made as large as it is needed.
@@ -125,9 +131,11 @@ impl Table {
                 Value::Host(hash_host(&host))
             }
             Kind::HashOfHost => Value::Host(self.word(at)?),
-            Kind::NoRange => Value::Range(None),
-            Kind::OpenRange => Value::Range(Some((self.word(at)?, None))),
-            Kind::Range => Value::Range(Some((self.word(at)?, Some(self.word(at + 8)?)))),
+            Kind::Range => {
+                let spans = (at..end).step_by(SPAN).map_while(|at| self.span(at));
+                Value::Range(Ranges::these(spans))
+            }
+            Kind::Codings => Value::Codings(Codings::from_bits(*self.text.get(at)?)),
         })
     }
 
@@ -137,6 +145,15 @@ impl Table {
             *byte = *self.text.get(at + place)?;
         }
         Some(u64::from_ne_bytes(word))
+    }
+
+    fn span(&self, at: usize) -> Option<Span> {
+        let (start, length) = (self.word(at + 1)?, self.word(at + 9)?);
+        Some(match self.text.get(at)? {
+            0 => Span::From(start),
+            1 => Span::Part(start, length),
+            _ => Span::Last(length),
+        })
     }
 
     /// The client adds an entry; its path or host stands in the request.
@@ -157,16 +174,17 @@ impl Table {
                 Some(host) if host.len() <= MAX_HOST => self.push(name, Kind::Host, host),
                 _ => self.push(name, Kind::HashOfHost, &hash.to_ne_bytes()),
             },
-            Value::Range(None) => self.push(name, Kind::NoRange, &[]),
-            Value::Range(Some((offset, None))) => {
-                self.push(name, Kind::OpenRange, &offset.to_ne_bytes());
+            Value::Range(ranges) => {
+                let mut text = ArrayVec::<u8, { MAX_SPANS * SPAN }>::new();
+                let spans = ranges.iter().take_while(|_| !ranges.are_all());
+                for (kind, start, length) in spans.map(numbers) {
+                    text.push(kind);
+                    text.extend(start.to_ne_bytes());
+                    text.extend(length.to_ne_bytes());
+                }
+                self.push(name, Kind::Range, &text);
             }
-            Value::Range(Some((offset, Some(length)))) => {
-                let mut words = [0; 16];
-                words[..8].copy_from_slice(&offset.to_ne_bytes());
-                words[8..].copy_from_slice(&length.to_ne_bytes());
-                self.push(name, Kind::Range, &words);
-            }
+            Value::Codings(codings) => self.push(name, Kind::Codings, &[codings.bits()]),
         }
     }
 
@@ -214,6 +232,15 @@ impl Clone for Table {
             self.before = self.before.wrapping_add(source.text.len() as u32);
         }
         copy(&mut self.entries, &source.entries);
+    }
+}
+
+/// A part of a file: its kind and two numbers.
+fn numbers(span: Span) -> (u8, u64, u64) {
+    match span {
+        Span::From(start) => (0, start, 0),
+        Span::Part(start, length) => (1, start, length),
+        Span::Last(length) => (2, 0, length),
     }
 }
 

@@ -53,13 +53,13 @@ impl Recent {
         false
     }
 
-    /// The rule that has predicted the path with this hash for one of the last requests.
+    /// The rule that has predicted the path with this hash for one of the last requests, unless that asked for parts of it.
     pub fn rule_for(&self, hash: u64) -> Option<RuleId> {
         let reach = Reach::Others(self.now);
         let places = self.order.iter().rev();
         let in_reach = places.map(|place| &self.entries[*place]);
         let mut expected = in_reach
-            .filter(|entry| reach.has(entry))
+            .filter(|entry| reach.has(entry) && entry.wants_all())
             .flat_map(|entry| &entry.expected);
         let rule = expected.find(|it| it.hash == hash)?.outcome.rule;
         (!Caches::is_one(rule)).then_some(rule)

@@ -172,6 +172,12 @@ impl Entry {
         }
     }
 
+    /// Whether all of a file is asked for, as far as is known.
+    pub fn wants_all(&self) -> bool {
+        let request = self.request();
+        request.is_none_or(|request| request.ranges.are_all())
+    }
+
     /// Whether a file was opened for it that was predicted to be a cache's.
     pub fn has_cache_file(&self) -> bool {
         let mut all = self.expected.iter().map(|expected| &expected.outcome);

@@ -1,5 +1,7 @@
 //! HTTP/1.0 and HTTP/1.1 `GET` and `HEAD`.
 
+use super::codings::Codings;
+use super::ranges::Ranges;
 use super::request::{decode_target, Recogniser, Request, Unrecognised};
 use super::text::{without_port, MAX_HOST};
 use arrayvec::ArrayVec;
@@ -44,6 +46,8 @@ impl Recogniser for Http {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
         (request.conditional, request.has_body) = (false, false);
+        // Where not all headers are looked at, nobody knows.
+        request.codings = Codings::UNKNOWN;
         let mut is_whole = false;
         let taken = match head.parse(bytes) {
             Ok(httparse::Status::Complete(taken)) => {
@@ -73,7 +77,9 @@ impl Recogniser for Http {
         text.has_target(bytes, path);
         request.wants_body = head.method == Some("GET");
         let mut names = None;
-        (request.offset, request.length) = (0, None);
+        request.ranges = Ranges::default();
+        let mut codings = None::<Codings>;
+        let mut is_certain = head.version == Some(1);
         for header in head
             .headers
             .iter()
@@ -90,10 +96,23 @@ impl Recogniser for Http {
             } else if announces_body(header) {
                 request.has_body = true;
             } else if header.name.eq_ignore_ascii_case("range") {
-                (request.offset, request.length) = range(header.value).unwrap_or((0, None));
+                request.ranges = Ranges::of(header.value);
+            } else if header.name.eq_ignore_ascii_case("accept-encoding") {
+                let taken = Codings::of(header.value);
+                codings = Some(codings.map_or(taken, |other| other.and(taken)));
+            } else if header.name.eq_ignore_ascii_case("via") {
+                // Many send a proxy plain files only.
+                is_certain = false;
             } else if is_condition(header.name.as_bytes()) {
                 request.conditional = true;
             }
+        }
+        if is_whole || codings.is_some() {
+            let taken = codings.unwrap_or_default();
+            request.codings = match is_certain {
+                true => taken,
+                false => taken.are_uncertain(),
+            };
         }
         if let Some(authority) = authority {
             text.has_host(bytes, authority);
@@ -154,26 +173,6 @@ pub(crate) fn hash_host(value: &[u8]) -> u64 {
     }
 }
 
-/// Where the first of some ranges begins, and how many bytes from there on hold them all; that is not known where one is
-/// open, or counts from the end. None where the first byte depends on the file's length.
-pub(crate) fn range(value: &[u8]) -> Option<(u64, Option<u64>)> {
-    let ranges = core::str::from_utf8(value)
-        .ok()?
-        .trim()
-        .strip_prefix("bytes=")?;
-    let (mut start, mut last) = (None::<u64>, Some(0));
-    for range in ranges.split(',') {
-        let (from, to) = range.split_once('-')?;
-        let from = from.trim().parse().ok();
-        let to = to.trim().parse::<u64>().ok().filter(|_| from.is_some());
-        start = [start, from].into_iter().flatten().min();
-        last = last.zip(to).map(|(last, to)| last.max(to));
-    }
-    let start = start?;
-    let length = last.and_then(|last| last.checked_sub(start)?.checked_add(1));
-    Some((start, length))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +189,7 @@ mod tests {
         let (request, taken) = recognise(bytes).unwrap();
         assert_eq!(request.target.as_slice(), b"/a b/c.html");
         assert_eq!(request.host, crate::hash(b"example.org"));
-        assert_eq!(request.offset, 4096);
+        assert_eq!(request.ranges.hull(), (4096, None));
         assert!(request.wants_body);
         assert_eq!(&bytes[taken..], b"GET");
     }
@@ -342,22 +341,31 @@ mod tests {
         assert_eq!(hash_host(&[b'a'; 300]), 0);
     }
 
+    /// Without it, the plain file would be brought in for a client that is sent the coded one, or the other way round.
     #[test]
-    fn ranges() {
-        assert_eq!(range(b"bytes=0-499"), Some((0, Some(500))));
-        assert_eq!(range(b"bytes=7-7"), Some((7, Some(1))));
-        assert_eq!(range(b"bytes=500-"), Some((500, None)));
-        assert_eq!(range(b"bytes=500-,700-800"), Some((500, None)));
-        assert_eq!(range(b"bytes= 700 - 800 ,500-600"), Some((500, Some(301))));
-        assert_eq!(range(b"bytes=0-0,-1"), Some((0, None)));
-        assert_eq!(range(b"bytes=5-4"), Some((5, None)));
+    fn codings_are_seen() {
+        let codings = |head: &str| recognise(head.as_bytes()).unwrap().0.codings;
+        let gzip = Codings::of(b"gzip");
+        let line = "GET /x HTTP/1.1\r\n";
         assert_eq!(
-            range(b"bytes=0-18446744073709551615"),
-            Some((0, None)),
-            "no such length"
+            codings(&format!("{line}Accept-Encoding: gzip\r\n\r\n")),
+            gzip
         );
-        assert_eq!(range(b"bytes=-500"), None);
-        assert_eq!(range(b"bytes=5"), None);
-        assert_eq!(range(b"lines=5-"), None);
+        assert_eq!(codings(&format!("{line}\r\n")), Codings::default());
+        let two = format!("{line}accept-encoding: br\r\nAccept-Encoding: gzip\r\n\r\n");
+        assert_eq!(codings(&two), Codings::of(b"gzip, br"));
+        // What has not come yet, or is too much.
+        assert_eq!(codings(&format!("{line}Acc")), Codings::UNKNOWN);
+        let many = "A: b\r\n".repeat(MAX_HEADERS + 2);
+        let many = format!("{line}{many}Accept-Encoding: gzip\r\n\r\n");
+        assert_eq!(codings(&many), Codings::UNKNOWN);
+        // Servers differ in what they send these.
+        for head in [
+            "GET /x HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n",
+            "GET /x HTTP/1.1\r\nAccept-Encoding: gzip\r\nVia: 1.1 p\r\n\r\n",
+        ] {
+            assert_eq!(codings(head), gzip.are_uncertain(), "{head}");
+        }
+        assert_eq!(codings("GET /x HTTP/1.0\r\n\r\n"), Codings::default());
     }
 }

@@ -1,5 +1,7 @@
 //! What a client asks for, as far as it decides which file is read.
 
+use super::codings::Codings;
+use super::ranges::{Ranges, Span};
 use super::text::{Text, MAX_TARGET};
 use crate::paths::climbs;
 use arrayvec::ArrayVec;
@@ -22,10 +24,10 @@ pub struct Request {
     pub target: Target,
     /// Hash of the lower-case host name without its port; 0 where the client named none.
     pub host: u64,
-    /// Where the first byte range asked for begins, in bytes from the start of the file.
-    pub offset: u64,
-    /// How many bytes from there on hold all ranges that are asked for, where that is said.
-    pub length: Option<u64>,
+    /// The parts of the file that are asked for.
+    pub ranges: Ranges,
+    /// The codings in which the client takes a file that lies beside the plain one.
+    pub codings: Codings,
     /// Whether the answer carries the file's bytes (`GET`) or only its metadata (`HEAD`).
     pub wants_body: bool,
     /// Whether the head announces a body: what follows it is not a request.
@@ -50,8 +52,8 @@ impl Clone for Request {
         let Request {
             target,
             host,
-            offset,
-            length,
+            ranges,
+            codings,
             wants_body,
             has_body,
             conditional,
@@ -60,7 +62,7 @@ impl Clone for Request {
         } = self;
         target.clone_from(&source.target);
         text.clone_from(&source.text);
-        (*host, *offset, *length) = (source.host, source.offset, source.length);
+        (*host, *ranges, *codings) = (source.host, source.ranges, source.codings);
         (*wants_body, *has_body) = (source.wants_body, source.has_body);
         (*conditional, *is_secure) = (source.conditional, source.is_secure);
     }
@@ -74,9 +76,13 @@ impl Request {
         // As it was sent, with its query: a cache's file may be named by that.
         hasher.write(self.text.target().unwrap_or_default());
         hasher.write_u64(self.host);
-        hasher.write_u64(self.offset);
-        // No range is so long.
-        hasher.write_u64(self.length.unwrap_or(u64::MAX));
+        for span in self.ranges.iter() {
+            hasher.write_u8(matches!(span, Span::Last(_)).into());
+            hasher.write_u64(span.start(u64::MAX));
+            // No range is so long.
+            hasher.write_u64(span.length().unwrap_or(u64::MAX));
+        }
+        hasher.write_u8(self.codings.bits());
         let flags = [
             self.wants_body,
             self.has_body,
@@ -108,7 +114,7 @@ impl Request {
     /// Whether the handler may read less than it does for a plain request: nothing, unless a condition is met, or a range. Or
     /// the server knows neither.
     pub fn may_want_less(&self) -> bool {
-        self.conditional || self.length.is_some()
+        self.conditional || self.ranges.are_less()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::shape::{shape, Shape};
 use crate::paths::{up_to_last_slash, without_last_slash};
 use crate::predictions::Depth;
-use crate::recognise::Request;
+use crate::recognise::{Coding, Request};
 
 /// How a target and a path may be alike, the least convincing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,8 +74,12 @@ pub fn lesson<'p>(
     };
     // Nothing but the sign of what no client has said may stand before it.
     let is_whole = memchr::memchr(b'/', &laid.shape.prefix) == Some(laid.shape.prefix.len() - 1);
+    let mut shape = laid.shape;
+    // Such a file is for those who take its coding, if this one does.
+    let coding = Coding::of(&shape.suffix).filter(|_| kind == Kind::Suffix);
+    shape.coding = coding.filter(|coding| request.codings.have(*coding));
     Some(Lesson {
-        shape: laid.shape,
+        shape,
         directory: laid.directory,
         depth,
         host: request.host,

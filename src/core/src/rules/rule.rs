@@ -4,7 +4,7 @@ use super::shape::{Shape, MAX_DIRECTORY};
 use super::votes::Votes;
 use crate::paths::up_to_last_slash;
 use crate::predictions::{Depth, Predictions, RuleId};
-use crate::recognise::Request;
+use crate::recognise::{Codings, Request, Span};
 use arrayvec::ArrayVec;
 use core::cmp::Reverse;
 
@@ -30,9 +30,19 @@ impl Rule {
         self.pinned || self.votes.are_proof()
     }
 
-    /// What it knows about, the narrower the greater: one host, and a long prefix.
-    pub fn rank(&self) -> (bool, usize) {
-        (self.shape.host != 0, self.shape.prefix.len())
+    /// What it knows about, the narrower the greater: one host, a long prefix, and one coding.
+    pub fn rank(&self) -> (bool, usize, bool) {
+        let is_coded = self.shape.coding.is_some();
+        (self.shape.host != 0, self.shape.prefix.len(), is_coded)
+    }
+
+    /// Whether what another one predicts for a target is the same file, coded.
+    pub fn is_coded_by(&self, other: &Rule) -> bool {
+        let kind = |rule: &Rule| (rule.shape.directory_target, rule.shape.trim);
+        let coding = other.shape.coding.filter(|_| kind(self) == kind(other));
+        coding.is_some_and(|coding| {
+            other.shape.suffix.strip_suffix(coding.suffix()) == Some(&self.shape.suffix)
+        })
     }
 
     /// How often it was right; of equals, the older comes first.
@@ -49,7 +59,15 @@ impl Rule {
     /// Whether it predicts anything for this request.
     pub fn speaks_for(&self, request: &Request) -> bool {
         let for_host = self.shape.host == 0 || self.shape.host == request.host;
-        for_host && self.trusted() && self.rest(&request.target).is_some()
+        self.is_for(request.codings)
+            && for_host
+            && self.trusted()
+            && self.rest(&request.target).is_some()
+    }
+
+    /// Whether a client takes what it is for.
+    fn is_for(&self, codings: Codings) -> bool {
+        self.shape.coding.is_none_or(|coding| codings.have(coding))
     }
 
     /// What a target contributes to the path, or nothing where the rule is not for it.
@@ -69,8 +87,7 @@ impl Rule {
     pub fn predict(
         &self,
         request: &Request,
-        for_data: bool,
-        length: Option<u64>,
+        (for_data, span, yields): (bool, Span, bool),
         into: &mut Predictions,
     ) {
         let Some(rest) = self.rest(&request.target) else {
@@ -80,12 +97,8 @@ impl Rule {
         let no_body = !for_data && self.depth == Depth::Data;
         let depth = if no_body { Depth::Name } else { self.depth };
         let parts = [self.directory.as_slice(), rest, &self.shape.suffix];
-        into.compose(
-            &parts,
-            self.directory.len(),
-            depth,
-            (request.offset, length),
-            self.id,
-        );
+        let coding = self.shape.coding;
+        let coding = coding.filter(|it| yields && request.codings.surely_have(*it));
+        into.compose(&parts, self.directory.len(), (depth, span), coding, self.id);
     }
 }

@@ -1,5 +1,6 @@
 //! How a target becomes a path.
 
+use crate::recognise::Coding;
 use arrayvec::ArrayVec;
 
 pub const MAX_PREFIX: usize = 128;
@@ -19,6 +20,8 @@ pub struct Shape {
     pub trim: bool,
     /// What follows: an index name, `.gz`, a companion's name, or nothing.
     pub suffix: ArrayVec<u8, MAX_SUFFIX>,
+    /// The coding that a client must take for this; none where that does not matter.
+    pub coding: Option<Coding>,
 }
 
 /// A shape; nothing where it is too long.
@@ -35,5 +38,6 @@ pub fn shape(
         directory_target,
         trim,
         suffix: ArrayVec::try_from(suffix).ok()?,
+        coding: None,
     })
 }

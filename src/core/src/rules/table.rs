@@ -11,7 +11,7 @@ use super::votes::Votes;
 use crate::cache::Caches;
 use crate::paths::MAX_PATH;
 use crate::predictions::{Depth, Predictions, RuleId, MAX_PREDICTIONS};
-use crate::recognise::{Request, MAX_TARGET};
+use crate::recognise::{Request, Span, MAX_TARGET};
 use arrayvec::ArrayVec;
 use core::cmp::Reverse;
 
@@ -36,6 +36,8 @@ pub struct Rules {
     next_serial: u32,
     /// Conditional requests for which data is still expected.
     pub(super) unmet: u32,
+    /// Requests for which a coded file is no reason not to expect the plain one.
+    pub(super) plain: u32,
     /// What is learnt from several rules.
     templates: Templates,
     /// What is opened together with a page.
@@ -51,6 +53,7 @@ impl Default for Rules {
             index: Index::with_capacity(FIRST_RULES),
             next_serial: 0,
             unmet: 0,
+            plain: 0,
             templates: Templates::default(),
             companions: Companions::default(),
             caches: Caches::default(),
@@ -130,7 +133,8 @@ impl Rules {
     pub fn predict(&mut self, request: &Request, into: &mut Predictions) {
         into.clear();
         let for_data = request.wants_body && (!request.conditional || self.unmet > 0);
-        let length = request.length.filter(|_| self.unmet == 0);
+        let by_range = self.unmet == 0;
+        let yields = self.yields_to_coded(request);
         let mut chosen = ArrayVec::<&Rule, MAX_PREDICTIONS>::new();
         let mut unproven = ArrayVec::<&Rule, MAX_ASKED>::new();
         let candidates = self.candidates(request.host, &request.target);
@@ -161,16 +165,23 @@ impl Rules {
             }
         }
         let is_pinned = chosen.iter().any(|rule| rule.pinned);
+        let ranges = match by_range {
+            true => request.ranges,
+            false => request.ranges.without_lengths(),
+        };
+        let mut spans = ranges.iter();
+        let first = spans.next().unwrap_or(Span::From(0));
         for rule in chosen {
-            rule.predict(request, for_data, length, into);
+            rule.predict(request, (for_data, first, yields), into);
         }
         if !is_pinned {
-            self.templates.predict(request, for_data, length, into);
+            let wanted = (for_data, first, yields);
+            self.templates.predict(request, wanted, into);
         }
+        into.add_parts(spans);
         if for_data {
             self.companions.predict(request, into);
         }
-        let by_range = self.unmet == 0;
         self.caches.predict(request, (for_data, by_range), into);
     }
 
@@ -248,7 +259,13 @@ impl Rules {
                     .map(|other| other.rank() > rule.rank())
                     .peekable();
                 let excused = narrower.peek().is_some() && narrower.all(|is_narrower| is_narrower);
-                if excused || !certain && rule.proven() {
+                // What is there coded is not asked for as it is.
+                let mut all = outcomes.iter().filter(|other| other.came_true);
+                let is_coded = all.any(|other| {
+                    let other = self.get(other.rule);
+                    other.is_some_and(|other| rule.is_coded_by(other))
+                });
+                if excused || is_coded || !certain && rule.proven() {
                     continue;
                 }
                 (

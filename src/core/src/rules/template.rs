@@ -7,7 +7,7 @@ use super::lesson::Lesson;
 use super::shape::{MAX_DIRECTORY, MAX_PREFIX, MAX_SUFFIX};
 use crate::paths::up_to_last_slash;
 use crate::predictions::{Depth, Predictions, RuleId};
-use crate::recognise::Request;
+use crate::recognise::{Coding, Request, Span};
 use arrayvec::ArrayVec;
 
 /// Components of a prefix, parts of a directory, and bytes of a host or a component that are told apart, at most.
@@ -129,7 +129,7 @@ pub struct Taught {
     prefix: usize,
     directory: ArrayVec<u8, MAX_DIRECTORY>,
     suffix: ArrayVec<u8, MAX_SUFFIX>,
-    kind: (bool, bool),
+    kind: (bool, bool, Option<Coding>),
 }
 
 impl Taught {
@@ -141,7 +141,7 @@ impl Taught {
         self.target.clear();
         self.directory.clear();
         self.suffix.clone_from(&shape.suffix);
-        self.kind = (shape.directory_target, shape.trim);
+        self.kind = (shape.directory_target, shape.trim, shape.coding);
         request.text.with_host(|host| {
             let _ = self.host_name.try_extend_from_slice(host);
         });
@@ -190,6 +190,8 @@ pub struct Template {
     directory_target: bool,
     trim: bool,
     suffix: ArrayVec<u8, MAX_SUFFIX>,
+    /// What a client must take for this.
+    coding: Option<Coding>,
 }
 
 impl Template {
@@ -203,7 +205,7 @@ impl Template {
         template.prefix.clear();
         template.directory.clear();
         template.text.clear();
-        (template.directory_target, template.trim) = one.kind;
+        (template.directory_target, template.trim, template.coding) = one.kind;
         template.suffix.clone_from(&one.suffix);
         if one.prefix().count() != other.prefix().count() {
             return None;
@@ -313,6 +315,9 @@ impl Template {
         if self.host.is_some_and(|host| host != request.host) {
             return None;
         }
+        if self.coding.is_some_and(|it| !request.codings.have(it)) {
+            return None;
+        }
         let target = request.target.as_slice();
         if self.directory_target != target.ends_with(b"/") {
             return None;
@@ -337,7 +342,7 @@ impl Template {
     pub fn predict(
         &self,
         (request, said): (&Request, Said<'_>),
-        (depth, length): (Depth, Option<u64>),
+        (depth, span, yields): (Depth, Span, bool),
         id: RuleId,
         into: &mut Predictions,
     ) -> Option<()> {
@@ -361,7 +366,9 @@ impl Template {
         let root = root.unwrap_or(length_of_path);
         parts.try_push(rest).ok()?;
         parts.try_push(&self.suffix).ok()?;
-        into.compose(&parts, root, depth, (request.offset, length), id);
+        let coding = self.coding;
+        let coding = coding.filter(|it| yields && request.codings.surely_have(*it));
+        into.compose(&parts, root, (depth, span), coding, id);
         Some(())
     }
 }

@@ -7,7 +7,7 @@ use super::lesson::Lesson;
 use super::template::{Said, Taught, Template};
 use super::votes::Votes;
 use crate::predictions::{Depth, Predictions, RuleId};
-use crate::recognise::Request;
+use crate::recognise::{Request, Span};
 
 /// Most templates of one event loop.
 const MAX_TEMPLATES: usize = 16;
@@ -82,19 +82,13 @@ impl Templates {
     }
 
     /// Adds what they predict for a request: first those that are proven.
-    pub fn predict(
-        &self,
-        request: &Request,
-        for_data: bool,
-        length: Option<u64>,
-        into: &mut Predictions,
-    ) {
+    pub fn predict(&self, request: &Request, wanted: (bool, Span, bool), into: &mut Predictions) {
         if self.all.is_empty() {
             return;
         }
         request.text.with_host(|host| {
             let target = &request.target;
-            self.predict_said(request, Said { host, target }, (for_data, length), into);
+            self.predict_said(request, Said { host, target }, wanted, into);
         });
     }
 
@@ -102,7 +96,7 @@ impl Templates {
         &self,
         request: &Request,
         said: Said<'_>,
-        (for_data, length): (bool, Option<u64>),
+        (for_data, span, yields): (bool, Span, bool),
         into: &mut Predictions,
     ) {
         let all = (FIRST..).zip(&self.all);
@@ -117,7 +111,7 @@ impl Templates {
             };
             let _ = entry
                 .template
-                .predict((request, said), (depth, length), id, into);
+                .predict((request, said), (depth, span, yields), id, into);
         }
     }
 

@@ -275,7 +275,7 @@ proptest! {
             let head = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", victim.0);
             world.looks_at(head.as_bytes());
             let predicted = |it: Prediction<'_>| {
-                let depth = if it.length.is_none() { Depth::Data } else { Depth::Name };
+                let depth = if it.span.length().is_none() { Depth::Data } else { Depth::Name };
                 it.path == victim.1.as_bytes() && it.depth == depth
             };
             prop_assert!(world.predictions.iter().any(predicted), "{victim:?} with {:?}", world.rules);

@@ -121,6 +121,11 @@ impl NextRead {
         self.filled.push(memory);
     }
 
+    /// The files that were read in this iteration, and not written to anybody yet.
+    pub fn unsent_files(&self) -> impl Iterator<Item = OpenFile> + '_ {
+        self.reads.iter().map(|pending| pending.read.next.file)
+    }
+
     /// Whether any read of this iteration has put bytes of a file anywhere.
     pub fn has_filled_any(&self) -> bool {
         !self.filled.is_empty()

@@ -116,6 +116,7 @@ impl EventLoop {
         may_be_cut: bool,
         is_file: impl Fn(&NextRead) -> bool,
     ) -> Transfer {
+        self.bodies.writes(&is_file);
         if !self.gates_bodies() {
             return Transfer::PassThrough;
         }
@@ -268,6 +269,7 @@ impl EventLoop {
     /// An iteration is over: what was read in it and not sent is sent in a later one, and then what follows it is read. That is so of large
     /// parts, and of what goes on: a page of a database is not a part of a body, and nobody will read the next one.
     pub(super) fn expect_unsent(&mut self) {
+        let mut streamed = ArrayVec::<OpenFile, SOURCES>::new();
         for (connection, read) in self.bodies.next_read.take_unsent() {
             let Some(slot) = table::accepted(connection) else {
                 continue;
@@ -275,8 +277,12 @@ impl EventLoop {
             let mut stream = slot.stream.lock();
             let is_large = read.next.range.start - read.from >= LEAST;
             if is_large || stream.goes_on(read.next.file, read.from) {
+                let _ = streamed.try_push(read.next.file);
                 stream.has_read(&read);
             }
+        }
+        for file in streamed {
+            self.bodies.is_streamed(file);
         }
     }
 
@@ -294,8 +300,12 @@ impl EventLoop {
                 self.pool.links.is_opened(hash);
             }
         }
-        if std::mem::take(&mut self.bodies.opens_warm) {
-            self.bodies.looked_at = numbers::open_file(fd);
+        if let Some(hash) = self.bodies.opens.take() {
+            let file = numbers::open_file(fd).filter(|_| fd >= 0);
+            file.inspect(|file| self.bodies.has_opened(*file, hash));
+            if std::mem::take(&mut self.bodies.opens_warm) {
+                self.bodies.looked_at = file;
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::gate::slot::Slot;
 use crate::gate::{inflight, numbers};
 use laio_core::gate::{Reported, Side};
 use laio_core::holds::{Hold, Parts};
-use laio_core::predictions::Depth;
+use laio_core::predictions::{Depth, Predictions};
 use laio_core::stats::Counter;
 
 /// Requests whose files are not in memory: their jobs are in [`Looks`](super::state).
@@ -91,8 +91,7 @@ impl EventLoop {
         let window = self.pool.window();
         let mut at = 0;
         while let Some((_, job)) = all.get_mut(at) {
-            let widths = job.paths.iter().map(|it| it.width(window));
-            let bytes = widths.max().unwrap_or(window).min(share);
+            let bytes = most_of(&job.paths, window).min(share);
             let charged = reads(job).then(|| inflight::charge(fd, slot, bytes, self.config));
             match charged.transpose() {
                 Ok(charge) => {
@@ -110,4 +109,16 @@ impl EventLoop {
         }
         Ok(())
     }
+}
+
+/// How many bytes are brought in for a client at the most: the widest of all windows, or all parts of one file.
+fn most_of(paths: &Predictions, window: u64) -> u64 {
+    let parts_of = |hash| {
+        let parts = paths.iter().filter(move |it| it.hash == hash);
+        parts.fold(0_u64, |sum, it| sum.saturating_add(it.wanted(window)))
+    };
+    let widest = paths
+        .iter()
+        .map(|it| it.width(window).max(parts_of(it.hash)));
+    widest.max().unwrap_or(window)
 }

@@ -46,7 +46,7 @@ impl EventLoop {
                 let (now, requests) = (self.now(), self.recent.in_reach_at(report.began));
                 self.studies.begin(now, &report.path, requests);
             }
-            Attribution::Explained => {}
+            Attribution::Explained => self.has_read_whole(report),
         }
         self.looks.stalls = self.looks.stalls.wrapping_add(1);
         let names = self.recent.names_at(report.began);

@@ -33,6 +33,6 @@ pub use current::{
     abandon, accepts_here, has_waited_unseen, here, is_in_use, is_of_a_loop, last_sealed, prepare,
     recover, waits_here, LoopHandle,
 };
-pub use operation::{Operation, Subject};
+pub use operation::{Asked, Operation, Subject};
 pub use reading::Verdict;
 pub use state::EventLoop;

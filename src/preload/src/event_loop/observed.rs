@@ -123,7 +123,7 @@ impl EventLoop {
             let subject = Subject::Nameless;
             self.observer.blocked += left;
             self.observer.looks_for_others();
-            self.has_waited(Operation { call, subject }, left, times);
+            self.has_waited(Operation::new(call, subject), left, times);
         }
         let blocked = self.observer.blocked;
         self.observer.was_blocked = (blocked > 0).then_some((blocked, after.sleeps));

@@ -46,6 +46,30 @@ pub enum List {
     Ungated,
 }
 
+/// What a read has asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// From where on, in bytes from the start of the file. Without it the call has moved the file's own position.
+    pub start: Option<u64>,
+    /// How many bytes; 0 where that is not known.
+    pub size: u64,
+}
+
+impl Asked {
+    /// What comes next.
+    pub fn next(size: usize) -> Asked {
+        let size = size as u64;
+        Asked { start: None, size }
+    }
+
+    /// What is there.
+    pub fn at(offset: i64, size: usize) -> Asked {
+        let start = u64::try_from(offset).ok();
+        let size = size as u64;
+        Asked { start, size }
+    }
+}
+
 /// One file operation of the application.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
@@ -53,6 +77,20 @@ pub struct Operation<'a> {
     pub call: Call,
     /// On what.
     pub subject: Subject<'a>,
+    /// Of a read, which part.
+    pub asked: Asked,
+}
+
+impl<'a> Operation<'a> {
+    /// One that reads nothing.
+    pub fn new(call: Call, subject: Subject<'a>) -> Operation<'a> {
+        let asked = Asked::default();
+        Operation {
+            call,
+            subject,
+            asked,
+        }
+    }
 }
 
 impl Operation<'_> {
@@ -127,6 +165,7 @@ impl EventLoop {
     fn consider(&mut self, operation: Operation<'_>, suspicious: Option<(u64, Option<i64>)>) {
         let _errno = errno::Guard::new();
         self.bodies.opens_warm = false;
+        self.bodies.opens = None;
         let learns = self.is_armed() && self.recent.learns();
         let took = suspicious.map(|(ticks, _)| self.suspicion.nanoseconds(ticks));
         let before = suspicious.and_then(|(_, before)| before);
@@ -146,7 +185,7 @@ impl EventLoop {
         }
         if stalled && operation.is_of_data() {
             self.recent.waited_for_data(&mut self.rules);
-            self.has_read_further(operation);
+            self.has_waited_for_data(operation);
         }
         if stalled {
             self.rules.caches.has_stalled();
@@ -161,12 +200,13 @@ impl EventLoop {
         let path = without_last_slash(from_here(path, &mut room));
         let hash = laio_core::hash(path);
         let key = warm_key(hash, depth, 0);
-        self.bodies.opens_warm = operation.call == Call::Open
-            && depth == Depth::Data
-            && self.pool.warm.get(key, self.now(), self.ttl.get()) == Warmth::Warm;
         if operation.call == Call::Open && self.pool.links.are_pending() {
             self.bodies.opens_linked = Some(hash);
         }
+        let opens = operation.call == Call::Open && depth == Depth::Data;
+        self.bodies.opens = opens.then_some(hash);
+        self.bodies.opens_warm =
+            opens && self.pool.warm.get(key, self.now(), self.ttl.get()) == Warmth::Warm;
         if stalled {
             self.pool.warm.remove(key);
         }

@@ -3,6 +3,7 @@
 use super::current::is_of_a_loop;
 use super::elsewhere::{self, path_of, AWAITED, CLOSELY, REPORTS};
 use super::operation::{Operation, Subject, LONG};
+use super::width::part_of;
 use crate::sys::clock::{self, TickRate};
 use crate::sys::{errno, handler, status, usage};
 use arrayvec::ArrayVec;
@@ -91,6 +92,8 @@ fn report(operation: Operation<'_>, took: u64) {
         }
         Subject::Descriptor(fd) if report.is_of_data => {
             report.depth = Depth::Data;
+            report.asked = operation.asked.size;
+            report.until = part_of(fd, operation.asked).map_or(0, |(part, _)| part.end);
             path_of(fd, &mut report.path)
         }
         _ => false,

@@ -11,9 +11,11 @@ use crate::gate::table;
 use crate::sys::descriptors;
 use laio_core::holds::Parts;
 use laio_core::http2;
-use laio_core::recognise::{Http, Recogniser, Unrecognised, MAX_PIPELINED};
+use laio_core::predictions::stand_in_key;
+use laio_core::recognise::{Http, Recogniser, Span, Unrecognised, MAX_PIPELINED};
 use laio_core::stats::Counter;
 use laio_core::warmth::Warmth;
+use laio_core::widths::End;
 use rustix::io::Errno;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -251,9 +253,16 @@ impl EventLoop {
         let window = self.pool.window();
         let ttl = self.ttl.get();
         if !self.widths.is_empty() {
-            self.looks.predictions.widen(|rule| self.widths.of(rule));
+            self.looks.predictions.widen(&self.widths, window);
         }
-        for prediction in self.looks.predictions.iter() {
+        for mut prediction in self.looks.predictions.coded_first() {
+            if self.looks.predictions.has_stand_in(&prediction) {
+                let key = prediction.stand_in_key();
+                if self.pool.warm.get(key, self.now(), ttl) == Warmth::Warm {
+                    // The client is sent the other one.
+                    prediction = prediction.of_name();
+                }
+            }
             let mut key = prediction.window_key(window);
             let mut known = self.pool.warm.get(key, self.now(), ttl);
             if known != Warmth::Warm && prediction.key(window) != key {
@@ -282,7 +291,11 @@ impl EventLoop {
                 Answer::Unknown
             } else {
                 self.counters.count_alone(Counter::Probes);
-                probe(prediction, window, &self.pool.links)
+                let is_there = || {
+                    let key = stand_in_key(prediction.stands_for);
+                    self.pool.warm.insert(key, self.now());
+                };
+                probe(prediction, window, &self.pool.links, is_there)
             };
             match answer {
                 Answer::Warm => {
@@ -307,7 +320,11 @@ impl EventLoop {
                 // What is beyond the room of one job will stall, if the disk is really asked.
                 Some(job) => {
                     let _ = job.paths.push(prediction);
-                    self.widths.is_used(prediction.rule);
+                    match prediction.span {
+                        Span::From(_) => self.widths.is_used(prediction.rule, End::Front),
+                        Span::Last(_) => self.widths.is_used(prediction.rule, End::Back),
+                        Span::Part(..) => {}
+                    }
                 }
                 None if !self.pool.is_staffed() => others = Others::Unstaffed,
                 None => {

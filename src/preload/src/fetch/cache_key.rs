@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use laio_core::cache::{key_in, CacheFile, MAX_KEY};
 use laio_core::paths::MAX_PATH;
 use laio_core::predictions::{Depth, Prediction, RuleId};
+use laio_core::recognise::Span;
 use rustix::fd::AsFd;
 use rustix::fs::{fstat, FileType};
 use rustix::io::{pread, Errno};
@@ -79,10 +80,10 @@ fn read(path: &[u8]) -> Result<ArrayVec<u8, MAX_KEY>, Errno> {
         path,
         root: file.directory.len(),
         depth: Depth::Data,
-        offset: 0,
-        length: None,
+        span: Span::From(0),
         doublings: 0,
         hash: 0,
+        stands_for: 0,
         rule: RuleId::default(),
     };
     let mut beneath = Resolver::new(prediction, Patience::Wait)?;

@@ -8,10 +8,10 @@ use super::resolver::{File, Patience, Resolver};
 use crate::gate::inflight::Charge;
 use crate::sys::{clock, memory, refusals};
 use laio_core::links::Links;
-use laio_core::predictions::{Depth, Prediction, Predictions};
+use laio_core::predictions::{stand_in_key, Depth, Prediction, Predictions};
 use laio_core::stats::{Counter, Counters};
 use laio_core::stream::Source;
-use laio_core::warmth::WarmTable;
+use laio_core::warmth::{WarmTable, Warmth};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{
     fadvise, makedev, open, sendfile, stat, statat, Advice, AtFlags, FileType, Mode, OFlags, RawDir,
@@ -97,6 +97,23 @@ impl<'p> Worker<'p> {
         }
     }
 
+    /// One of `all` predictions; of a file in whose place another one is sent, which was found since then, the name only.
+    pub fn unless_replaced<'a>(
+        &self,
+        prediction: Prediction<'a>,
+        all: &Predictions,
+        since: u64,
+    ) -> Prediction<'a> {
+        let now = clock::milliseconds();
+        let key = prediction.stand_in_key();
+        let is_replaced = all.has_stand_in(&prediction)
+            && self.warm.get(key, now, now.saturating_sub(since)) == Warmth::Warm;
+        match is_replaced {
+            true => prediction.of_name(),
+            false => prediction,
+        }
+    }
+
     /// Brings in what one prediction names: of its data `window` bytes, but not more than are `left`, from which it takes
     /// what it reads. Tells whether that was all of the window. Failures are the handler's to meet.
     pub fn warm(&mut self, prediction: Prediction<'_>, window: u64, left: &mut u64) -> bool {
@@ -124,7 +141,11 @@ impl<'p> Worker<'p> {
         let window = prediction.wanted(window);
         match (FileType::from_raw_mode(status.mode), prediction.depth) {
             (FileType::RegularFile, Depth::Data) => {
-                let start = prediction.offset;
+                if prediction.stands_for != 0 {
+                    let key = stand_in_key(prediction.stands_for);
+                    self.warm.insert(key, clock::milliseconds());
+                }
+                let start = prediction.span.start(status.size);
                 let wanted = window.min(status.size.saturating_sub(start));
                 is_whole = wanted <= *left;
                 // Where nothing is left the name is all: to open the file may be to ask its server.

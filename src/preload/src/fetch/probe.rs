@@ -20,9 +20,15 @@ pub enum Answer {
     Unknown,
 }
 
-/// Asks for one prediction; the handler is expected to read `window` bytes, or what its request asks for.
-pub fn probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Answer {
-    match try_probe(prediction, window, links) {
+/// Asks for one prediction; the handler is expected to read `window` bytes, or what its request asks for. `stands_in` is told where the file is
+/// there that is sent in the place of another one.
+pub fn probe(
+    prediction: Prediction<'_>,
+    window: u64,
+    links: &Links,
+    stands_in: impl FnOnce(),
+) -> Answer {
+    match try_probe(prediction, window, links, stands_in) {
         Ok(answer) => answer,
         Err(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Answer::Cold,
         // Not there, not allowed, not beneath the directory: known without the disk.
@@ -30,7 +36,12 @@ pub fn probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Answer {
     }
 }
 
-fn try_probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Result<Answer, Errno> {
+fn try_probe(
+    prediction: Prediction<'_>,
+    window: u64,
+    links: &Links,
+    stands_in: impl FnOnce(),
+) -> Result<Answer, Errno> {
     let mut beneath = Resolver::new(prediction, Patience::Cached)?.with(links);
     let named = beneath.look()?;
     let status = status(named.as_fd())?;
@@ -40,13 +51,17 @@ fn try_probe(prediction: Prediction<'_>, window: u64, links: &Links) -> Result<A
         (FileType::RegularFile, Depth::Data) => {}
         _ => return Ok(Answer::Warm),
     }
+    if prediction.stands_for != 0 {
+        stands_in();
+    }
     match known(status.device) {
         Some(Kind::Probing) => {}
         Some(Kind::Memory) => return Ok(Answer::Warm),
         // To open it would be to ask its server, which may hang.
         Some(Kind::Opaque | Kind::Forgetful) | None => return Ok(Answer::Unknown),
     }
-    let (offset, size) = (prediction.offset, status.size);
+    let size = status.size;
+    let offset = prediction.span.start(size);
     let end = size.min(offset.saturating_add(prediction.wanted(window)));
     if offset >= end {
         return Ok(Answer::Warm);

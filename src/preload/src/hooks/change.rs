@@ -11,7 +11,7 @@ use libc::{c_char, c_int, PATH_MAX};
 pub fn changed<R: Copy>(real: impl FnOnce() -> R, fd: c_int, call: Call) -> R {
     let subject = Subject::Descriptor(fd);
     timed(real, |state, ticks, _| {
-        state.changed(ticks, || Operation { call, subject });
+        state.changed(ticks, || Operation::new(call, subject));
     })
 }
 
@@ -25,10 +25,7 @@ pub fn changed_path(real: impl FnOnce() -> c_int, path: *const c_char, call: Cal
             0 => unsafe { named(path) },
             _ => Subject::Nameless,
         };
-        state.changed(ticks, || Operation {
-            call,
-            subject: subject(),
-        });
+        state.changed(ticks, || Operation::new(call, subject()));
     })
 }
 
@@ -36,10 +33,7 @@ pub fn changed_path(real: impl FnOnce() -> c_int, path: *const c_char, call: Cal
 #[inline]
 pub fn synced_memory(real: impl FnOnce() -> c_int) -> c_int {
     timed(real, |state, ticks, _| {
-        state.changed(ticks, || Operation {
-            call: Call::Fsync,
-            subject: Subject::Nameless,
-        });
+        state.changed(ticks, || Operation::new(Call::Fsync, Subject::Nameless));
     })
 }
 
@@ -47,10 +41,9 @@ pub fn synced_memory(real: impl FnOnce() -> c_int) -> c_int {
 #[inline]
 pub fn resolved(real: impl FnOnce() -> c_int, name: *const c_char) -> c_int {
     timed(real, |state, ticks, _| {
-        state.resolved(ticks, || Operation {
-            call: Call::Resolve,
+        state.resolved(ticks, || {
             // SAFETY: the resolver has just read this name, whatever it made of it.
-            subject: unsafe { named(name) },
+            Operation::new(Call::Resolve, unsafe { named(name) })
         });
     })
 }

@@ -1,14 +1,15 @@
 //! Operations on files: performed as asked, timed, and learnt from.
 
 use super::body::{gate, has_produced, refuse, repeats, wrote_pipe};
-use crate::event_loop::{self, reporting, Operation, Subject, Transfer};
+use super::parts::Parts;
+use crate::event_loop::{self, reporting, Asked, Operation, Subject, Transfer};
 use crate::gate::{numbers, table};
 use crate::sys::address::is_readable;
 use crate::sys::{clock, descriptors, errno, usage};
 use laio_core::predictions::Depth;
 use laio_core::stats::Call;
 use laio_core::stream::Source;
-use libc::{c_char, c_int, c_uint, c_void, off64_t, size_t, ssize_t};
+use libc::{c_char, c_int, c_uint, c_void, iovec, off64_t, size_t, ssize_t};
 use libc::{AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, PATH_MAX};
 use rustix::fd::BorrowedFd;
 
@@ -36,10 +37,7 @@ pub fn opened_at(
             flags if flags & O_PATH != 0 => Depth::Name,
             _ => Depth::Listing,
         };
-        Operation {
-            call: Call::Open,
-            subject: subject(at, path, reads.then_some(depth)),
-        }
+        Operation::new(Call::Open, subject(at, path, reads.then_some(depth)))
     });
     // The number may have been a connection's that was closed by ways that no hook sees.
     table::forget(fd);
@@ -53,18 +51,16 @@ pub fn opened_at(
 /// A call that looks a path up.
 #[inline]
 pub fn looked_up<R>(real: impl FnOnce() -> R, path: *const c_char, call: Call, depth: Depth) -> R {
-    timed(real, || Operation {
-        call,
-        subject: subject(AT_FDCWD, path, Some(depth)),
+    timed(real, || {
+        Operation::new(call, subject(AT_FDCWD, path, Some(depth)))
     })
 }
 
 /// `fstatat` and its kin.
 #[inline]
 pub fn looked_up_at<R>(real: impl FnOnce() -> R, at: c_int, path: *const c_char) -> R {
-    timed(real, || Operation {
-        call: Call::Stat,
-        subject: subject(at, path, Some(Depth::Name)),
+    timed(real, || {
+        Operation::new(Call::Stat, subject(at, path, Some(Depth::Name)))
     })
 }
 
@@ -72,19 +68,13 @@ pub fn looked_up_at<R>(real: impl FnOnce() -> R, at: c_int, path: *const c_char)
 /// are old.
 #[inline]
 pub fn looked_at<R>(real: impl FnOnce() -> R, fd: c_int) -> R {
-    timed(real, || Operation {
-        call: Call::Stat,
-        subject: Subject::Descriptor(fd),
-    })
+    timed(real, || Operation::new(Call::Stat, Subject::Descriptor(fd)))
 }
 
 /// `readdir`.
 #[inline]
 pub fn read_directory<R>(real: impl FnOnce() -> R) -> R {
-    timed(real, || Operation {
-        call: Call::Readdir,
-        subject: Subject::Nameless,
-    })
+    timed(real, || Operation::new(Call::Readdir, Subject::Nameless))
 }
 
 /// `read` of something that is no client connection.
@@ -95,7 +85,8 @@ pub fn read_file(
     buffer: *mut c_void,
     size: size_t,
 ) -> ssize_t {
-    let count = timed_read(real, fd, Call::Read);
+    let asked = || Asked::next(size);
+    let count = timed_read(real, fd, Call::Read, asked);
     has_filled(buffer, count);
     if is_whole(count, size) {
         has_read(fd, count, |file| {
@@ -115,7 +106,7 @@ pub fn read_at(
     offset: off64_t,
     size: size_t,
 ) -> ssize_t {
-    let count = timed_read(real, fd, Call::Pread);
+    let count = timed_read(real, fd, Call::Pread, || Asked::at(offset, size));
     has_filled(buffer, count);
     if is_whole(count, size) {
         has_read(fd, count, |_| u64::try_from(offset).ok());
@@ -138,21 +129,45 @@ fn has_filled(buffer: *mut c_void, count: ssize_t) {
 
 /// `readv` of something that is no client connection.
 #[inline]
-pub fn read_vector(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
-    timed_read(real, fd, Call::Read)
+pub fn read_vector(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+) -> ssize_t {
+    timed_read(real, fd, Call::Read, || Asked::next(size_of(vector, count)))
 }
 
 /// `preadv` and its kin.
 #[inline]
-pub fn read_vector_at(real: impl FnOnce() -> ssize_t, fd: c_int) -> ssize_t {
-    timed_read(real, fd, Call::Pread)
+pub fn read_vector_at(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off64_t,
+) -> ssize_t {
+    let asked = || Asked::at(offset, size_of(vector, count));
+    timed_read(real, fd, Call::Pread, asked)
+}
+
+/// How much a vector has room for; 0 where that is not to be said.
+fn size_of(vector: *const iovec, count: c_int) -> size_t {
+    let parts = usize::try_from(count).ok();
+    let parts = parts.and_then(|count| Parts::of(vector, count));
+    parts.map_or(0, |parts| parts.size())
 }
 
 #[inline]
-fn timed_read(real: impl FnOnce() -> ssize_t, fd: c_int, call: Call) -> ssize_t {
+fn timed_read(
+    real: impl FnOnce() -> ssize_t,
+    fd: c_int,
+    call: Call,
+    asked: impl FnOnce() -> Asked,
+) -> ssize_t {
     timed(real, || Operation {
-        call,
-        subject: Subject::Descriptor(fd),
+        asked: asked(),
+        ..Operation::new(call, Subject::Descriptor(fd))
     })
 }
 
@@ -165,10 +180,7 @@ pub fn sent_file(
     offset: *mut off64_t,
     count: size_t,
 ) -> ssize_t {
-    let operation = || Operation {
-        call: Call::Sendfile,
-        subject: Subject::Descriptor(from),
-    };
+    let operation = || Operation::new(Call::Sendfile, Subject::Descriptor(from));
     if let Some(slot) = repeats(to, count) {
         let sent = timed(real, operation);
         slot.has_sent_of_repeated(sent);
@@ -230,7 +242,7 @@ pub fn spliced(
         let has_offset = !offset.is_null() || !into.is_null();
         return wrote_pipe(real, to, from, has_offset, size, flags);
     }
-    let count = timed_read(real, from, Call::Splice);
+    let count = timed_read(real, from, Call::Splice, Asked::default);
     if count > 0 {
         has_read(from, count, |file| {
             let end = if offset.is_null() {

@@ -50,6 +50,11 @@ impl Parts {
         Parts::Vector(vector, count).if_sound()
     }
 
+    /// How many bytes they are together.
+    pub fn size(&self) -> usize {
+        self.as_slice().iter().map(|part| part.iov_len).sum()
+    }
+
     /// Whether all of it is where a read of this iteration has put bytes of a file, and can be read still.
     pub fn are_filled(&self, next: &NextRead) -> bool {
         let parts = || self.as_slice().iter().filter(|part| part.iov_len > 0);

@@ -36,7 +36,7 @@ pub fn consumed_vector(
     count: c_int,
 ) -> ssize_t {
     if behind::read_connection(fd).is_none() {
-        return read_vector(real, fd);
+        return read_vector(real, fd, vector, count);
     }
     let Some(first) = count.checked_sub(1).filter(|rest| *rest >= 0) else {
         return real();

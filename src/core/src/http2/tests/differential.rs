@@ -4,7 +4,7 @@ use super::super::head::Outcome;
 use super::super::hpack::decode;
 use super::super::table::Table;
 use super::*;
-use crate::recognise::{decode_target, hash_host, is_condition, range, Unrecognised};
+use crate::recognise::{decode_target, hash_host, is_condition, Codings, Ranges, Unrecognised};
 use httlib_hpack::Encoder;
 
 /// How many blocks are encoded, unless `LAIO_HPACK_BLOCKS` says so.
@@ -72,6 +72,9 @@ fn fields(random: &mut Random) -> Vec<Field> {
     match (random.below(8), random.below(50)) {
         (0, number) => fields.push(("range", format!("bytes={number}-"))),
         (1, number) => fields.push(("range", format!("bytes={number}-{}", number * 2))),
+        (2, number) => fields.push(("range", format!("bytes=-{number},{number}00000-"))),
+        (3, _) => fields.push(("accept-encoding", "gzip, deflate".to_owned())),
+        (4, _) => fields.push(("accept-encoding", "gzip;q=0, br".to_owned())),
         _ => {}
     }
     for _ in 0..=random.below(6) {
@@ -147,8 +150,8 @@ fn expected(fields: &[Field]) -> (Outcome, Request) {
     let host = value(b":authority").or(value(b"host"));
     request.host = host.map_or(0, hash_host);
     request.text.set_host(host.unwrap_or_default());
-    let span = value(b"range").and_then(range);
-    (request.offset, request.length) = span.unwrap_or((0, None));
+    request.ranges = value(b"range").map_or(Ranges::default(), Ranges::of);
+    request.codings = value(b"accept-encoding").map_or(Codings::default(), Codings::of);
     request.conditional = fields.iter().any(|(name, _)| is_condition(name));
     (Outcome::Request, request)
 }
@@ -173,16 +176,17 @@ fn judge(got: Outcome, request: &Request, expected: &(Outcome, Request)) -> Verd
                 request.host == wanted.host,
                 request.conditional == wanted.conditional,
             ];
-            let span = (request.offset, request.length);
-            let is_right_span = span == (wanted.offset, wanted.length);
+            let is_right_span = request.ranges == wanted.ranges;
+            let is_right_coding = request.codings == wanted.codings;
             // What is unknown is as if it were not there.
             let may_be = (known[0] || request.host == 0)
                 && (known[1] || !request.conditional)
-                && (is_right_span || span == (0, None))
+                && (is_right_span || request.ranges.are_all())
+                && (is_right_coding || request.codings == Codings::UNKNOWN)
                 && is_said(request.text.target(), wanted.text.target())
                 && is_said(request.text.host_and_port(), wanted.text.host_and_port())
                 && (&request.target, request.wants_body) == (&wanted.target, wanted.wants_body);
-            match known == [true; 2] && is_right_span {
+            match known == [true; 2] && is_right_span && is_right_coding {
                 _ if !may_be => Verdict::Wrong,
                 true => Verdict::Right,
                 false => Verdict::Unknown,

@@ -1,5 +1,6 @@
 //! Tests of what is learnt and predicted; what strangers can do to it is in `crate::strangers`.
 
+mod codings;
 mod templates;
 
 use super::outcome::Outcome;

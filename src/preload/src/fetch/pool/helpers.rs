@@ -106,6 +106,7 @@ impl Pool {
         let window = self.window();
         let all = job.charge.as_ref().map_or(0, |charge| charge.bytes);
         let mut left = all;
+        let began = clock::milliseconds();
         let mut paths = job.paths.iter();
         while let Some(prediction) = paths.next() {
             if !is_waited_for(job, Side::Read) {
@@ -113,6 +114,7 @@ impl Pool {
                 self.counters.add(Counter::PathsAbandoned, rest);
                 return all - left;
             }
+            let prediction = worker.unless_replaced(prediction, &job.paths, began);
             if worker.warm(prediction, window, &mut left) {
                 let now = clock::milliseconds();
                 self.warm.insert(prediction.key(window), now);

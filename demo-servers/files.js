@@ -4,15 +4,16 @@
 const fs = require("node:fs");
 const { parseArgs } = require("node:util");
 
-/** The port to listen on and the directory with the files. */
-exports.options = () => {
+/** The port to listen on, the directory with the files, and what a server has of its own. */
+exports.options = (more = {}) => {
     const { values } = parseArgs({
         options: {
             port: { type: "string", default: "8080" },
             root: { type: "string", default: "." },
+            ...more,
         },
     });
-    return { port: Number(values.port), root: fs.realpathSync(values.root) };
+    return { ...values, port: Number(values.port), root: fs.realpathSync(values.root) };
 };
 
 /** The path that a target names; none outside the root. */

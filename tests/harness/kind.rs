@@ -59,7 +59,11 @@ pub enum Kind {
     Uvloop,
     /// `demo-servers/node_files.js`: `epoll`, files in four other threads.
     Node,
-    /// `demo-servers/express_files.js`: the same.
+    /// `demo-servers/node_whole_files.js`, which reads files whole: in its own thread, or `--pool`.
+    NodeWhole(&'static str),
+    /// `demo-servers/asyncio_whole_files.py`, which reads files whole as it is told.
+    AsyncioWhole(&'static str),
+    /// `demo-servers/express_files.js`: the same as `Node`.
     Express,
     /// `demo-servers/aiohttp_files.py`: `epoll`, files are opened in other threads.
     Aiohttp,
@@ -80,6 +84,7 @@ impl Kind {
             Kind::H2o => "h2o",
             // They are written for the system's own.
             Kind::Asyncio
+            | Kind::AsyncioWhole(_)
             | Kind::Hypercorn
             | Kind::Selectors(_)
             | Kind::Asyncore(_)
@@ -89,7 +94,7 @@ impl Kind {
             | Kind::Aiohttp
             | Kind::Starlette => "/usr/bin/python3",
             Kind::Demo(demo) => demo.command,
-            Kind::Node | Kind::Express => "node",
+            Kind::Node | Kind::NodeWhole(_) | Kind::Express => "node",
             Kind::EventMachine(_) => "/usr/bin/ruby",
             Kind::Thin => "thin",
             Kind::Uvloop => "python3-with-uvloop",
@@ -107,7 +112,7 @@ impl Kind {
             Kind::Thttpd | Kind::Darkhttpd => Need::Program(self.command()),
             Kind::Webfs => Need::Command(self.command(), "webfs"),
             Kind::H2o => Need::Command(self.command(), "h2o"),
-            Kind::Asyncio | Kind::Selectors(_) | Kind::Asyncore(_) => {
+            Kind::Asyncio | Kind::AsyncioWhole(_) | Kind::Selectors(_) | Kind::Asyncore(_) => {
                 Need::Command(self.command(), "python3")
             }
             Kind::Demo(demo) => Need::Package(demo.package),
@@ -118,7 +123,7 @@ impl Kind {
             Kind::Tornado => Need::Package("python3-tornado"),
             Kind::Twisted => Need::Package("python3-twisted"),
             Kind::Uvloop => Need::Uvloop,
-            Kind::Node => Need::Command(self.command(), "nodejs"),
+            Kind::Node | Kind::NodeWhole(_) => Need::Command(self.command(), "nodejs"),
             // It needs a node as well, which may be another than Debian's.
             Kind::Express => Need::Package("node-express"),
             Kind::Aiohttp => Need::Package("python3-aiohttp"),
@@ -165,6 +170,8 @@ impl Kind {
             },
             Kind::Asyncio
             | Kind::Demo(_)
+            | Kind::AsyncioWhole(_)
+            | Kind::NodeWhole(_)
             | Kind::Hypercorn
             | Kind::Selectors(_)
             | Kind::EventMachine(_)
@@ -219,6 +226,12 @@ impl Kind {
             Kind::Twisted => "-B @DEMO@/twisted_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Uvloop => "-B @DEMO@/uvloop_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Node => "@DEMO@/node_files.js --port @PORT@ --root @ROOT@".into(),
+            Kind::NodeWhole(how) => {
+                format!("@DEMO@/node_whole_files.js --port @PORT@ --root @ROOT@ {how}")
+            }
+            Kind::AsyncioWhole(how) => {
+                format!("-B @DEMO@/asyncio_whole_files.py --port @PORT@ --root @ROOT@ {how}")
+            }
             Kind::Express => "@DEMO@/express_files.js --port @PORT@ --root @ROOT@".into(),
             Kind::Aiohttp => "-B @DEMO@/aiohttp_files.py --port @PORT@ --root @ROOT@".into(),
             Kind::Starlette => "-B @DEMO@/starlette_files.py --port @PORT@ --root @ROOT@".into(),

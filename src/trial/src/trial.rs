@@ -181,9 +181,13 @@ impl Trial {
             Section::Flat => sections::flat::run(self, part, disk),
             Section::Faults => sections::faults::run(self, part, disk),
             // They are their parts.
-            Section::Servers | Section::Caches | Section::Pools | Section::Tls | Section::Http2 => {
-                Ok(())
-            }
+            Section::Servers
+            | Section::Caches
+            | Section::Pools
+            | Section::Readers
+            | Section::Senders
+            | Section::Tls
+            | Section::Http2 => Ok(()),
         }
     }
 
@@ -198,7 +202,10 @@ impl Trial {
         let workers = sections::workers(Section::BodiesLocal);
         let of_bodies = sections::LEARNING * workers + sections::bodies::FILES;
         let large = match kind {
-            Kind::Slow if self.options.wants(Section::BodiesMixed) => {
+            Kind::Slow
+                if self.options.wants(Section::BodiesMixed)
+                    || self.options.wants(Section::Readers) =>
+            {
                 sections::LEARNING + sections::bodies::seconds(&self.options) * LARGE_PER_SECOND
             }
             _ => of_bodies,
@@ -339,12 +346,14 @@ impl Trial {
 }
 
 /// All sections, and the disk that each needs.
-const SECTIONS: [(Section, Kind); 21] = [
+const SECTIONS: [(Section, Kind); 23] = [
     (Section::Cold, Kind::Slow),
     (Section::Mixed, Kind::Slow),
     (Section::Servers, Kind::Slow),
     (Section::Caches, Kind::Slow),
     (Section::Pools, Kind::Slow),
+    (Section::Readers, Kind::Slow),
+    (Section::Senders, Kind::Slow),
     (Section::Tls, Kind::Slow),
     (Section::Http2, Kind::Slow),
     (Section::Bodies, Kind::Slow),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::coded::Coded;
 use super::request::{Expected, Kind, Request};
 use super::stream::{Stream, Transport};
 use crate::files::FileSet;
@@ -19,6 +20,8 @@ const MAX_HEAD: usize = 16 << 10;
 pub struct Connection {
     token: Token,
     stream: Option<Stream>,
+    /// Does it ask for answers that are coded by gzip?
+    takes_gzip: bool,
     /// How many requests this stream has answered: a server may close it between two, but not before the first.
     answered: u64,
     request: Option<Outstanding>,
@@ -46,6 +49,7 @@ enum Answer {
         position: usize,
         close: bool,
     },
+    Coded(Box<Coded>),
 }
 
 /// What reading led to.
@@ -66,10 +70,11 @@ pub enum Progress {
 
 impl Connection {
     /// Not yet connected.
-    pub fn new(token: Token) -> Self {
+    pub fn new(token: Token, takes_gzip: bool) -> Self {
         Self {
             token,
             stream: None,
+            takes_gzip,
             answered: 0,
             request: None,
             text: String::with_capacity(256),
@@ -119,6 +124,10 @@ impl Connection {
             return Err(io::ErrorKind::NotConnected.into());
         };
         request.write(set, &mut self.text);
+        if self.takes_gzip {
+            let end = self.text.len() - 2;
+            self.text.insert_str(end, "Accept-Encoding: gzip\r\n");
+        }
         let sent = Instant::now();
         let result = match stream.write(self.text.as_bytes()) {
             Ok(length) if length == self.text.len() => Ok(()),
@@ -229,7 +238,7 @@ impl Outstanding {
 
     /// Takes the next bytes of the answer; true once it is complete.
     fn take(&mut self, bytes: &[u8], head: &mut Vec<u8>) -> Result<bool, String> {
-        if matches!(self.answer, Answer::Body { .. }) {
+        if !matches!(self.answer, Answer::Head) {
             return self.take_body(bytes);
         }
         if head.is_empty() {
@@ -269,7 +278,7 @@ impl Outstanding {
                 self.expected.status
             ));
         }
-        let mut length = None;
+        let (mut length, mut is_coded) = (None, false);
         // An answer in HTTP/1.0 ends its connection unless it says otherwise.
         let mut close = response.version == Some(0);
         for header in response.headers.iter() {
@@ -277,9 +286,15 @@ impl Outstanding {
                 length = std::str::from_utf8(header.value)
                     .ok()
                     .and_then(|text| text.parse().ok());
+            } else if header.name.eq_ignore_ascii_case("content-encoding") {
+                is_coded = header.value == b"gzip";
             } else if header.name.eq_ignore_ascii_case("connection") {
                 close = header.value.eq_ignore_ascii_case(b"close");
             }
+        }
+        if let (Some(body), true) = (self.expected.body, is_coded) {
+            self.answer = Answer::Coded(Box::new(Coded::new(body)));
+            return Ok(Some(head));
         }
         let rest: usize = length.ok_or("no Content-Length")?;
         if let Some(body) = self.expected.body {
@@ -296,8 +311,10 @@ impl Outstanding {
     }
 
     fn take_body(&mut self, bytes: &[u8]) -> Result<bool, String> {
-        let Answer::Body { rest, position, .. } = &mut self.answer else {
-            return Ok(false);
+        let (rest, position) = match &mut self.answer {
+            Answer::Head => return Ok(false),
+            Answer::Coded(coded) => return coded.take(bytes),
+            Answer::Body { rest, position, .. } => (rest, position),
         };
         if bytes.len() > *rest {
             return Err("more bytes than announced".into());

@@ -32,6 +32,8 @@ pub struct Load<'a> {
     pub transport: &'a Transport,
     /// How many connections there are.
     pub connections: usize,
+    /// Do they ask for answers that are coded by gzip?
+    pub takes_gzip: bool,
     /// The files that are asked for.
     pub set: &'a FileSet,
     /// A request not answered after so long has failed.
@@ -73,7 +75,7 @@ impl<'a, 's> Driver<'a, 's> {
         poll.registry()
             .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)?;
         let mut connections: Vec<_> = (0..load.connections)
-            .map(|i| Connection::new(Token(i)))
+            .map(|i| Connection::new(Token(i), load.takes_gzip))
             .collect();
         for connection in &mut connections {
             connection

@@ -322,6 +322,7 @@ mod tests {
             address,
             transport: &Transport::Plain,
             connections: 1,
+            takes_gzip: false,
             set,
             patience: Duration::from_secs(20),
         });

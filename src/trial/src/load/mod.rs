@@ -4,6 +4,7 @@
 //! It shares two cores with the servers that it measures, so a request costs it little: no allocation, one buffer, and a
 //! comparison with memory that is always at hand.
 
+mod coded;
 mod connection;
 mod driver;
 pub mod h2load;

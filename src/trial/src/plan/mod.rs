@@ -23,6 +23,8 @@ pub fn configurations(part: Part) -> Vec<Configuration> {
             _ => of(&[NginxCache], &[Stock, Laio, AioThreads, Workers16]),
         },
         Section::Pools => of(&Program::OF_POOLS, &[Stock, Laio]),
+        Section::Readers => of(&Program::READERS, &[Stock, Laio]),
+        Section::Senders => of(&Program::SENDERS, &[Stock, Laio]),
         Section::Tls => over_tls(part.section),
         Section::Http2 => over_http2(part.section),
         Section::Cold => [

@@ -32,6 +32,18 @@ pub enum Program {
     Aiohttp,
     /// `demo-servers/starlette_files.py`: files by a pool of forty threads.
     Starlette,
+    /// `demo-servers/tornado_files.py`, which hashes a file before it sends it.
+    Tornado,
+    /// `demo-servers/node_whole_files.js`: each file by one `readFileSync`.
+    NodeWhole,
+    /// `demo-servers/asyncio_whole_files.py`: each file by one `read`.
+    AsyncioWhole,
+    /// nginx with `gzip on`: each file in one turn.
+    NginxGzip,
+    /// `demo-servers/twisted_files.py`: bodies sent in a later iteration than they are read.
+    Twisted,
+    /// lighttpd that reads files and writes them.
+    LighttpdWritev,
     /// `demo-servers/lazy`, one of the servers that the paper compares. No section of the trial is about them.
     Lazy(Strategy),
 }
@@ -84,6 +96,17 @@ impl Program {
     /// Those of the section `pools`.
     pub const OF_POOLS: [Self; 4] = [Self::Node, Self::Express, Self::Aiohttp, Self::Starlette];
 
+    /// Those of the section `readers`.
+    pub const READERS: [Self; 4] = [
+        Self::Tornado,
+        Self::NodeWhole,
+        Self::AsyncioWhole,
+        Self::NginxGzip,
+    ];
+
+    /// Those of the section `senders`.
+    pub const SENDERS: [Self; 2] = [Self::Twisted, Self::LighttpdWritev];
+
     /// Those of the section `tls`.
     pub const OVER_TLS: [Self; 4] = [Self::Lighttpd, Self::Nginx, Self::H2o, Self::Asyncio];
 
@@ -103,6 +126,8 @@ impl Program {
             .chain([Self::NginxPread, Self::NginxCache])
             .chain(Self::OTHERS)
             .chain(Self::OF_POOLS)
+            .chain(Self::READERS)
+            .chain(Self::SENDERS)
     }
 
     /// Its name.
@@ -121,6 +146,12 @@ impl Program {
             Self::Express => "express",
             Self::Aiohttp => "aiohttp",
             Self::Starlette => "starlette",
+            Self::Tornado => "tornado",
+            Self::NodeWhole => "node-whole",
+            Self::AsyncioWhole => "asyncio-whole",
+            Self::NginxGzip => "nginx-gzip",
+            Self::Twisted => "twisted",
+            Self::LighttpdWritev => "lighttpd-writev",
             Self::Lazy(strategy) => strategy.name(),
         }
     }
@@ -132,7 +163,10 @@ impl Program {
 
     /// Is it nginx, however it is configured?
     pub fn is_nginx(self) -> bool {
-        matches!(self, Self::Nginx | Self::NginxPread | Self::NginxCache)
+        matches!(
+            self,
+            Self::Nginx | Self::NginxPread | Self::NginxCache | Self::NginxGzip
+        )
     }
 
     /// How often cached files are asked for beside cold ones: requests per second on each connection. A framework in an
@@ -147,11 +181,18 @@ impl Program {
     /// The command that runs it.
     pub fn command(self) -> &'static str {
         match self {
-            Self::NginxPread | Self::NginxCache => "nginx",
+            Self::NginxPread | Self::NginxCache | Self::NginxGzip => "nginx",
+            Self::LighttpdWritev => "lighttpd",
             Self::Webfs => "webfsd",
             // They are written for the system's own.
-            Self::Asyncio | Self::Selectors | Self::Aiohttp | Self::Starlette => "/usr/bin/python3",
-            Self::Node | Self::Express => "node",
+            Self::Asyncio
+            | Self::Selectors
+            | Self::Aiohttp
+            | Self::Starlette
+            | Self::Tornado
+            | Self::AsyncioWhole
+            | Self::Twisted => "/usr/bin/python3",
+            Self::Node | Self::NodeWhole | Self::Express => "node",
             Self::Lazy(Strategy::Libevent) => "lazy-files-libevent",
             Self::Lazy(_) => "lazy-files",
             Self::Lighttpd | Self::Nginx | Self::Merecat | Self::H2o => self.name(),
@@ -167,6 +208,10 @@ impl Program {
             Self::Express => Some("express_files.js"),
             Self::Aiohttp => Some("aiohttp_files.py"),
             Self::Starlette => Some("starlette_files.py"),
+            Self::Tornado => Some("tornado_files.py"),
+            Self::NodeWhole => Some("node_whole_files.js"),
+            Self::AsyncioWhole => Some("asyncio_whole_files.py"),
+            Self::Twisted => Some("twisted_files.py"),
             _ => None,
         }
     }
@@ -175,6 +220,8 @@ impl Program {
     pub fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Express => &["/usr/share/nodejs/express"],
+            Self::Tornado => &["/usr/lib/python3/dist-packages/tornado"],
+            Self::Twisted => &["/usr/lib/python3/dist-packages/twisted"],
             Self::Aiohttp => &["/usr/lib/python3/dist-packages/aiohttp"],
             Self::Starlette => &[
                 "/usr/lib/python3/dist-packages/starlette",

@@ -19,6 +19,10 @@ pub enum Section {
     Caches,
     /// What mixed measures, for servers that leave their files to a pool of threads. Its runs are recorded as theirs.
     Pools,
+    /// What bodies-mixed measures, for servers that read a whole file before they send it. Its runs are recorded as theirs.
+    Readers,
+    /// What bodies measures, for servers that read a part of a file and send it later. Its runs are recorded as theirs.
+    Senders,
     /// What cold, mixed, bodies, cpu and syscalls measure, over TLS 1.3, and armed and handshakes. Its runs are recorded as theirs.
     Tls,
     /// What cold, mixed, bodies and cpu measure, over HTTP/2, and cold-clear, own, armed and page. Its runs are recorded as theirs.
@@ -112,6 +116,8 @@ impl Section {
         let sections = match self {
             Self::Servers | Self::Caches => &[Self::Cold, Self::Mixed][..],
             Self::Pools => &[Self::Mixed],
+            Self::Readers => &[Self::BodiesMixed],
+            Self::Senders => &[Self::Bodies],
             Self::Tls => &Self::OF_TLS,
             Self::Http2 => &Self::OF_HTTP2,
             _ => &[self],
@@ -132,6 +138,8 @@ impl Section {
             Self::Servers => "servers",
             Self::Caches => "caches",
             Self::Pools => "pools",
+            Self::Readers => "readers",
+            Self::Senders => "senders",
             Self::Tls => "tls",
             Self::Http2 => "http2",
             Self::ColdClear => "cold-clear",

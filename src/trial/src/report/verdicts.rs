@@ -20,6 +20,7 @@ pub fn all(results: &Results) -> Vec<Verdict> {
         opaque(results),
         latencies(results),
         pools(results),
+        readers(results),
         costs(results),
         counts(results),
         tls::all(results),
@@ -220,6 +221,32 @@ fn pools(results: &Results) -> Vec<Verdict> {
         ratios_to(results, of(program, Variant::Stock), &rows)
     };
     Program::OF_POOLS.into_iter().flat_map(one).collect()
+}
+
+/// Servers that read a whole file before they send it, or a part and send it later.
+fn readers(results: &Results) -> Vec<Verdict> {
+    let reads = |program: Program| {
+        let row = (
+            "cached p99 beside cold files that are read whole: laio / stock",
+            (Section::BodiesMixed, figure::P99),
+            at_most(0.03, None),
+        );
+        ratios_to(results, of(program, Variant::Stock), &[row])
+    };
+    let sends = |program: Program| {
+        let row = (
+            "MB/s of cold bodies: laio / stock",
+            (Section::Bodies, figure::BODY_RATE),
+            at_least(3.0, None),
+        );
+        ratios_to(results, of(program, Variant::Stock), &[row])
+    };
+    let senders = Program::SENDERS.into_iter().flat_map(sends);
+    Program::READERS
+        .into_iter()
+        .flat_map(reads)
+        .chain(senders)
+        .collect()
 }
 
 /// What the library costs where it is not needed.

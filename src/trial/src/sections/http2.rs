@@ -42,6 +42,7 @@ pub fn load_on<'a>(server: &'a Server, connections: usize, set: &'a FileSet) -> 
         address: server.address(),
         transport: server.http2_transport(),
         connections,
+        takes_gzip: false,
         set,
         patience: PATIENCE,
     }

@@ -35,6 +35,7 @@ pub fn load_on<'a>(server: &'a Server, connections: usize, set: &'a FileSet) -> 
         address: server.address(),
         transport: server.transport(),
         connections,
+        takes_gzip: server.codes(),
         set,
         patience: load::PATIENCE,
     }

@@ -1,7 +1,8 @@
 //! A server's configuration, from the templates in `demo-servers/`.
 //!
 //! A line that begins with `@TLS@` is for servers that speak TLS, one with `@CACHE@` for those that cache another one's answers, and
-//! one with `@FILES@` for those that do not.
+//! one with `@FILES@` for those that do not, one with `@GZIP@` for those that code what they send, and one with `@WRITEV@` for those that
+//! read files.
 
 use std::path::Path;
 
@@ -15,6 +16,8 @@ const MERECAT: &str = include_str!("../../../../demo-servers/merecat.conf.in");
 const TLS: &str = "@TLS@";
 const CACHE: &str = "@CACHE@";
 const FILES: &str = "@FILES@";
+const GZIP: &str = "@GZIP@";
+const WRITEV: &str = "@WRITEV@";
 
 /// The configuration's text; none for a server that has its command line only.
 pub fn render(
@@ -25,8 +28,8 @@ pub fn render(
     identity: &Path,
 ) -> Option<String> {
     let template = match spec.program {
-        Program::Nginx | Program::NginxPread | Program::NginxCache => NGINX,
-        Program::Lighttpd => LIGHTTPD,
+        program if program.is_nginx() => NGINX,
+        Program::Lighttpd | Program::LighttpdWritev => LIGHTTPD,
         Program::H2o => H2O,
         Program::Merecat => MERECAT,
         _ => return None,
@@ -53,11 +56,15 @@ pub fn render(
         Scheme::Http2 => " ssl http2",
         Scheme::H2c => " http2",
     };
+    let is_gzip = spec.program == Program::NginxGzip;
+    let by_writev = spec.program == Program::LighttpdWritev;
     let caches = spec.program == Program::NginxCache;
     let conditions = [
         (TLS, spec.scheme.is_over_tls()),
         (CACHE, caches),
         (FILES, !caches),
+        (GZIP, is_gzip),
+        (WRITEV, by_writev),
     ];
     let wanted = |line: &&str| {
         let mut all = conditions.iter();
@@ -69,6 +76,8 @@ pub fn render(
         .replace(TLS, "")
         .replace(CACHE, "")
         .replace(FILES, "")
+        .replace(GZIP, "")
+        .replace(WRITEV, "")
         .replace(
             "@ANSWERS@",
             &docroot.with_file_name("cache").to_string_lossy(),

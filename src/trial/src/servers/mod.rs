@@ -184,6 +184,11 @@ impl Server {
         self.address
     }
 
+    /// Does it code what it sends?
+    pub fn codes(&self) -> bool {
+        self.spec.program == Program::NginxGzip
+    }
+
     /// What it was started to speak.
     pub fn scheme(&self) -> Scheme {
         self.spec.scheme
@@ -246,16 +251,16 @@ impl Server {
     fn complaints(&self) -> Vec<String> {
         let read = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
         let log = match self.spec.program {
-            Program::Lighttpd | Program::H2o => read("error.log"),
+            Program::Lighttpd | Program::LighttpdWritev | Program::H2o => read("error.log"),
             program if program.is_nginx() => read("error.log"),
             _ => read("output.log"),
         };
         let says = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
         let serious = |line: &&str| match self.spec.program {
-            Program::Nginx | Program::NginxPread | Program::NginxCache => {
-                says(line, &["[alert]", "[emerg]", "[crit]"])
+            program if program.is_nginx() => says(line, &["[alert]", "[emerg]", "[crit]"]),
+            Program::Lighttpd | Program::LighttpdWritev => {
+                !says(line, &["server started", "server stopped"])
             }
-            Program::Lighttpd => !says(line, &["server started", "server stopped"]),
             Program::H2o => !says(line, &["[INFO]", "is ready to serve", "shutting down"]),
             Program::Merecat => !says(line, &["starting on", "Started as root", "Exiting due"]),
             Program::Lazy(_) => !says(line, &[" at 127.0.0.1 port "]),
@@ -326,10 +331,8 @@ fn command(
         }
     }
     match spec.program {
-        Program::Nginx | Program::NginxPread | Program::NginxCache => {
-            _ = command.arg("-c").arg(&path).arg("-p").arg(directory)
-        }
-        Program::Lighttpd => _ = command.arg("-D").arg("-f").arg(&path),
+        program if program.is_nginx() => _ = command.arg("-c").arg(&path).arg("-p").arg(directory),
+        Program::Lighttpd | Program::LighttpdWritev => _ = command.arg("-D").arg("-f").arg(&path),
         Program::H2o => _ = command.arg("-c").arg(&path),
         Program::Merecat => {
             command.arg("-n").arg("-f").arg(&path);

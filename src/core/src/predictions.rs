@@ -3,7 +3,6 @@
 pub use crate::paths::MAX_PATH;
 use crate::paths::{climbs, without_last_slash};
 use crate::recognise::{Coding, Span};
-use crate::widths::{End, Widths, TAIL};
 use arrayvec::ArrayVec;
 
 /// Names a rule until it is evicted; afterwards votes in its name are dropped.
@@ -209,18 +208,17 @@ impl Predictions {
         prediction.depth == Depth::Data && self.items.iter().any(|it| it.stands_for == hash)
     }
 
-    /// Brings in as much as is known to be read of a rule's files, where that is more than a `window`, or at their ends.
-    pub fn widen(&mut self, widths: &Widths, window: u64) {
+    /// Brings in as much as is known to be read of a rule's files: how often a `window` is doubled, and how many bytes at their ends.
+    pub fn widen(&mut self, window: u64, of_rule: impl Fn(RuleId) -> (u8, u64)) {
         for place in 0..self.items.len() {
             let Some(item) = self.items.get_mut(place) else {
                 return;
             };
-            item.doublings = widths.of(item.rule, End::Front);
-            let doublings = widths.of(item.rule, End::Back);
-            if doublings == 0 || item.depth != Depth::Data || item.span != Span::From(0) {
+            let (doublings, count) = of_rule(item.rule);
+            item.doublings = doublings;
+            if count == 0 || item.depth != Depth::Data || item.span != Span::From(0) {
                 continue;
             }
-            let count = TAIL << doublings;
             let enough = (0..32).find(|doublings| window << doublings >= count);
             let tail = Item {
                 span: Span::Last(count),

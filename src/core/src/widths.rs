@@ -108,6 +108,15 @@ impl Widths {
         known.map_or(0, Width::now)
     }
 
+    /// How often the window of a rule's files is doubled, and how many bytes are read at their ends.
+    pub fn of_rule(&self, rule: RuleId) -> (u8, u64) {
+        let tail = match self.of(rule, End::Back) {
+            0 => 0,
+            doublings => TAIL << doublings,
+        };
+        (self.of(rule, End::Front), tail)
+    }
+
     fn get_mut(&mut self, rule: RuleId, end: End) -> Option<&mut Width> {
         let mut all = self.0.iter_mut();
         all.find(|width| width.rule == rule && width.end == end)
@@ -247,6 +256,7 @@ mod tests {
         widths.has_waited_for(rule(1), size - 300_000..size, (size, WINDOW), MOST);
         let of = |widths: &Widths, end| widths.of(rule(1), end);
         assert_eq!((of(&widths, End::Front), of(&widths, End::Back)), (0, 6));
+        assert_eq!(widths.of_rule(rule(1)), (0, TAIL << 6));
         // In the middle of it something was asked for that is another one the next time.
         widths.has_waited_for(rule(1), 20 << 20..21 << 20, (size, WINDOW), MOST);
         assert_eq!((of(&widths, End::Front), of(&widths, End::Back)), (0, 6));

@@ -61,18 +61,17 @@ fn each_part_is_one() {
 
 #[test]
 fn ends_are_read_where_handlers_do() {
-    let mut widths = Widths::default();
-    let rule = RuleId::default();
-    widths.falls_short(rule, End::Back, 300_000, TAIL, 8 << 20);
+    let of_rule = |_: RuleId| (1, 512 << 10);
     let mut predictions = of(From(0), None, b"x");
-    predictions.widen(&widths, WINDOW);
-    let tail = predictions.iter().nth(1).unwrap();
-    assert_eq!(
-        (tail.span, tail.wanted(WINDOW)),
-        (Last(512 << 10), 512 << 10)
-    );
+    predictions.widen(WINDOW, of_rule);
+    let wanted: Vec<_> = predictions
+        .iter()
+        .map(|it| (it.span, it.wanted(WINDOW)))
+        .collect();
+    let tail = (Last(512 << 10), 512 << 10);
+    assert_eq!(wanted, [(From(0), 2 * WINDOW), tail]);
     let mut ranged = of(Part(5, 6), None, b"x");
-    ranged.widen(&widths, WINDOW);
+    ranged.widen(WINDOW, of_rule);
     assert_eq!(ranged.len(), 1);
 }
 

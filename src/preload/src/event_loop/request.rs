@@ -253,7 +253,8 @@ impl EventLoop {
         let window = self.pool.window();
         let ttl = self.ttl.get();
         if !self.widths.is_empty() {
-            self.looks.predictions.widen(&self.widths, window);
+            let of_rule = |rule| self.widths.of_rule(rule);
+            self.looks.predictions.widen(window, of_rule);
         }
         for mut prediction in self.looks.predictions.coded_first() {
             if self.looks.predictions.has_stand_in(&prediction) {

@@ -95,7 +95,8 @@ impl Request {
 
     /// All of a plain file is asked for, by what is no request of HTTP.
     pub(crate) fn asks_for_all(&mut self) {
-        (self.host, self.offset, self.length) = (0, 0, None);
+        self.host = 0;
+        (self.ranges, self.codings) = (Ranges::default(), Codings::UNKNOWN);
         (self.wants_body, self.has_body) = (true, false);
         (self.conditional, self.is_secure) = (false, false);
         self.text.clear();

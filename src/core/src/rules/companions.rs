@@ -6,7 +6,7 @@
 use super::votes::Votes;
 use crate::paths::up_to_last_slash;
 use crate::predictions::{Depth, Predictions, RuleId};
-use crate::recognise::Request;
+use crate::recognise::{Request, Span};
 use arrayvec::ArrayVec;
 use core::hash::Hasher;
 
@@ -106,8 +106,8 @@ impl Companions {
                     index: FIRST + place as u16,
                     serial: it.serial,
                 };
-                let whole = (0, None);
-                into.compose(&[directory, name], directory.len(), it.depth, whole, rule);
+                let whole = (it.depth, Span::From(0));
+                into.compose(&[directory, name], directory.len(), whole, None, rule);
             }
         }
     }

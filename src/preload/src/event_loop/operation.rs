@@ -125,7 +125,7 @@ impl Operation<'_> {
         };
         matches!(
             kind,
-            file_system::Kind::Opaque | file_system::Kind::Forgetful
+            file_system::Kind::Opaque | file_system::Kind::Remote | file_system::Kind::Forgetful
         )
     }
 

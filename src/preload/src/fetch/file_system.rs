@@ -21,6 +21,8 @@ pub enum Kind {
     Memory,
     /// Cannot say: a file is cold until a helper has brought it in.
     Opaque,
+    /// Nor can it say, and its server is asked where the last descriptor of a file is closed (NFS).
+    Remote,
     /// Nor can it say, and what is in memory of a file may be dropped when it is opened (FUSE).
     Forgetful,
 }
@@ -36,6 +38,7 @@ const XFS: u64 = 0x5846_5342;
 const BTRFS: u64 = 0x9123_683e;
 const F2FS: u64 = 0xf2f5_2010;
 const FUSE: u64 = 0x6573_5546;
+const NFS: u64 = 0x6969;
 
 /// What is known of an open file without a look at its disk, or a word with its server.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,12 @@ pub fn status(file: BorrowedFd<'_>) -> Result<Status, Errno> {
     })
 }
 
+/// Has what a whole `stat` of a file tells brought into memory: to read it has changed the time of its last use, which NFS 4 asks
+/// its server for.
+pub fn ask_status(file: BorrowedFd<'_>) {
+    let _ = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+}
+
 impl Status {
     /// The key under which a table of what is warm knows the part of the file that holds `at`.
     pub fn key(&self, at: u64) -> u64 {
@@ -91,7 +100,7 @@ const DEVICES: usize = 64;
 const BELIEVED: u64 = 60;
 
 /// Answers by device: one word each, so that there is nothing to lock. The device's number (low bits),
-/// the second of the answer, the binary logarithm of its read-ahead, the kind.
+/// the second of the answer (24 bits), the binary logarithm of its read-ahead (5), the kind (3).
 static ANSWERS: [AtomicU64; DEVICES] = [const { AtomicU64::new(0) }; DEVICES];
 
 /// The bits of a second in such a word.
@@ -106,7 +115,13 @@ pub struct Answer {
     pub read_ahead: u64,
 }
 
-const ALL: [Kind; 4] = [Kind::Probing, Kind::Memory, Kind::Opaque, Kind::Forgetful];
+const ALL: [Kind; 5] = [
+    Kind::Probing,
+    Kind::Memory,
+    Kind::Opaque,
+    Kind::Remote,
+    Kind::Forgetful,
+];
 
 fn place(device: Dev) -> Option<&'static AtomicU64> {
     ANSWERS.get(laio_core::hash(&device.to_ne_bytes()) as usize % DEVICES)
@@ -126,8 +141,8 @@ fn remembered(device: Dev) -> Option<Answer> {
     let is_its = word != 0 && word >> 32 == device & 0xffff_ffff;
     let age = seconds().wrapping_sub((word >> 8) & SECONDS) & SECONDS;
     let answer = Answer {
-        kind: *ALL.get((word & 3) as usize)?,
-        read_ahead: 1 << ((word >> 2) & 63),
+        kind: *ALL.get((word & 7) as usize)?,
+        read_ahead: 1 << ((word >> 3) & 31),
     };
     (is_its && age <= BELIEVED).then_some(answer)
 }
@@ -140,9 +155,10 @@ pub fn learn(file: BorrowedFd<'_>, device: Dev) -> Answer {
     }
     let kind = kind(file);
     let number = ALL.iter().position(|&other| other == kind).unwrap_or(2) as u64;
-    let order = read_ahead(device).unwrap_or(0).checked_ilog2().unwrap_or(0);
+    let order = read_ahead(device).unwrap_or(0).checked_ilog2();
+    let order = order.unwrap_or(0).min(31);
     if let Some(place) = place(device) {
-        let answer = (u64::from(order) << 2) | number;
+        let answer = (u64::from(order) << 3) | number;
         place.store(
             ((device & 0xffff_ffff) << 32) | (seconds() << 8) | answer,
             Relaxed,
@@ -183,6 +199,7 @@ fn classify(status: StatFs) -> Kind {
     match status.f_type as u64 {
         TMPFS | RAMFS | PROC | SYSFS | DEVPTS | HUGETLBFS => Kind::Memory,
         EXT | XFS | BTRFS | F2FS => Kind::Probing,
+        NFS => Kind::Remote,
         FUSE => Kind::Forgetful,
         _ => Kind::Opaque,
     }

@@ -155,6 +155,11 @@ impl<'p> Worker<'p> {
                     let kind = file_system::learn(file.as_fd(), status.device).kind;
                     let count = self.read(&file, status, start..end, kind != Kind::Forgetful)?;
                     *left = left.saturating_sub(count);
+                    if kind == Kind::Remote {
+                        // Else the server's `fstat` would ask, and its `close`.
+                        file_system::ask_status(file.as_fd());
+                        self.pins.keep_open(file);
+                    }
                 }
             }
             (FileType::Directory, Depth::Listing) => list(&beneath.open_directory()?)?,
@@ -228,7 +233,7 @@ impl<'p> Worker<'p> {
         let path = format!("/proc/thread-self/fd/{}", named.as_fd().as_raw_fd());
         let file = File::from(open(path, flags, Mode::empty())?);
         let file = if is_forgetful {
-            self.pins.keep_open(&status, file)
+            self.pins.share(&status, file)
         } else {
             Arc::new(file)
         };
@@ -246,7 +251,7 @@ impl<'p> Worker<'p> {
         let device = file_system::learn(file.as_fd(), status.device);
         let remembers = match device.kind {
             Kind::Probing | Kind::Memory => false,
-            Kind::Opaque | Kind::Forgetful => kept,
+            Kind::Opaque | Kind::Remote | Kind::Forgetful => kept,
         };
         if remembers {
             range.start = range.start / STRIDE * STRIDE;

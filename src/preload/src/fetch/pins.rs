@@ -20,15 +20,26 @@ pub const HELD: Duration = Duration::from_millis(500);
 /// deleted stays taken meanwhile, and its file system cannot be unmounted.
 #[derive(Debug)]
 pub struct Pins {
-    /// Each with the millisecond at which it came, the oldest first.
-    files: Lock<VecDeque<(u64, File)>>,
+    /// The oldest first.
+    files: Lock<VecDeque<Pin>>,
     most: AtomicUsize,
     /// Files that are open for reading, where to open one anew drops what is in memory of it: the parts of a body are read
     /// by one open file.
     open: Lock<Vec<Open>>,
 }
 
-/// Most files that are held open.
+/// A file that is held.
+#[derive(Debug)]
+struct Pin {
+    /// The millisecond at which it came.
+    since: u64,
+    #[allow(dead_code)] // It is held, and closed when this is dropped.
+    file: File,
+    /// To close it may be to ask its server.
+    asks: bool,
+}
+
+/// Most files that are shared.
 const MOST_OPEN: usize = 64;
 
 /// A file that is held open, for as long as parts of it are asked for, and some time.
@@ -63,10 +74,24 @@ impl Pins {
         self.most.store(most.min(limit as usize / 2), Relaxed);
     }
 
-    /// Holds on to a file until so many newer ones have come, or for [`HELD`].
-    pub fn keep(&self, file: File) {
+    /// Holds on to a name until so many newer ones have come, or for [`HELD`].
+    pub fn keep(&self, named: File) {
+        self.push(named, false);
+    }
+
+    /// The same of an open file, of which the last descriptor asks a server when it is closed: that should not be the
+    /// application's.
+    pub fn keep_open(&self, file: File) {
+        self.push(file, true);
+    }
+
+    fn push(&self, file: File, asks: bool) {
         let mut pins = self.files.lock();
-        pins.push_back((clock::milliseconds(), file));
+        pins.push_back(Pin {
+            since: clock::milliseconds(),
+            file,
+            asks,
+        });
         let oldest = if pins.len() > self.most.load(Relaxed) {
             pins.pop_front()
         } else {
@@ -85,8 +110,8 @@ impl Pins {
         Some(Arc::clone(&found.file))
     }
 
-    /// Holds a file open, if there are not too many.
-    pub fn keep_open(&self, status: &Status, file: File) -> Arc<File> {
+    /// Holds a file open for [`Pins::open`], if there are not too many.
+    pub fn share(&self, status: &Status, file: File) -> Arc<File> {
         let file = Arc::new(file);
         let mut open = self.open.lock();
         if open.len() < MOST_OPEN {
@@ -108,7 +133,11 @@ impl Pins {
     /// Whether [`Pins::expire`] may wait: to close an open file may be to ask its server.
     pub fn may_wait(&self) -> bool {
         let now = clock::milliseconds();
-        self.open.lock().iter().any(|open| is_over(open.used, now))
+        let files = self.files.lock();
+        let mut expired = files.iter().take_while(|pin| is_over(pin.since, now));
+        let asks = expired.any(|pin| pin.asks);
+        drop(files);
+        asks || self.open.lock().iter().any(|open| is_over(open.used, now))
     }
 
     /// Closes those that have been held for [`HELD`]. On a helper only: the numbers are of the helpers'
@@ -119,7 +148,7 @@ impl Pins {
 
     fn expire_at(&self, now: u64) {
         let mut pins = self.files.lock();
-        let expired = pins.partition_point(|(since, _)| is_over(*since, now));
+        let expired = pins.partition_point(|pin| is_over(pin.since, now));
         let left = pins.split_off(expired);
         let expired = std::mem::replace(&mut *pins, left);
         drop(pins);
@@ -181,7 +210,8 @@ mod tests {
         pins.set_most(1000, 64);
         let held = HELD.as_millis() as u64;
         for at in [1000, 1001, 1400] {
-            pins.files.lock().push_back((at, null()));
+            let (since, file, asks) = (at, null(), at == 1001);
+            pins.files.lock().push_back(Pin { since, file, asks });
         }
         pins.expire_at(1000 + held - 1);
         assert_eq!(pins.files.lock().len(), 3);
@@ -203,7 +233,7 @@ mod tests {
             size: 0,
         };
         assert!(pins.open(&status(1)).is_none());
-        let file = pins.keep_open(&status(1), null());
+        let file = pins.share(&status(1), null());
         let again = pins.open(&status(1)).unwrap();
         assert!(Arc::ptr_eq(&file, &again) && pins.open(&status(2)).is_none());
         let used = pins.open.lock().first().unwrap().used;

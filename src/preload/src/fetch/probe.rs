@@ -58,7 +58,7 @@ fn try_probe(
         Some(Kind::Probing) => {}
         Some(Kind::Memory) => return Ok(Answer::Warm),
         // To open it would be to ask its server, which may hang.
-        Some(Kind::Opaque | Kind::Forgetful) | None => return Ok(Answer::Unknown),
+        Some(Kind::Opaque | Kind::Remote | Kind::Forgetful) | None => return Ok(Answer::Unknown),
     }
     let size = status.size;
     let offset = prediction.span.start(size);

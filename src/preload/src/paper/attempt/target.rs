@@ -52,7 +52,7 @@ pub(super) fn target_of(fd: BorrowedFd<'_>) -> Target {
             match known(status.device) {
                 Some(Kind::Probing) => Target::Local(status),
                 Some(Kind::Memory) => Target::Memory,
-                Some(Kind::Opaque | Kind::Forgetful) => Target::Opaque(true),
+                Some(Kind::Opaque | Kind::Remote | Kind::Forgetful) => Target::Opaque(true),
                 None => Target::Opaque(false),
             }
         }

@@ -3,10 +3,12 @@
 use super::live::{ask, serve};
 use super::said::{keep, laio, said};
 use anyhow::{bail, ensure, Context as _};
-use laio_tests::library;
-use laio_tests::server::Kind;
+use laio_tests::http::{request, Connection};
+use laio_tests::identity::{Identity, Key};
+use laio_tests::server::{Config, Kind, Server};
 use laio_tests::test::scratch;
-use laio_tests::{Preload, Result};
+use laio_tests::tls::{self, Suite, Version, Wishes};
+use laio_tests::{docroot, http2, library, Preload, Result};
 use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -59,6 +61,11 @@ impl Terminal {
 
     /// The screen, once it shows this.
     fn shows(&self, part: &str) -> Result<String> {
+        self.shows_while(part, &mut || Ok(()))
+    }
+
+    /// The same, while something happens again and again.
+    fn shows_while(&self, part: &str, act: &mut dyn FnMut() -> Result) -> Result<String> {
         let begin = Instant::now();
         loop {
             let screen = self.tmux(&["capture-pane", "-p"])?;
@@ -68,6 +75,7 @@ impl Terminal {
             if begin.elapsed() > Duration::from_secs(15) {
                 bail!("{part:?} does not appear:\n{screen}");
             }
+            act()?;
             sleep(Duration::from_millis(50));
         }
     }
@@ -114,6 +122,48 @@ pub fn top() -> Result {
         "the screen was left as it was:\n{screen}"
     );
     server.stop(pid, libc::SIGTERM).map(|_| ())
+}
+
+/// What clients speak: by TLS all of them, then HTTP/2 as well.
+pub fn shares() -> Result {
+    let root = scratch().join("www");
+    docroot::write(&root, "f.bin", 3000)?;
+    let identity = Identity::make(&library::fresh_dir("identities")?, Key::Ecdsa)?;
+    let config = Config {
+        identities: vec![identity.clone()],
+        http2: true,
+        ..Config::default()
+    };
+    let server = Server::start(Kind::Nginx, &config, &root, &Preload::on()?)?;
+    let worker = *server.children()?.first().context("no worker")?;
+    let terminal = opened(worker)?;
+    let by = |protocols| -> Result<Connection> {
+        let wishes = Wishes {
+            protocols,
+            ..Wishes::plain(Version::Tls13, Suite::Aes128)
+        };
+        tls::Client::new(&[&identity], &wishes)?.connect(server.address)
+    };
+    let mut plain = by(&["http/1.1"])?;
+    let mut ask = || -> Result {
+        plain.send(&request("GET", "/f.bin", "h", ""))?;
+        let answer = plain.response(false)?;
+        ensure!(answer.body == docroot::content("f.bin", 3000));
+        Ok(())
+    };
+    terminal.shows_while(" 100   0\n", &mut ask)?;
+    let mut frames = http2::Client::connect(by(&["h2"])?, &http2::Settings::default())?;
+    let mut ask = || -> Result {
+        let stream = frames.ask(&http2::Request::get("/f.bin"))?;
+        let answer = frames.answer(stream)?;
+        ensure!(answer.body == docroot::content("f.bin", 3000));
+        Ok(())
+    };
+    terminal.shows_while(" 100 100\n", &mut ask)?;
+    terminal.keys("q")?;
+    terminal.shows("ended with 0")?;
+    let master = server.pid();
+    server.stop(master, libc::SIGTERM).map(|_| ())
 }
 
 /// The process ends, and the screen with it; a signal leaves the terminal as it was, too.

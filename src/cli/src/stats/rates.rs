@@ -44,6 +44,12 @@ pub struct Rates {
     pub stalls: f64,
     /// The share of the time in which they did, and others that are not held back.
     pub blocked: f64,
+    /// Reads of clients that brought something.
+    pub reads: f64,
+    /// Those of clients that speak TLS.
+    pub by_tls: f64,
+    /// Those of clients that speak HTTP/2.
+    pub by_http2: f64,
 }
 
 impl Rates {
@@ -72,6 +78,9 @@ impl Rates {
                 .unwrap_or_default(),
             stalls: sum(|each| each.stalls),
             blocked: sum(|each| each.blocked) / each.len().max(1) as f64,
+            reads: sum(|each| each.reads),
+            by_tls: sum(|each| each.by_tls),
+            by_http2: sum(|each| each.by_http2),
         };
         match each.len() {
             0 | 1 => vec![whole],
@@ -93,7 +102,15 @@ impl Rates {
             oldest: Duration::from_millis(now.oldest_ms),
             stalls: since(|each| each.stalls),
             blocked: (since(|each| each.stall_time_ns + each.ungated_time_ns) / 1e9).min(1.0),
+            reads: since(|each| each.reads),
+            by_tls: since(|each| each.tls_reads),
+            by_http2: since(|each| each.http2_reads),
         }
+    }
+
+    /// The share of one of those among all reads; nothing where nothing was read.
+    pub fn share_of_reads(&self, part: f64) -> Option<f64> {
+        (self.reads > 0.0).then(|| part / self.reads)
     }
 }
 
@@ -110,6 +127,8 @@ mod tests {
                 requests: *requests,
                 stalls: *stalls,
                 stall_time_ns: stalls * 100_000_000,
+                reads: *requests,
+                tls_reads: requests / 2,
                 ..LoopNow::default()
             });
         }
@@ -128,6 +147,8 @@ mod tests {
         let one = Rates::between(&before, &sample(end, &[(0, 30, 4)]));
         assert_eq!((one.len(), one[0].requests, one[0].stalls), (1, 10.0, 2.0));
         assert_eq!((one[0].blocked, one[0].standing), (0.2, Standing::Disarmed));
+        let shares = [one[0].by_tls, one[0].by_http2].map(|part| one[0].share_of_reads(part));
+        assert_eq!(shares, [Some(0.5), Some(0.0)]);
         let two = Rates::between(&before, &sample(end, &[(0, 10, 0), (1, 8, 0)]));
         assert_eq!(
             (two.len(), two[0].requests, two[2].number),
@@ -138,5 +159,6 @@ mod tests {
             (none[0].standing, none[0].blocked),
             (Standing::Waiting, 0.0)
         );
+        assert_eq!(none[0].share_of_reads(0.0), None);
     }
 }

@@ -56,28 +56,33 @@ fn title(model: &Model<'_>) -> Text<'static> {
     Text::from(spans)
 }
 
-const WIDTHS: [Constraint; 9] = [
+/// Of 80 columns they leave 15 to the first.
+const WIDTHS: [Constraint; 11] = [
     Constraint::Fill(1),
     Constraint::Length(9),
-    Constraint::Length(7),
-    Constraint::Length(7),
+    Constraint::Length(6),
+    Constraint::Length(6),
+    Constraint::Length(4),
     Constraint::Length(5),
     Constraint::Length(7),
-    Constraint::Length(8),
     Constraint::Length(7),
-    Constraint::Length(7),
+    Constraint::Length(4),
+    Constraint::Length(4),
+    Constraint::Length(3),
 ];
 
-const COLUMNS: [(&str, Option<Sort>); 9] = [
+const COLUMNS: [(&str, Option<Sort>); 11] = [
     ("process", Some(Sort::Process)),
     ("state", None),
     ("req/s", Some(Sort::Requests)),
     ("cold/s", Some(Sort::Cold)),
     ("held", Some(Sort::Held)),
-    ("oldest", None),
-    ("stalls/s", Some(Sort::Stalls)),
+    ("since", None),
+    ("stall/s", Some(Sort::Stalls)),
     ("blocked", Some(Sort::Blocked)),
-    ("helpers", None),
+    ("help", None),
+    ("tls%", None),
+    ("h2%", None),
 ];
 
 fn heading(model: &Model<'_>) -> Row<'static> {
@@ -128,6 +133,10 @@ fn row(name: String, rates: &Rates, line: Option<&Line>) -> Row<'static> {
     };
     let number = |text: String, style: Style| Cell::from(Text::styled(text, style).right_aligned());
     let plain = Style::new();
+    let percent = |part: f64| {
+        let share = rates.share_of_reads(part);
+        share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}", 100.0 * share))
+    };
     Row::new([
         Cell::from(name),
         Cell::from(Span::styled(rates.standing.word(), state)),
@@ -141,6 +150,8 @@ fn row(name: String, rates: &Rates, line: Option<&Line>) -> Row<'static> {
             line.map_or_else(String::new, |line| line.helpers().to_string()),
             plain,
         ),
+        number(percent(rates.by_tls), plain),
+        number(percent(rates.by_http2), plain),
     ])
 }
 

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 pub const SECTION: &str = ".laio.stats";
 
 /// First bytes of a [`Block`]: the format and its version.
-pub const MAGIC: [u8; 8] = *b"LAIOST03";
+pub const MAGIC: [u8; 8] = *b"LAIOST04";
 
 /// Bytes of a [`Block`].
 pub const SIZE: usize = size_of::<Block>();

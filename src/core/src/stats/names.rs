@@ -89,6 +89,10 @@ counters! {
     Unexplained => "reasons" / "unexplained",
     /// File operations of other threads that have waited for the disk, and were for a request of this loop.
     Elsewhere => "reasons" / "elsewhere",
+    /// Reads of clients that do not speak TLS, or not by a library that tells its keys, that brought something.
+    ClearReads => "tls" / "clear_reads",
+    /// Reads of clients that speak TLS that brought something of what they ask.
+    TlsReads => "tls" / "reads",
     /// Records of clients that speak TLS, opened to look at what they ask for.
     TlsOpened => "tls" / "opened",
     /// Clients that speak TLS and cannot be understood: the TLS library told no secret of theirs.
@@ -101,6 +105,8 @@ counters! {
     TlsLost => "tls" / "lost",
     /// The same: a record did not open.
     TlsTag => "tls" / "tag",
+    /// Reads of clients that speak HTTP/2 that brought something: they are counted in `tls` as well, as reads or as clear ones.
+    Http2Reads => "http2" / "reads",
     /// Requests that came by HTTP/2, while a loop looks at them.
     Http2Requests => "http2" / "requests",
     /// Times that a client's frames could not be followed any more.

@@ -55,6 +55,12 @@ pub struct LoopNow {
     pub stall_time_ns: u64,
     /// Nanoseconds that it was blocked in what the library does not hold back.
     pub ungated_time_ns: u64,
+    /// Reads of clients that brought something.
+    pub reads: u64,
+    /// Those of clients that speak TLS.
+    pub tls_reads: u64,
+    /// Those of clients that speak HTTP/2.
+    pub http2_reads: u64,
 }
 
 /// Each is one request, as far as the library looks: reads while nothing is cold, and looks while something was.
@@ -90,6 +96,9 @@ impl LoopNow {
             stalls: counted(Counter::Stall),
             stall_time_ns: counted(Counter::StallTime),
             ungated_time_ns: counted(Counter::UngatedTime),
+            reads: counted(Counter::ClearReads).wrapping_add(counted(Counter::TlsReads)),
+            tls_reads: counted(Counter::TlsReads),
+            http2_reads: counted(Counter::Http2Reads),
             ..LoopNow::default()
         }
     }

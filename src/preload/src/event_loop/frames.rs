@@ -170,6 +170,8 @@ impl EventLoop {
         judged: usize,
         predicts: bool,
     ) {
+        self.counters.count_alone(Counter::ClearReads);
+        self.count_frames(entry);
         if judged >= count {
             return;
         }
@@ -184,6 +186,13 @@ impl EventLoop {
         entry.swap_frames(&mut self.looks.frames);
         if asks {
             entry.asks.store(true, Relaxed);
+        }
+    }
+
+    /// Something was read of this client, which may speak HTTP/2.
+    pub(super) fn count_frames(&self, entry: &Entry) {
+        if entry.has_frames() {
+            self.counters.count_alone(Counter::Http2Reads);
         }
     }
 

@@ -137,6 +137,7 @@ impl EventLoop {
         if let Some(entry) = slot.session_of(fd, bytes) {
             return self.read_followed_disarmed(fd, slot, entry, (bytes, count));
         }
+        self.counters.count_alone(Counter::ClearReads);
         if self.has_read_body(slot, bytes, count) {
             return;
         }
@@ -183,6 +184,7 @@ impl EventLoop {
         if let Some(entry) = slot.session_of(fd, bytes) {
             return self.has_read_followed(fd, slot, entry, (bytes, count));
         }
+        self.counters.count_alone(Counter::ClearReads);
         slot.told.is_asked();
         let cut = slot.cut.swap(false, Relaxed);
         if self.has_read_body(slot, bytes, count) {

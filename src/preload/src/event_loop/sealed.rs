@@ -225,6 +225,10 @@ impl EventLoop {
             (read, session.reason_to_count())
         })?;
         self.count_refused(refused);
+        if read.plain > 0 {
+            self.counters.count_alone(Counter::TlsReads);
+            self.count_frames(entry);
+        }
         if read.plain > 0 && !sessions::are_told() {
             // Its handshake goes on, so it is no stranger's mistake.
             sessions::say_that_none_are_told();

@@ -9,12 +9,12 @@ use laio_tests::program::{
 use laio_tests::stats::Stats;
 use laio_tests::{run, Need, Preload, Result, Test};
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{symlink, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 fn engaged(name: &'static str) -> Test {
     Test::new(name, move || {
@@ -209,7 +209,6 @@ fn secure_execution() -> Result {
 fn files_of_others() -> Result {
     let program = compile("early_or_late", Build::Program)?;
     let dir = fresh_dir("files")?;
-    let place = dir.join("counters");
     let victim = dir.join("victim");
     type Make = fn(&Path, &Path) -> Result;
     let obstacles: [(&str, Make); 4] = [
@@ -231,35 +230,58 @@ fn files_of_others() -> Result {
     ];
     for (what, make) in obstacles {
         fs::write(&victim, "precious")?;
-        let _ = fs::remove_file(&place);
-        make(&place, &victim)?;
-        let before = fs::symlink_metadata(&place)?;
-        let preload = Preload::on()?.with("LAIO_STATS", &place);
-        let observed = observe(&program, &["engaged"], &preload)?;
-        let said = String::from_utf8_lossy(&observed.stderr);
+        let mut before = None;
+        let (place, output) = engaged_after(&program, &dir, |place| {
+            make(place, &victim)?;
+            before = Some(fs::symlink_metadata(place)?);
+            Ok(())
+        })?;
+        let said = String::from_utf8_lossy(&output.stderr);
         ensure!(
-            observed.ending == "exit status 0" && said.contains("LAIO_STATS: cannot write"),
+            output.status.success() && said.contains("LAIO_STATS: cannot write"),
             "{what}: {}, {said}",
-            observed.ending
+            output.status
         );
-        let after = fs::symlink_metadata(&place)?;
+        let same = |it: fs::Metadata| (it.ino(), it.len());
         ensure!(
-            (before.ino(), before.len()) == (after.ino(), after.len())
+            before.map(same) == Some(same(fs::symlink_metadata(&place)?))
                 && fs::read(&victim)? == b"precious",
             "{what} was written to"
         );
+        fs::remove_file(&place)?;
     }
     // What is there and the user's own is written anew, the longer rest of it included.
-    fs::remove_file(&place)?;
-    fs::write(&place, vec![b' '; 1 << 20])?;
-    observe(
-        &program,
-        &["engaged"],
-        &Preload::on()?.with("LAIO_STATS", &place),
-    )?;
+    let rest = |place: &Path| Ok(fs::write(place, vec![b' '; 1 << 20])?);
+    let (place, _) = engaged_after(&program, &dir, rest)?;
     let counters: serde_json::Value = serde_json::from_slice(&fs::read(&place)?)?;
     ensure!(counters["pid"].is_u64(), "{counters}");
     Ok(())
+}
+
+/// Runs a program that will write its counters to a file in `dir`, and has that made before. The name has its process's number.
+fn engaged_after(
+    program: &Path,
+    dir: &Path,
+    make: impl FnOnce(&Path) -> Result,
+) -> Result<(PathBuf, Output)> {
+    let mut shell = Preload::stock().command(Path::new("sh"));
+    let line = r#"read -r _ && exec env LD_PRELOAD="$1" LAIO_STATS="$2" "$0" engaged"#;
+    let mut child = shell
+        .args(["-c", line])
+        .arg(program)
+        .arg(Preload::on()?.ld_preload())
+        .arg(dir.join("counters.json"))
+        .current_dir(fresh_dir("work")?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let place = dir.join(format!("counters-{}.json", child.id()));
+    make(&place)?;
+    let mut line = child.stdin.take().context("no standard input")?;
+    line.write_all(b"\n")?;
+    drop(line);
+    Ok((place, child.wait_with_output()?))
 }
 
 /// How a program is started, whether `LAIO_ONLY` means it, and what is said.

@@ -57,6 +57,10 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
             value_parser = clap::value_parser!(u64).range(1..=3600))]
         watch: Option<u64>,
+        /// Into this directory, as JSON: a file `PROGRAM-PID.json` for each process, replaced as a whole; with --watch again and
+        /// again, until all have ended.
+        #[arg(long, value_name = "DIRECTORY")]
+        into: Option<PathBuf>,
     },
     /// Watch running processes on a live screen.
     Top {
@@ -89,6 +93,9 @@ pub enum Command {
         /// As Markdown.
         #[arg(long)]
         markdown: bool,
+        /// The JSON that they are written in, as a JSON Schema.
+        #[arg(long, conflicts_with = "markdown")]
+        schema: bool,
     },
     /// Print the settings, as a Markdown table.
     Config,

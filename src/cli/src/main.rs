@@ -87,7 +87,14 @@ fn act(command: Command) -> Result<u8> {
             processes,
             json,
             watch,
-        } => return stats::stats(&processes, json, watch.map(Duration::from_secs)),
+            into,
+        } => {
+            let every = watch.map(Duration::from_secs);
+            return match into {
+                Some(directory) => stats::dump(&processes, &directory, every),
+                None => stats::stats(&processes, json, every),
+            };
+        }
         Command::Top { processes, every } => {
             return top::top(&processes, Duration::from_secs(every));
         }
@@ -104,8 +111,9 @@ fn act(command: Command) -> Result<u8> {
             };
             return export::export(&processes, destination);
         }
-        Command::Counters { markdown: true } => print(stats::counters::markdown())?,
-        Command::Counters { markdown: false } => {
+        Command::Counters { schema: true, .. } => print(stats::schema::document())?,
+        Command::Counters { markdown: true, .. } => print(stats::counters::markdown())?,
+        Command::Counters { .. } => {
             print(stats::counters::text(report::Style::of_output().width))?;
         }
         Command::Config => print(laio_core::config::markdown())?,

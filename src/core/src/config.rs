@@ -26,7 +26,7 @@ pub struct Config {
     pub only: Vec<String>,
     /// `LAIO_LOG`: an `env_logger` filter.
     pub log: Option<String>,
-    /// `LAIO_STATS`: where the counters are written at exit; `%p` becomes the process id.
+    /// `LAIO_STATS`: where the counters are written at exit, as [`file_of`] says.
     pub stats: Option<String>,
     /// `LAIO_MAP`: pinned rules, target prefix and directory.
     pub map: Vec<(String, String)>,
@@ -118,7 +118,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LAIO_STATS",
         kind: Kind::Text("a file name"),
         default: "",
-        meaning: "Where the counters are written as JSON when the process exits; `%p` becomes the process id. `laio stats` reads them at any time without it.",
+        meaning: "Where the counters are written as JSON when the process exits, a file for each process: `%p` becomes the process id, and in a name without it `stats.json` becomes `stats-PID.json`. At any other time, and at an interval, `laio stats --into DIRECTORY` writes them.",
         apply: |config, value| {
             config.stats = some(value);
             true
@@ -336,6 +336,20 @@ impl Kind {
             Kind::Number(least, most, unit) => unit.describe(*least, *most),
             Kind::Text(what) => (*what).to_owned(),
         }
+    }
+}
+
+/// The file into which a process writes its counters: `%p` becomes its number, which otherwise stands before the name's ending.
+pub fn file_of(pattern: &str, pid: u32) -> String {
+    if pattern.contains("%p") {
+        return pattern.replace("%p", &pid.to_string());
+    }
+    let name = pattern.rfind('/').map_or(0, |slash| slash + 1);
+    let (directory, name) = pattern.split_at(name);
+    match name.rsplit_once('.') {
+        _ if name.is_empty() => format!("{directory}{pid}.json"),
+        Some((stem, ending)) if !stem.is_empty() => format!("{directory}{stem}-{pid}.{ending}"),
+        _ => format!("{directory}{name}-{pid}"),
     }
 }
 

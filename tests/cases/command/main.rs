@@ -2,6 +2,7 @@
 //! says is kept in `snapshots`; after a change, `INSTA_UPDATE=always` writes them anew.
 
 mod check;
+mod dumps;
 mod hang;
 mod live;
 mod observe;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
             .needs(lighttpd),
         Test::new("a program that is left alone", live::inactive).needs(lighttpd),
         Test::new("numbers on a port and in a file", live::exported).needs(lighttpd),
+        // Without it, who reads the counters by their schema could find other ones.
+        Test::new("counters in files, as their schema says", dumps::files)
+            .needs(lighttpd)
+            .needs(nginx),
         // Without these, a service would not start any more, or somebody's own file be lost.
         Test::new("enable", service::enabled).needs(Need::Root),
         Test::new("enable as systemd reads it", service::verified)
@@ -59,6 +64,11 @@ fn main() -> ExitCode {
         Test::new("what is not observed", observe::nothing),
         Test::new("a report in each form", observe::running).needs(lighttpd),
         Test::new("top", screen::top).needs(lighttpd).needs(tmux),
+        // Without it, the shares of protocols on the screen could be of something else.
+        Test::new("top of clients by TLS and HTTP/2", screen::shares)
+            .needs(nginx)
+            .needs(Need::Command("openssl", "openssl"))
+            .needs(tmux),
         Test::new("top ends with its process", screen::ends)
             .needs(lighttpd)
             .needs(tmux),

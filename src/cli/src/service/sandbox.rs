@@ -187,13 +187,6 @@ pub fn statistics(report: &mut Report, unit: &Unit, path: &str) -> Vec<String> {
         );
         return Vec::new();
     };
-    if !path.contains("%p") {
-        report.add(
-            Level::Warn,
-            format!("LAIO_STATS={path}: each process of the service writes the same file"),
-            "%p in the name becomes the process's number",
-        );
-    }
     let name = match directory.strip_prefix("/run") {
         Ok(name) if name.components().count() == 1 => name.to_string_lossy().into_owned(),
         _ => {

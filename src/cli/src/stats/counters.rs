@@ -4,7 +4,7 @@ use laio_core::stats::{Counter, STALL_BOUNDS};
 use std::fmt::Write as _;
 
 /// Numbers that stand beside the counters, and what they are.
-const OTHERS: &[(&str, &str)] = &[
+pub(super) const OTHERS: &[(&str, &str)] = &[
     ("version", "Version of this format."),
     ("library", "Version of the library that the process has loaded."),
     ("mode", "`on`, `observe`, `off`, or `unknown` where the library does not act."),

@@ -1,10 +1,13 @@
 //! The counters of running processes: once or again and again, for a person or as JSON.
 
 pub mod counters;
+mod dump;
 mod human;
 pub mod rates;
+pub mod schema;
 mod watch;
 
+pub use dump::dump;
 pub use human::shortened;
 
 use crate::process::select;

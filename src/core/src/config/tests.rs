@@ -104,3 +104,19 @@ fn the_documentation_is_what_the_tables_say() {
         .iter()
         .all(|setting| page.contains(&format!("`{}`", setting.name))));
 }
+
+/// Without it, nginx' workers would write over each other's counters.
+#[test]
+fn each_process_has_a_file_of_its_own() {
+    for (pattern, file) in [
+        ("/run/laio/%p.json", "/run/laio/7.json"),
+        ("%p-%p", "7-7"),
+        ("/run/laio.d/stats.json", "/run/laio.d/stats-7.json"),
+        ("/run/laio.d/stats", "/run/laio.d/stats-7"),
+        ("stats.tar.gz", "stats.tar-7.gz"),
+        (".stats", ".stats-7"),
+        ("/run/laio/", "/run/laio/7.json"),
+    ] {
+        assert_eq!(file_of(pattern, 7), file);
+    }
+}

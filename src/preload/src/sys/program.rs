@@ -1,7 +1,7 @@
 //! Which program this is, and what it has been told.
 
 use super::process;
-use laio_core::config::{Config, Mode};
+use laio_core::config::{file_of, Config, Mode};
 use laio_core::stats::{Block, State, SECTION};
 use libc::c_char;
 use std::ffi::{CStr, CString};
@@ -211,7 +211,7 @@ fn write_stats(config: &Config) {
         "on"
     };
     let snapshot = STATS.snapshot(pid, &name(), mode);
-    let path = pattern.replace("%p", &pid.to_string());
+    let path = file_of(pattern, pid);
     let written = serde_json::to_vec_pretty(&snapshot)
         .map_err(std::io::Error::from)
         .and_then(|json| write_whole(&path, &json));

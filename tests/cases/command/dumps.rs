@@ -81,14 +81,17 @@ pub fn files() -> Result {
         let last = fresh_dir("last")?;
         let preload = preload.with("LAIO_STATS", last.join("stats.json"));
         observe(&program, &["engaged"], &preload)?;
+        // It has a child.
         let files: Vec<_> = fs::read_dir(&last)?.collect::<std::io::Result<_>>()?;
-        ensure!(files.len() == 1, "{files:?}");
-        let value = schema.check(&files[0].path())?;
-        let name = format!("stats-{}.json", value["pid"]);
-        ensure!(
-            files[0].file_name() == *name && value["mode"] == mode,
-            "{files:?} {value}"
-        );
+        ensure!(files.len() == 2, "{files:?}");
+        for file in files {
+            let value = schema.check(&file.path())?;
+            let name = format!("stats-{}.json", value["pid"]);
+            ensure!(
+                file.file_name() == *name && value["mode"] == mode,
+                "{file:?} {value}"
+            );
+        }
     }
     let server = serve(Kind::Lighttpd, &Preload::on()?)?;
     let pid = server.pid();

@@ -140,7 +140,7 @@ pub fn shares() -> Result {
     let by = |protocols| -> Result<Connection> {
         let wishes = Wishes {
             protocols,
-            ..Wishes::plain(Version::Tls13, Suite::Aes128)
+            ..Wishes::plain(Version::Tls12, Suite::Aes128)
         };
         tls::Client::new(&[&identity], &wishes)?.connect(server.address)
     };

@@ -101,12 +101,12 @@ fn head<'b, 'h>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recognise::{Codings, Ranges, Span};
 
     fn named(bytes: &[u8]) -> Result<Vec<u8>, Unrecognised> {
         let mut request = Request {
             host: 7,
-            offset: 5,
-            length: Some(1),
+            ranges: Ranges::these([Span::Part(5, 1)]),
             conditional: true,
             has_body: true,
             ..Request::default()
@@ -114,6 +114,7 @@ mod tests {
         Answer.recognise(bytes, &mut request)?;
         let plain = Request {
             wants_body: true,
+            codings: Codings::UNKNOWN,
             target: request.target.clone(),
             ..Request::default()
         };

@@ -132,7 +132,7 @@ impl Loop {
             here.with(|state| state.is_told(true));
         } else if real(first, count, asked) > 0 {
             let told = here.with(|state| {
-                state.begin_iteration();
+                state.begin_iteration(true);
                 let admit = |fd, events| state.admit_member(fd, events);
                 // SAFETY: the kernel has just written the results.
                 unsafe { crate::gate::sets::admit_in_place(first, count, admit) }
@@ -143,7 +143,7 @@ impl Loop {
             here.with(|state| state.is_told(true));
         } else {
             here.with(|state| {
-                state.begin_iteration();
+                state.begin_iteration(false);
                 state.is_told(false);
             });
         }

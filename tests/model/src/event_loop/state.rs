@@ -110,7 +110,7 @@ impl EventLoop {
         self.pool.after_wait();
     }
 
-    pub fn begin_iteration(&mut self) {
+    pub fn begin_iteration(&mut self, _was_told: bool) {
         self.wakes();
         self.iteration.begin();
     }

@@ -93,7 +93,8 @@ impl Injected {
 
     /// Has it do something; returns whether it has slept, and how many page faults have read something.
     fn act(&mut self, operation: &str, path: &str) -> Result<(u64, u64)> {
-        let line = format!("{operation} {path}\n");
+        // No line that names a file, with its tab: with one the gate could help.
+        let line = format!("{operation}\t{path}\n");
         self.connection.get_mut().write_all(line.as_bytes())?;
         let mut line = String::new();
         self.connection.read_line(&mut line)?;

@@ -6,8 +6,8 @@
 use super::numbers;
 use super::slot::Slot;
 use super::table;
-use crate::sys::kernel;
 use crate::sys::sync::atomic::Ordering::*;
+use crate::sys::{handler, kernel};
 use laio_core::behind::Watch;
 
 /// Whether answers are looked at.
@@ -37,6 +37,10 @@ pub fn read_connection(fd: i32) -> Option<&'static Slot> {
 /// A number becomes such a connection, with what is known of its registration.
 #[cold]
 fn adopts(fd: i32) -> Option<&'static Slot> {
+    // A handler waits for no lock: the next read does it.
+    if handler::may_be_running() {
+        return None;
+    }
     // Of several threads that read it one makes it a connection.
     if !numbers::was_connected(fd) || !kernel::is_stream(fd) {
         return None;

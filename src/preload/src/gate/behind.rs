@@ -37,8 +37,8 @@ pub fn read_connection(fd: i32) -> Option<&'static Slot> {
 /// A number becomes such a connection, with what is known of its registration.
 #[cold]
 fn adopts(fd: i32) -> Option<&'static Slot> {
-    // A handler waits for no lock: the next read does it.
-    if handler::may_be_running() {
+    // A handler waits for no lock: the next read does it. Files and pipes, of which most reads are, cost no call.
+    if !numbers::is_connected(fd) || handler::may_be_running() {
         return None;
     }
     // Of several threads that read it one makes it a connection.

@@ -101,10 +101,18 @@ pub fn connects(fd: i32) {
     }
 }
 
-/// Whether it has; told once.
+/// Whether it has, and was not told of it yet.
+pub fn is_connected(fd: i32) -> bool {
+    NUMBERS
+        .get(fd)
+        .is_some_and(|number| number.connected.load(Relaxed))
+}
+
+/// The same, told once.
 pub fn was_connected(fd: i32) -> bool {
-    let connected = NUMBERS.get(fd).map(|number| &number.connected);
-    connected.is_some_and(|connected| connected.load(Relaxed) && connected.swap(false, Relaxed))
+    NUMBERS
+        .get(fd)
+        .is_some_and(|number| number.connected.swap(false, Relaxed))
 }
 
 /// What is no connection is registered so from now on, or is no more.

@@ -52,7 +52,8 @@ impl Parts {
 
     /// How many bytes they are together.
     pub fn size(&self) -> usize {
-        self.as_slice().iter().map(|part| part.iov_len).sum()
+        let lengths = self.as_slice().iter().map(|part| part.iov_len);
+        lengths.fold(0, usize::saturating_add)
     }
 
     /// Whether all of it is where a read of this iteration has put bytes of a file, and can be read still.

@@ -183,7 +183,7 @@ fn case(options: &[&str]) -> Result {
     let preload = Preload::on()?.with("LAIO_STATS", dir.join("laio-%p.json"));
     let served = Served::start(&root, options, &preload)?;
     laio_tests::library::check_loaded(served.child.id())?;
-    if options.contains(&"loops=threads") {
+    if options.contains(&"loops=threads") || options.contains(&"signals=waiting") {
         // These loops have a signal blocked for good: each begins to be helped after 64 waits.
         for _ in 0..100 {
             drive(served.address, 0..4, forgiving)?;
@@ -265,6 +265,9 @@ fn main() -> ExitCode {
         &["loops=threads", "mode=edge"],
         &["wait=epoll_pwait"],
         &["wait=epoll_pwait2", "mode=oneshot"],
+        // Without these, a loop that lets signals through only while it waits could be taken for a handler for ever.
+        &["wait=epoll_pwait", "signals=waiting"],
+        &["wait=epoll_pwait2", "signals=waiting", "mode=edge"],
         // Without these, a job's result could open the gate of another connection that has the number by now.
         &["chaos=close", "mode=edge"],
         &["chaos=close", "mode=level", "first=read"],

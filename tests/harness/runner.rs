@@ -116,10 +116,31 @@ fn outer(name: &str, limit: Duration, needs: &[Need]) -> Result<Completion, Fail
             Ok(Completion::ignored_with(reason))
         }
         _ => Err(failed(format!(
-            "{said}\n{status}\n(kept: {})",
+            "{said}\n{status}\n{}(kept: {})",
+            last_words(&scratch),
             scratch.display()
         ))),
     }
+}
+
+/// How much of a log is worth showing.
+const LAST_WORDS: usize = 4000;
+
+/// The ends of what the test's servers and programs have written to their logs.
+fn last_words(scratch: &Path) -> String {
+    let directories = fs::read_dir(scratch).into_iter().flatten().flatten();
+    let logs = directories
+        .flat_map(|directory| ["stderr", "error.log"].map(|name| directory.path().join(name)));
+    logs.filter_map(|log| {
+        let bytes = fs::read(&log).ok().filter(|bytes| !bytes.is_empty())?;
+        let end = &bytes[bytes.len().saturating_sub(LAST_WORDS)..];
+        Some(format!(
+            "{}:\n{}\n",
+            log.display(),
+            String::from_utf8_lossy(end)
+        ))
+    })
+    .collect()
 }
 
 /// In the test's own process.

@@ -9,6 +9,7 @@
  *     first=register|read                      accepted connections are registered first, or read first
  *     loops=one|two|nested|both|threads        one instance; two by turns; one inside the other; every connection in two;
  *                                              two threads
+ *     signals=always|waiting                   when signals are let through; `waiting` needs an epoll_pwait
  *     maxevents=N
  *     chaos=none|close|move|over               what happens to connections that sit there, every millisecond: closed;
  *                                              moved to another number; another one is dup2-ed over their number
@@ -35,9 +36,9 @@ struct connection {
 static struct connection slots[SLOTS];
 static const char *docroot;
 static struct {
-	const char *mode, *read, *send, *wait, *first, *loops, *chaos;
+	const char *mode, *read, *send, *wait, *first, *loops, *signals, *chaos;
 	int maxevents;
-} options = { "level", "read", "write", "epoll_wait", "register", "one", "none", 64 };
+} options = { "level", "read", "write", "epoll_wait", "register", "one", "always", "none", 64 };
 static volatile sig_atomic_t stopping;
 static int listening;
 
@@ -363,6 +364,8 @@ int main(int argc, char **argv)
 			options.first = value;
 		else if (is(argv[i], "loops"))
 			options.loops = value;
+		else if (is(argv[i], "signals"))
+			options.signals = value;
 		else if (is(argv[i], "chaos"))
 			options.chaos = value;
 		else {
@@ -377,11 +380,13 @@ int main(int argc, char **argv)
 	listening = listener(&address);
 	printf("%d\n", ntohs(address.sin_port));
 	fflush(stdout);
+	sigset_t term;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	if (is(options.signals, "waiting"))
+		pthread_sigmask(SIG_BLOCK, &term, NULL);
 	if (is(options.loops, "threads")) {
-		sigset_t term;
 		pthread_t thread;
-		sigemptyset(&term);
-		sigaddset(&term, SIGTERM);
 		pthread_sigmask(SIG_BLOCK, &term, NULL);
 		NEED(pthread_create(&thread, NULL, loop, NULL) == 0);
 		pthread_sigmask(SIG_UNBLOCK, &term, NULL);

@@ -29,7 +29,7 @@ static void one(int number, int on_own_stack)
 	set[1] = (struct pollfd){ tcp_pair().server, POLLIN, 0 };
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
-	while (calls < 20) {
+	while (calls < 200) {
 		void *some[16];
 		for (int i = 0; i < 16; i++)
 			some[i] = malloc(2000 + i * 500);

@@ -11,9 +11,11 @@
 //! *Does a handler run at all?* It may have interrupted the program's `malloc`, and must start no thread. The kernel blocks a
 //! handler's signal while it runs, so where a loop or its helpers are about to begin, which is seldom, the signal mask is asked for
 //! ([`may_be_running`]). A handler with `SA_NODEFER` is seen on a stack of its own only. A thread that has signals with handlers
-//! blocked for good is taken for one at first, and begins somewhat later.
+//! blocked for good is taken for one at first, and begins somewhat later: when it was so often, and its stack shows no handler's
+//! frame ([`frame`]).
 
 use super::errno;
+use super::frame::{self, stack_pointer};
 use super::local::{place, Local};
 use super::mask::mask;
 use libc::{c_int, c_void};
@@ -52,7 +54,7 @@ const EVERYWHERE: u64 = u64::MAX;
 /// How often this thread was taken for a handler since it was none.
 static DOUBTS: Local<Cell<u64>> = Local::at(place::DOUBTS);
 
-/// A handler does not wait so often.
+/// Then the stack is looked at. Not before: an earlier handler's frame may be left there.
 const MOST_DOUBTS: u64 = 64;
 
 /// A part of the library that a handler must not enter once more. Until it is dropped.
@@ -151,36 +153,55 @@ pub fn remember_mask() {
 
 /// Whether this may be a signal handler: one of the signals that are blocked here, and were not at first, has one.
 #[cold]
+#[inline(never)]
 pub fn may_be_running() -> bool {
+    may_run_above(stack_pointer())
+}
+
+/// The same of what lies above an address of this stack: what is found out here lies below.
+#[inline(never)]
+fn may_run_above(address: u64) -> bool {
     let _errno = errno::Guard::new();
     if has_own_stack() {
         return true;
     }
     let blocked = mask() & !USUAL.load(Relaxed) & !BLOCKED.get();
-    let is_handled = |signal: &c_int| blocked >> (signal - 1) & 1 != 0 && has_handler(*signal);
-    if !(1..=SIGNALS).any(|signal| is_handled(&signal)) {
+    let is_blocked = |signal: &c_int| blocked >> (signal - 1) & 1 != 0;
+    let mut handled = (1..=SIGNALS)
+        .filter(is_blocked)
+        .filter_map(action)
+        .peekable();
+    if handled.peek().is_none() {
         DOUBTS.set(0);
         return false;
     }
     DOUBTS.set(DOUBTS.get() + 1);
-    let doubted = DOUBTS.get() < MOST_DOUBTS;
-    if !doubted {
-        BLOCKED.set(BLOCKED.get() | blocked);
+    if DOUBTS.get() < MOST_DOUBTS {
+        return true;
     }
-    doubted
+    DOUBTS.set(0);
+    if frame::is_above(address, handled.map(|action| action.restorer)) {
+        return true;
+    }
+    BLOCKED.set(BLOCKED.get() | blocked);
+    false
 }
 
 const SIGNALS: c_int = u64::BITS as c_int;
 
-/// Whether a signal is handled by a function.
-fn has_handler(signal: c_int) -> bool {
-    /// The kernel's `struct sigaction` is no larger on any machine, and begins with the handler where this is built for.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Action {
-        handler: usize,
-        rest: [u64; 4],
-    }
+/// The kernel's `struct sigaction` is no larger on any machine, and begins so where this is built for.
+#[repr(C)]
+#[derive(Default)]
+struct Action {
+    handler: usize,
+    flags: u64,
+    /// Where the handler returns to, on x86-64.
+    restorer: usize,
+    rest: [u64; 2],
+}
+
+/// What a signal that is handled by a function does.
+fn action(signal: c_int) -> Option<Action> {
     let mut action = Action::default();
     // SAFETY: the kernel writes the structure, whose mask has eight bytes.
     let result = unsafe {
@@ -192,7 +213,7 @@ fn has_handler(signal: c_int) -> bool {
             size_of::<u64>(),
         )
     };
-    result == 0 && action.handler > libc::SIG_IGN
+    (result == 0 && action.handler > libc::SIG_IGN).then_some(action)
 }
 
 /// Whether this is a handler on a stack that is set aside for handlers.
@@ -209,28 +230,6 @@ fn has_own_stack() -> bool {
         stack.assume_init().ss_flags
     };
     flags & libc::SS_ONSTACK != 0
-}
-
-/// The stack pointer.
-#[inline(always)]
-fn stack_pointer() -> u64 {
-    let pointer: u64;
-    // SAFETY: reads a register.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        core::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
-    }
-    // SAFETY: reads a register.
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        core::arch::asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let here = 0_u8;
-        pointer = (&raw const here).addr() as u64;
-    }
-    pointer
 }
 
 #[cfg(test)]

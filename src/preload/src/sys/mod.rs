@@ -7,6 +7,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod errno;
 pub mod forks;
+pub mod frame;
 pub mod handler;
 pub mod kernel;
 pub mod local;

@@ -2,6 +2,7 @@
 
 library!(pub address, "../../../../src/preload/src/sys/address.rs");
 library!(pub errno, "../../../../src/preload/src/sys/errno.rs");
+library!(pub frame, "../../../../src/preload/src/sys/frame.rs");
 library!(pub handler, "../../../../src/preload/src/sys/handler.rs");
 pub mod kernel;
 pub mod local;
